@@ -1,0 +1,1 @@
+//! Rules, matcher, dedup, windows and outputs: a state machine in which time is an argument.

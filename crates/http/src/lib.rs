@@ -1,0 +1,1 @@
+//! The hyper server and client: TLS, auth, limits, draining.

@@ -1,0 +1,1 @@
+//! One segmented, checksummed, group-committed log: the WAL and the send queues.

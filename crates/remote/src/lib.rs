@@ -1,0 +1,1 @@
+//! A durable sender: queue, ordered lanes, retry, reading the backend's answer.

@@ -1,0 +1,1 @@
+//! Logs, the metrics registry, process facts, the audit.
