@@ -3,11 +3,23 @@
 //! Values and their arithmetic only. No I/O, no clock, no randomness of its own: seeds and
 //! times are arguments. Every other crate may see this one; it sees none.
 
+pub mod audit;
+pub mod batch;
+pub mod histogram;
 pub mod labels;
+pub mod metadata;
+pub mod sample;
+pub mod series;
 pub mod time;
 pub mod varint;
 
+pub use audit::{Class, ClassCounts};
+pub use batch::{Batch, Block, Columns, Entry, Extra, LabelSource, TenantId};
+pub use histogram::NativeHistogram;
 pub use labels::{Label, Labels, LabelsBuilder, LabelsError};
+pub use metadata::{Exemplar, Metadata, MetricType};
+pub use sample::{STALE_NAN, Sample, is_stale};
+pub use series::{BlockHasher, ShardKey, VSHARDS, VShard};
 pub use time::{Millis, Timestamp};
 
 /// A relabelling program, as the crates that must not see `weir-relabel` know it.

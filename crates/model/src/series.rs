@@ -1,0 +1,261 @@
+//! Which series is which, and where it lives: the block hash of the fast path, and virtual shards.
+//!
+//! Two hashes that must not be mixed up. [`BlockHasher`] is seeded anew in each process and never
+//! leaves it. [`VShard`] comes from unseeded XXH3-64 over frozen bytes (`docs/WIRE.md` has test
+//! vectors): it is stored and sent, and may never change for a cluster.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_secret};
+
+use crate::labels::{Label, write_canonical};
+use crate::varint;
+
+/// Number of virtual shards of a cluster.
+pub const VSHARDS: u16 = 4096;
+
+/// One of the [`VSHARDS`] parts into which all series fall.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct VShard(pub u16);
+
+/// Which labels decide where a series lives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShardKey {
+    /// The labels of a target, in this order (`job`, `instance`).
+    pub labels: Vec<String>,
+    /// The HA replica label, which is never part of the key.
+    pub replica_label: String,
+    /// Targets (their label values, in order) whose series are spread by their whole label set.
+    pub split: Vec<Vec<String>>,
+}
+
+impl Default for ShardKey {
+    fn default() -> Self {
+        Self {
+            labels: vec!["job".into(), "instance".into()],
+            replica_label: "__replica__".into(),
+            split: Vec::new(),
+        }
+    }
+}
+
+impl ShardKey {
+    /// The virtual shard of a series: by target where the key's labels are all there and the
+    /// last of them is no loopback address, else by the whole label set less `le`, `quantile`
+    /// and the replica label. `sorted` must be in the order of names.
+    pub fn vshard(&self, tenant: &str, sorted: &[Label<'_>]) -> VShard {
+        let value = |name: &String| sorted.iter().find(|l| l.name == name).map(|l| l.value);
+        let values: Option<Vec<&str>> = self.labels.iter().map(value).collect();
+        if let Some(values) = values
+            && self.is_target(&values)
+        {
+            return vshard_of_target(tenant, &values);
+        }
+        vshard_of_set(
+            tenant,
+            sorted.iter().copied().filter(|l| self.is_spread_by(l.name)),
+        )
+    }
+
+    /// Whether these values of the key's labels name a target that keeps its series together.
+    pub fn is_target(&self, values: &[&str]) -> bool {
+        let Some(last) = values.last() else {
+            return false;
+        };
+        !values.iter().any(|v| v.is_empty())
+            && !is_loopback(last)
+            && !self.split.iter().any(|s| s.iter().eq(values.iter()))
+    }
+
+    fn is_spread_by(&self, name: &str) -> bool {
+        name != "le" && name != "quantile" && name != self.replica_label
+    }
+}
+
+/// The virtual shard of a target: XXH3-64 over 0x01, tenant, then each value, all length-prefixed.
+pub fn vshard_of_target(tenant: &str, values: &[&str]) -> VShard {
+    vshard(0x01, tenant, |bytes| {
+        for value in values {
+            varint::write(value.len() as u64, bytes);
+            bytes.extend_from_slice(value.as_bytes());
+        }
+    })
+}
+
+/// The virtual shard of a label set: XXH3-64 over 0x02, tenant, then the canonical bytes.
+pub fn vshard_of_set<'a>(tenant: &str, sorted: impl Iterator<Item = Label<'a>>) -> VShard {
+    vshard(0x02, tenant, |bytes| write_canonical(sorted, bytes))
+}
+
+fn vshard(kind: u8, tenant: &str, rest: impl FnOnce(&mut Vec<u8>)) -> VShard {
+    let mut bytes = Vec::with_capacity(128);
+    bytes.push(kind);
+    varint::write(tenant.len() as u64, &mut bytes);
+    bytes.extend_from_slice(tenant.as_bytes());
+    rest(&mut bytes);
+    VShard((xxh3_64(&bytes) % u64::from(VSHARDS)) as u16)
+}
+
+/// `localhost:9100` is the same text on every host, so it names no target.
+fn is_loopback(instance: &str) -> bool {
+    let host = instance.rsplit_once(':').map_or(instance, |(host, _)| host);
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host == "::1" || host.starts_with("127.") || host == "0.0.0.0"
+}
+
+/// The seeded hash of a label block as it stands on the wire.
+#[derive(Clone)]
+pub struct BlockHasher {
+    secret: [u8; 192],
+    seed: u64,
+}
+
+impl std::fmt::Debug for BlockHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BlockHasher(seeded)")
+    }
+}
+
+impl BlockHasher {
+    /// Spreads 16 random bytes over the secret. Give each process its own.
+    pub fn new(seed: u128) -> Self {
+        let mut secret = [0u8; 192];
+        for (index, chunk) in secret.chunks_exact_mut(16).enumerate() {
+            let mut input = seed.to_le_bytes().to_vec();
+            input.push(index as u8);
+            chunk.copy_from_slice(&xxhash_rust::xxh3::xxh3_128(&input).to_le_bytes());
+        }
+        Self {
+            secret,
+            seed: seed as u64 ^ (seed >> 64) as u64,
+        }
+    }
+
+    /// The hash of a block of bytes (remote write 1.0: the label messages; a 2.0 symbol).
+    #[inline]
+    pub fn bytes(&self, block: &[u8]) -> u128 {
+        xxh3_128_with_secret(block, &self.secret)
+    }
+
+    /// Starts a combination of symbol hashes (remote write 2.0), apart from all of 1.0's.
+    #[inline]
+    pub fn start(&self) -> u128 {
+        u128::from(self.seed) | 1
+    }
+
+    /// Adds the next symbol's hash; position counts, so `{a="b"}` and `{b="a"}` differ.
+    #[inline]
+    pub fn combine(&self, state: u128, symbol: u128) -> u128 {
+        const K0: u64 = 0x9e37_79b9_7f4a_7c15;
+        const K1: u64 = 0xc2b2_ae3d_27d4_eb4f;
+        let low = fold(state as u64 ^ symbol as u64, K0 ^ self.seed);
+        let high = fold(
+            (state >> 64) as u64 ^ (symbol >> 64) as u64,
+            K1 ^ self.seed.rotate_left(32),
+        );
+        u128::from(low.wrapping_add(K1)) | (u128::from(high ^ low.rotate_left(17)) << 64)
+    }
+
+    /// Mixes the tenant into a finished block hash.
+    #[inline]
+    pub fn with_tenant(&self, hash: u128, tenant: u32) -> u128 {
+        if tenant == 0 {
+            hash
+        } else {
+            self.combine(hash, u128::from(tenant))
+        }
+    }
+}
+
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let wide = u128::from(a) * u128::from(b);
+    (wide as u64) ^ ((wide >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<Label<'a>> {
+        pairs.iter().map(|&(n, v)| Label::new(n, v)).collect()
+    }
+
+    /// Vectors computed with the reference implementation (python-xxhash 4.1, XXH3-64 seed 0)
+    /// over the bytes that the documentation names.
+    #[test]
+    fn virtual_shards_are_frozen() {
+        let key = ShardKey::default();
+        let by_target = labels(&[("__name__", "up"), ("instance", "h1:9100"), ("job", "node")]);
+        assert_eq!(key.vshard("anonymous", &by_target), VShard(vector::TARGET));
+        let by_set = labels(&[("__name__", "up"), ("job", "node")]);
+        assert_eq!(key.vshard("anonymous", &by_set), VShard(vector::SET));
+    }
+
+    mod vector {
+        pub(super) const TARGET: u16 = 1749;
+        pub(super) const SET: u16 = 3368;
+    }
+
+    #[test]
+    fn a_series_stays_with_its_target_whatever_else_it_says() {
+        let key = ShardKey::default();
+        let one = labels(&[
+            ("__name__", "a"),
+            ("instance", "h:1"),
+            ("job", "j"),
+            ("le", "1"),
+        ]);
+        let two = labels(&[("__name__", "b"), ("instance", "h:1"), ("job", "j")]);
+        assert_eq!(key.vshard("t", &one), key.vshard("t", &two));
+    }
+
+    #[test]
+    fn without_a_target_le_quantile_and_replica_do_not_count() {
+        let key = ShardKey::default();
+        for instance in ["localhost:9090", "127.0.0.1:80", "[::1]:80", ""] {
+            let plain = labels(&[("__name__", "a"), ("instance", instance), ("job", "j")]);
+            let full = labels(&[
+                ("__name__", "a"),
+                ("__replica__", "r1"),
+                ("instance", instance),
+                ("job", "j"),
+                ("le", "5"),
+            ]);
+            assert_eq!(
+                key.vshard("t", &plain),
+                key.vshard("t", &full),
+                "{instance}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_split_target_spreads_its_series() {
+        let split = vec![vec!["j".to_owned(), "h:1".to_owned()]];
+        let key = ShardKey {
+            split,
+            ..ShardKey::default()
+        };
+        let names: Vec<String> = (0..50).map(|i| format!("m{i}")).collect();
+        let shards: std::collections::BTreeSet<_> = names
+            .iter()
+            .map(|n| {
+                key.vshard(
+                    "t",
+                    &labels(&[("__name__", n), ("instance", "h:1"), ("job", "j")]),
+                )
+            })
+            .collect();
+        assert!(shards.len() > 40);
+    }
+
+    #[test]
+    fn combining_symbols_depends_on_their_order_and_the_seed() {
+        let hasher = BlockHasher::new(7);
+        let (a, b) = (hasher.bytes(b"a"), hasher.bytes(b"b"));
+        let ab = hasher.combine(hasher.combine(hasher.start(), a), b);
+        let ba = hasher.combine(hasher.combine(hasher.start(), b), a);
+        assert_ne!(ab, ba);
+        assert_ne!(BlockHasher::new(8).bytes(b"a"), a);
+        assert_ne!(hasher.with_tenant(ab, 1), hasher.with_tenant(ab, 2));
+    }
+}
