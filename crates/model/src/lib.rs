@@ -8,6 +8,7 @@ pub mod batch;
 pub mod histogram;
 pub mod labels;
 pub mod metadata;
+pub mod re2;
 pub mod sample;
 pub mod series;
 pub mod time;
