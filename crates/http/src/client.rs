@@ -1,0 +1,451 @@
+//! The HTTP client: pooled keep-alive connections, credentials, deadlines.
+//!
+//! Invariant: a request ends within its timeout, waiting for a free place included, and its error
+//! says whether anything may have been sent. It deliberately never repeats a POST that may have
+//! been sent; only a refused OAuth token is renewed and tried once more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+};
+use hyper::{Method, Request, StatusCode, Uri};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+use crate::auth::{AuthError, ClientAuth, ClientAuthConfig, basic};
+use crate::secret::Secret;
+use crate::tls::{ClientTls, ClientTlsConfig, TlsError};
+
+mod connect;
+mod transport;
+
+pub(crate) use transport::{Transport, TransportConfig};
+
+/// How to reach one upstream. The defaults suit a remote-write receiver.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// TLS towards `https` URLs.
+    pub tls: ClientTlsConfig,
+    /// Credentials.
+    pub auth: ClientAuthConfig,
+    /// Headers of every request; those of a single request win over them.
+    pub headers: HeaderMap,
+    /// `User-Agent`, unless `headers` has one.
+    pub user_agent: String,
+    /// Requests in flight to the upstream at one time; more wait, within their timeouts.
+    pub concurrency_max: usize,
+    /// Time for name resolution, TCP, proxy and TLS together.
+    pub connect_timeout: Duration,
+    /// How long a connection is kept unused; below what servers and balancers commonly allow
+    /// (60 s and more), so that they do not close it under a request.
+    pub idle_timeout: Duration,
+    /// Bytes of an answer's body that are kept; the rest is not read.
+    pub reply_bytes_max: usize,
+    /// Offer HTTP/2 by ALPN. Plain `http` is always HTTP/1.1.
+    pub http2: bool,
+    /// `http://[user:password@]host:port` of a proxy; `https` URLs go through it by CONNECT.
+    pub proxy_url: Option<Secret>,
+    /// Follow redirects of GET. A POST's redirect is always handed back as it is.
+    pub follow_redirects: bool,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, up to [`ClientConfig::reply_bytes_max`].
+    pub body: Bytes,
+    /// Whether the body is longer, or broke off.
+    pub truncated: bool,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ClientError {
+    /// The URL cannot be requested.
+    #[error("URL: {0}")]
+    Url(String),
+    /// No connection, for want of name, route, listener, proxy or trust. Nothing was sent.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// No answer in time. The request may have been acted upon.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection ended before the answer. The request may have been acted upon.
+    #[error("connection broke: {0}")]
+    Broken(String),
+    /// No credentials could be made. Nothing was sent.
+    #[error("credentials: {0}")]
+    Auth(String),
+}
+
+/// Why a client cannot be made.
+#[derive(Debug, Error)]
+pub enum ClientConfigError {
+    /// TLS files or settings.
+    #[error("tls_config: {0}")]
+    Tls(#[from] TlsError),
+    /// Credentials.
+    #[error("{0}")]
+    Auth(#[from] AuthError),
+    /// The proxy's URL.
+    #[error("proxy_url: {0}")]
+    Proxy(String),
+}
+
+/// What a client counts.
+#[derive(Debug, Default)]
+pub struct ClientCounters {
+    /// Requests begun.
+    pub requests: AtomicU64,
+    /// Requests in flight or waiting for a place now.
+    pub in_flight: AtomicU64,
+    /// Requests that ended in a [`ClientError`].
+    pub errors: AtomicU64,
+}
+
+/// A client of one upstream. Clones share pool, limits and counters.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    transport: Transport,
+    auth: ClientAuth,
+    headers: HeaderMap,
+    places: Semaphore,
+    follow_redirects: bool,
+    counters: Arc<ClientCounters>,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        let transport = TransportConfig::default();
+        Self {
+            tls: transport.tls,
+            auth: ClientAuthConfig::default(),
+            headers: HeaderMap::new(),
+            user_agent: concat!("weir/", env!("CARGO_PKG_VERSION")).to_owned(),
+            concurrency_max: 64,
+            connect_timeout: transport.connect_timeout,
+            idle_timeout: transport.idle_timeout,
+            reply_bytes_max: transport.reply_bytes_max,
+            http2: transport.http2,
+            proxy_url: transport.proxy_url,
+            follow_redirects: true,
+        }
+    }
+}
+
+impl ClientError {
+    /// Whether the same request may succeed later.
+    pub fn retryable(&self) -> bool {
+        !matches!(self, Self::Url(_))
+    }
+
+    /// Whether the upstream may have acted on the request.
+    pub fn maybe_sent(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Broken(_))
+    }
+}
+
+impl Client {
+    /// Reads certificates and secrets; connects to nothing.
+    pub fn new(config: ClientConfig, now: Instant) -> Result<Self, ClientConfigError> {
+        let auth = ClientAuth::new(&config.auth, now)?;
+        let mut headers = config.headers;
+        if let Ok(agent) = HeaderValue::from_str(&config.user_agent) {
+            headers.entry(USER_AGENT).or_insert(agent);
+        }
+        let transport = TransportConfig {
+            tls: config.tls,
+            connect_timeout: config.connect_timeout,
+            idle_timeout: config.idle_timeout,
+            reply_bytes_max: config.reply_bytes_max,
+            http2: config.http2,
+            proxy_url: config.proxy_url,
+        };
+        let inner = Inner {
+            transport: Transport::new(transport, now)?,
+            auth,
+            headers,
+            places: Semaphore::new(config.concurrency_max.clamp(1, Semaphore::MAX_PERMITS)),
+            follow_redirects: config.follow_redirects,
+            counters: Arc::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Sends `body` and waits for the answer, `timeout` at most for everything.
+    pub async fn post(
+        &self,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Reply, ClientError> {
+        self.request(Method::POST, url, headers, body, timeout)
+            .await
+    }
+
+    /// Asks for `url`, following redirects if configured, `timeout` at most for everything.
+    pub async fn get(
+        &self,
+        url: &Uri,
+        headers: HeaderMap,
+        timeout: Duration,
+    ) -> Result<Reply, ClientError> {
+        self.request(Method::GET, url, headers, Bytes::new(), timeout)
+            .await
+    }
+
+    /// The live counters.
+    pub fn counters(&self) -> &Arc<ClientCounters> {
+        &self.inner.counters
+    }
+
+    /// The TLS in use, for its reload counters.
+    pub fn tls(&self) -> &ClientTls {
+        self.inner.transport.tls()
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Reply, ClientError> {
+        let counters = &self.inner.counters;
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        let _in_flight = InFlight::enter(counters);
+        let deadline = tokio::time::Instant::now() + timeout;
+        let outcome = Box::pin(self.inner.run(method, url, headers, body, deadline)).await;
+        if outcome.is_err() {
+            counters.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+}
+
+impl Inner {
+    async fn run(
+        &self,
+        method: Method,
+        url: &Uri,
+        mut headers: HeaderMap,
+        body: Bytes,
+        deadline: tokio::time::Instant,
+    ) -> Result<Reply, ClientError> {
+        let place = tokio::time::timeout_at(deadline, self.places.acquire()).await;
+        let _place = place.map_err(|_| ClientError::Timeout)?;
+        for (name, value) in &self.headers {
+            if !headers.contains_key(name) {
+                headers.append(name, value.clone());
+            }
+        }
+        let follow = method == Method::GET && self.follow_redirects;
+        let mut url = url.clone();
+        let mut trusted = true;
+        for _ in 0..=REDIRECTS_MAX {
+            let call = Call {
+                method: &method,
+                url: &url,
+                headers: &headers,
+                body: &body,
+            };
+            let reply = self.authorized(call, trusted, deadline).await?;
+            if !follow || !reply.status.is_redirection() {
+                return Ok(reply);
+            }
+            let Some(target) = reply.headers.get(LOCATION) else {
+                return Ok(reply);
+            };
+            let target = resolve(&url, target)?;
+            // Credentials are for the host that they were configured for.
+            if target.authority() != url.authority() || target.scheme() != url.scheme() {
+                trusted = false;
+                remove_secrets(&mut headers);
+            }
+            url = target;
+        }
+        Err(ClientError::Url(format!(
+            "more than {REDIRECTS_MAX} redirects"
+        )))
+    }
+
+    /// One exchange with credentials; a second one if the first token was refused.
+    async fn authorized(
+        &self,
+        call: Call<'_>,
+        trusted: bool,
+        deadline: tokio::time::Instant,
+    ) -> Result<Reply, ClientError> {
+        let mut renewed = false;
+        loop {
+            let now = Instant::now();
+            let authorization = if trusted && !call.headers.contains_key(AUTHORIZATION) {
+                let made = tokio::time::timeout_at(deadline, self.auth.header(now)).await;
+                made.map_err(|_| ClientError::Timeout)??
+            } else {
+                None
+            };
+            let request = call.build(authorization.clone())?;
+            let reply = self.transport.send(request, deadline, now).await?;
+            let refused = reply.status == StatusCode::UNAUTHORIZED && !renewed;
+            match authorization {
+                Some(used) if refused && self.auth.refused(&used).await => renewed = true,
+                _ => return Ok(reply),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    method: &'a Method,
+    url: &'a Uri,
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
+}
+
+impl Call<'_> {
+    fn build(
+        self,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
+        let (url, userinfo) = split_userinfo(self.url)?;
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = url;
+        *request.headers_mut() = self.headers.clone();
+        let authorization = authorization.or(userinfo);
+        if let Some(value) = authorization {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(value);
+        }
+        Ok(request)
+    }
+}
+
+/// Takes `user:password@` out of a URL: it becomes basic credentials, as in Go, and thus
+/// Prometheus, and never reaches the `Host` header.
+pub(crate) fn split_userinfo(url: &Uri) -> Result<(Uri, Option<HeaderValue>), ClientError> {
+    let bad = |reason: &str| ClientError::Url(reason.to_owned());
+    let authority = url.authority().ok_or_else(|| bad("has no host"))?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err(bad("is neither http nor https"));
+    }
+    let Some((userinfo, host)) = authority.as_str().rsplit_once('@') else {
+        return Ok((url.clone(), None));
+    };
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let value = HeaderValue::from_str(&basic(&percent_decode(user), &percent_decode(password)));
+    let mut value = value.map_err(|_| bad("has unusable credentials"))?;
+    value.set_sensitive(true);
+    let mut parts = url.clone().into_parts();
+    parts.authority = Some(host.parse().map_err(|_| bad("has no usable host"))?);
+    Ok((
+        Uri::from_parts(parts).map_err(|_| bad("cannot be read"))?,
+        Some(value),
+    ))
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex
+            .filter(|_| *first == b'%')
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+        {
+            Some(byte) => {
+                out.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A `Location` relative to the URL that answered with it: absolute, or an absolute path.
+fn resolve(base: &Uri, location: &HeaderValue) -> Result<Uri, ClientError> {
+    let bad = || ClientError::Url("redirect to a URL that cannot be read".to_owned());
+    let target: Uri = location
+        .to_str()
+        .map_err(|_| bad())?
+        .parse()
+        .map_err(|_| bad())?;
+    let mut parts = target.into_parts();
+    if parts.scheme.is_none() {
+        parts.scheme = base.scheme().cloned();
+        parts.authority = parts.authority.or_else(|| base.authority().cloned());
+    }
+    Uri::from_parts(parts).map_err(|_| bad())
+}
+
+/// Header pairs of a configuration as a map; the error names the pair that is no header.
+pub fn header_map<'a>(
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let parsed = HeaderName::try_from(name)
+            .ok()
+            .zip(HeaderValue::from_str(value).ok());
+        let (key, mut value) = parsed.ok_or_else(|| format!("header {name:?} is not valid"))?;
+        // Such headers carry API keys often enough.
+        value.set_sensitive(true);
+        headers.append(key, value);
+    }
+    Ok(headers)
+}
+
+fn remove_secrets(headers: &mut HeaderMap) {
+    let secret = |(name, value): (&HeaderName, &HeaderValue)| {
+        let known = [AUTHORIZATION, COOKIE].contains(name);
+        (known || value.is_sensitive()).then(|| name.clone())
+    };
+    let secrets: Vec<HeaderName> = headers.iter().filter_map(secret).collect();
+    for name in secrets {
+        headers.remove(name);
+    }
+}
+
+struct InFlight<'a>(&'a ClientCounters);
+
+impl<'a> InFlight<'a> {
+    fn enter(counters: &'a ClientCounters) -> Self {
+        counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(counters)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// As in Go's client.
+const REDIRECTS_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests;
