@@ -7,23 +7,20 @@
 use std::ops::ControlFlow;
 
 use md5::{Digest, Md5};
+use weir_model::re2::Re2;
 use weir_model::{LabelsBuilder, Relabel};
 
 use crate::program::{Operation, Program, Step};
 use crate::template::Template;
-use weir_model::re2::Re2;
 
 impl Relabel for Program {
     fn apply(&self, labels: &mut LabelsBuilder) -> bool {
         let mut value = String::new();
-        let mut run = |step: &Step| {
+        let run = |step: &Step| {
             join(step, labels, &mut value);
             operate(&step.operation, labels, &value)
         };
-        self.steps
-            .iter()
-            .try_for_each(|step| run(step))
-            .is_continue()
+        self.steps.iter().try_for_each(run).is_continue()
     }
 }
 
