@@ -3,6 +3,17 @@
 //! Counts are absolute `f64`s, whatever the wire wrote (integer histograms are deltas there):
 //! exact up to 2^53, and one arithmetic for both kinds. `integer` remembers how to write it back.
 
+pub mod bounds;
+pub mod builder;
+pub mod codec;
+mod flat;
+pub mod ops;
+pub mod reset;
+pub mod validate;
+
+pub use builder::HistogramBuilder;
+pub use validate::HistogramError;
+
 use crate::Timestamp;
 
 /// The schema that marks custom bucket bounds (NHCB).
