@@ -110,78 +110,79 @@ fn what_each_backend_answers_to_1_0() {
     }
 }
 
+const TEXTS: &[(&str, Reason)] = &[
+    ("out of order sample", Reason::OutOfOrder),
+    ("duplicate sample for timestamp", Reason::Duplicate),
+    (
+        "duplicate sample for timestamp 1700000000000; overrides not allowed: existing 1, new value 2",
+        Reason::Duplicate,
+    ),
+    (
+        "out of bounds: timestamp is too far in the future",
+        Reason::TooNew,
+    ),
+    ("out of bounds", Reason::TooOld),
+    ("too old sample", Reason::TooOld),
+    ("invalid label name \"1a\"", Reason::Labels),
+    (
+        r#"user=fake: err: out of order sample. timestamp=2026-01-01T00:00:00Z, series={__name__="up"}"#,
+        Reason::OutOfOrder,
+    ),
+    (
+        r#"user=fake: err: duplicate sample for timestamp. timestamp=2026-01-01T00:00:00Z, series={__name__="a_label"}"#,
+        Reason::Duplicate,
+    ),
+    (
+        "user=fake: per-user series limit of 5000000 exceeded, please contact administrator to raise it (local limit: 0 global limit: 5000000 actual local limit: 1)",
+        Reason::Limit,
+    ),
+    (
+        "series has too many labels (actual: 31, limit: 30) series: 'up'",
+        Reason::Limit,
+    ),
+    (
+        "label value too long for metric (actual: 3000, limit: 2048) metric: 'up' label value: 'x'",
+        Reason::Limit,
+    ),
+    (
+        "timestamp too new: 1800000000000 metric: \"up\"",
+        Reason::TooNew,
+    ),
+    (
+        "timestamp too old: 1500000000000 metric: \"up\"",
+        Reason::TooOld,
+    ),
+    ("too many HA clusters (limit: 100)", Reason::Limit),
+    ("sample missing metric name", Reason::Labels),
+    (
+        "the sample has been rejected because another sample with a more recent timestamp has already been ingested and out-of-order samples are not allowed (err-mimir-sample-out-of-order). The affected sample has timestamp 2026-01-01T00:00:00Z and is from series up",
+        Reason::OutOfOrder,
+    ),
+    (
+        "the sample has been rejected because another sample with the same timestamp, but a different value, has already been ingested (err-mimir-sample-duplicate-timestamp)",
+        Reason::Duplicate,
+    ),
+    (
+        "received a sample whose timestamp is too far in the future, timestamp: 1 series: 'up' (err-mimir-too-far-in-future)",
+        Reason::TooNew,
+    ),
+    (
+        "per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)",
+        Reason::Limit,
+    ),
+    (
+        r#"{"status":"error","error":"bad_request_errors: count=1, last=datapoint too far in past: id=x, off_by=5m0s"}"#,
+        Reason::TooOld,
+    ),
+    (
+        "cannot process insert request: unexpected EOF",
+        Reason::Other,
+    ),
+];
+
 #[test]
 fn the_texts_of_a_400_name_the_reason() {
-    let rows = [
-        ("out of order sample", Reason::OutOfOrder),
-        ("duplicate sample for timestamp", Reason::Duplicate),
-        (
-            "duplicate sample for timestamp 1700000000000; overrides not allowed: existing 1, new value 2",
-            Reason::Duplicate,
-        ),
-        (
-            "out of bounds: timestamp is too far in the future",
-            Reason::TooNew,
-        ),
-        ("out of bounds", Reason::TooOld),
-        ("too old sample", Reason::TooOld),
-        ("invalid label name \"1a\"", Reason::Labels),
-        (
-            r#"user=fake: err: out of order sample. timestamp=2026-01-01T00:00:00Z, series={__name__="up"}"#,
-            Reason::OutOfOrder,
-        ),
-        (
-            r#"user=fake: err: duplicate sample for timestamp. timestamp=2026-01-01T00:00:00Z, series={__name__="a_label"}"#,
-            Reason::Duplicate,
-        ),
-        (
-            "user=fake: per-user series limit of 5000000 exceeded, please contact administrator to raise it (local limit: 0 global limit: 5000000 actual local limit: 1)",
-            Reason::Limit,
-        ),
-        (
-            "series has too many labels (actual: 31, limit: 30) series: 'up'",
-            Reason::Limit,
-        ),
-        (
-            "label value too long for metric (actual: 3000, limit: 2048) metric: 'up' label value: 'x'",
-            Reason::Limit,
-        ),
-        (
-            "timestamp too new: 1800000000000 metric: \"up\"",
-            Reason::TooNew,
-        ),
-        (
-            "timestamp too old: 1500000000000 metric: \"up\"",
-            Reason::TooOld,
-        ),
-        ("too many HA clusters (limit: 100)", Reason::Limit),
-        ("sample missing metric name", Reason::Labels),
-        (
-            "the sample has been rejected because another sample with a more recent timestamp has already been ingested and out-of-order samples are not allowed (err-mimir-sample-out-of-order). The affected sample has timestamp 2026-01-01T00:00:00Z and is from series up",
-            Reason::OutOfOrder,
-        ),
-        (
-            "the sample has been rejected because another sample with the same timestamp, but a different value, has already been ingested (err-mimir-sample-duplicate-timestamp)",
-            Reason::Duplicate,
-        ),
-        (
-            "received a sample whose timestamp is too far in the future, timestamp: 1 series: 'up' (err-mimir-too-far-in-future)",
-            Reason::TooNew,
-        ),
-        (
-            "per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)",
-            Reason::Limit,
-        ),
-        (
-            r#"{"status":"error","error":"bad_request_errors: count=1, last=datapoint too far in past: id=x, off_by=5m0s"}"#,
-            Reason::TooOld,
-        ),
-        (
-            "cannot process insert request: unexpected EOF",
-            Reason::Other,
-        ),
-    ];
-    for (text, reason) in rows {
+    for &(text, reason) in TEXTS {
         let found = judge(&answer(400, text), &asked(Kind::Auto, Protocol::V1));
         assert_eq!(found, split(reason), "{text}");
     }

@@ -1,0 +1,182 @@
+//! Blocks as people write them, the defaults, and every refusal with its key.
+
+use super::*;
+
+fn read(yaml: &str) -> Result<Vec<Destination>, Vec<String>> {
+    let blocks: Vec<raw::RemoteWrite> =
+        serde_saphyr::from_str(yaml).map_err(|e| vec![e.to_string()])?;
+    validate(&blocks).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn the_smallest_block_has_the_documented_defaults() {
+    let all = read("- url: http://localhost:9090/api/v1/write").unwrap();
+    let one = &all[0];
+    assert_eq!(one.timeout, Duration::from_secs(30));
+    assert_eq!(
+        (one.protocol, one.compression),
+        (Protocol::V1, Compression::Snappy)
+    );
+    assert_eq!((one.kind, &one.auth), (Kind::Auto, &Auth::None));
+    assert!(one.send_native_histograms && !one.send_exemplars && one.send_metadata);
+    assert!(one.follow_redirects && one.enable_http2);
+    let queue = Queue {
+        capacity: 10_000,
+        max_shards: 50,
+        max_samples_per_send: 2000,
+        batch_send_deadline: Duration::from_secs(5),
+        backoff: Backoff {
+            min: Duration::from_millis(30),
+            max: Duration::from_secs(5),
+        },
+        retry_on_429: true,
+        sample_age_limit: None,
+        on_full: OnFull::Block,
+        max_bytes: 4 << 30,
+        max_age: None,
+    };
+    assert_eq!(one.queue, queue);
+    assert_eq!(one.name.len(), 6);
+}
+
+#[test]
+fn a_full_block_is_read() {
+    let yaml = r#"
+- url: https://mimir.example/api/v1/push
+  name: mimir-eu
+  remote_timeout: 10s
+  headers: {X-Cluster: eu}
+  write_relabel_configs:
+    - {source_labels: [__name__], regex: "go_.*", action: drop}
+  send_exemplars: true
+  protobuf_message: io.prometheus.write.v2.Request
+  basic_auth: {username: weir, password_file: /etc/weir/password}
+  tls_config: {ca_file: ca.pem, cert_file: c.pem, key_file: k.pem, min_version: TLS12}
+  queue_config: {capacity: 100, max_shards: 4, max_samples_per_send: 500, min_backoff: 1s,
+    max_backoff: 1m, sample_age_limit: 1h, retry_on_http_429: false, batch_send_deadline: 1s}
+  metadata_config: {send: false, send_interval: 1m, max_samples_per_send: 500}
+  kind: mimir
+  compression: zstd
+  on_full: drop_oldest
+  max_bytes: 64MiB
+  max_age: 2h
+  tenant_header: X-Scope-OrgID
+"#;
+    let all = read(yaml).unwrap();
+    let one = &all[0];
+    assert_eq!(one.name, "mimir-eu");
+    assert_eq!((one.protocol, one.kind), (Protocol::V2, Kind::Mimir));
+    assert_eq!(one.queue.capacity, 500, "never below a request");
+    assert_eq!(one.queue.max_bytes, 64 << 20);
+    assert_eq!(one.queue.max_age, Some(Millis::from_secs(7200)));
+    assert_eq!(one.queue.on_full, OnFull::DropOldest);
+    assert_eq!(one.tls.min_version, Some(TlsVersion::Tls12));
+    let password = Some(SecretSource::File("/etc/weir/password".into()));
+    let username = TextSource::Inline("weir".into());
+    assert_eq!(one.auth, Auth::Basic { username, password });
+}
+
+#[test]
+fn a_dead_one_of_several_stops_nobody_by_default() {
+    let all = read("[{url: 'http://a/w'}, {url: 'http://b/w', on_full: block}]").unwrap();
+    assert_eq!(all[0].queue.on_full, OnFull::DropOldest);
+    assert_eq!(all[1].queue.on_full, OnFull::Block);
+    assert_ne!(all[0].name, all[1].name);
+}
+
+/// A block, and words of what is said about it.
+const REFUSED: &[(&str, &str)] = &[
+    ("{}", "remote_write[0].url: is missing"),
+    ("{url: 'ftp://a'}", ".url:"),
+    ("{url: 'http://:80/'}", ".url:"),
+    ("{url: 'http://u:p@a/'}", "basic_auth"),
+    ("{url: 'http://a', remote_timeout: 30}", ".remote_timeout:"),
+    ("{url: 'http://a', headers: {Content-Type: x}}", ".headers:"),
+    ("{url: 'http://a', headers: {'a b': x}}", ".headers:"),
+    ("{url: 'http://a', tenant_header: 'X Y'}", ".tenant_header:"),
+    (
+        "{url: 'http://a', protobuf_message: v2}",
+        "prometheus.WriteRequest",
+    ),
+    (
+        "{url: 'http://a', kind: m3, protobuf_message: io.prometheus.write.v2.Request}",
+        "in silence",
+    ),
+    ("{url: 'http://a', kind: influx}", "victoriametrics"),
+    (
+        "{url: 'http://a', sigv4: {region: x}}",
+        ".sigv4: is not supported",
+    ),
+    (
+        "{url: 'http://a', azuread: {}}",
+        ".azuread: is not supported",
+    ),
+    (
+        "{url: 'http://a', google_iam: {a: [1]}}",
+        ".google_iam: is not supported",
+    ),
+    ("{url: 'http://a', on_full: panic}", ".on_full:"),
+    ("{url: 'http://a', max_bytes: 5QB}", ".max_bytes:"),
+    (
+        "{url: 'http://a', queue_config: {capacity: 0}}",
+        ".queue_config.capacity:",
+    ),
+    (
+        "{url: 'http://a', queue_config: {min_backoff: 9s}}",
+        ".queue_config.max_backoff:",
+    ),
+    (
+        "{url: 'http://a', queue_config: {max_shards: 2, min_shards: 3}}",
+        ".min_shards:",
+    ),
+    (
+        "{url: 'http://a', basic_auth: {}, authorization: {credentials: x}}",
+        "one of",
+    ),
+    ("{url: 'http://a', authorization: {}}", "needs credentials"),
+    (
+        "{url: 'http://a', authorization: {type: Basic, credentials: x}}",
+        "use basic_auth",
+    ),
+    (
+        "{url: 'http://a', oauth2: {client_id: x, token_url: 'http://t'}}",
+        "client_secret",
+    ),
+    (
+        "{url: 'http://a', tls_config: {cert_file: c}}",
+        "go together",
+    ),
+    (
+        "{url: 'http://a', tls_config: {ca: x, ca_file: y}}",
+        "not both",
+    ),
+    (
+        "{url: 'http://a', write_relabel_configs: [{action: nope}]}",
+        "nope",
+    ),
+    ("{url: 'http://a', ulr: 'http://b'}", "ulr"),
+];
+
+#[test]
+fn each_refusal_names_its_key() {
+    for (block, words) in REFUSED {
+        let errors = read(&format!("[{block}]")).unwrap_err().join("\n");
+        assert!(errors.contains(words), "{block}: {errors}");
+    }
+    let twice = read("[{url: 'http://a', name: x}, {url: 'http://b', name: x}]").unwrap_err();
+    assert!(twice[0].starts_with("remote_write[1].name:"), "{twice:?}");
+}
+
+#[test]
+fn all_errors_come_at_once() {
+    let errors = read("[{url: x, kind: y, max_age: z}, {remote_timeout: w}]").unwrap_err();
+    assert_eq!(errors.len(), 5, "{errors:?}");
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let yaml = "[{url: 'http://a', authorization: {credentials: hunter2},
+        proxy_url: 'http://me:hunter2@proxy:3128'}]";
+    let all = read(yaml).unwrap();
+    assert!(!format!("{all:?}").contains("hunter2"));
+}
