@@ -1,0 +1,527 @@
+//! An in-memory disk that fails on purpose, repeatably under a seed.
+//!
+//! Invariant: after [`FaultyFs::power_cycle`] there is what was synced, plus any part of what was not;
+//! handles from before are dead. A directory's changes come through in order, up to some point.
+//! Deliberately not here: timing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::fs::{Fs, FsFile, Lock};
+
+/// The disk; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct FaultyFs(Arc<Mutex<Disk>>);
+
+#[derive(Debug)]
+struct Disk {
+    files: HashMap<u64, Inode>,
+    /// Names as programs see them, and as they are on the platter.
+    names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    /// Changes of names that no directory sync has covered.
+    pending: Vec<NameChange>,
+    locks: HashMap<PathBuf, Weak<HeldLock>>,
+    next_inode: u64,
+    /// Handles of an earlier life are dead.
+    life: u64,
+    random: u64,
+    operations: u64,
+    faults: Faults,
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    data: Vec<u8>,
+    durable: Vec<u8>,
+    /// Sectors written since the last sync.
+    dirty: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Set(PathBuf, u64),
+    Rename(PathBuf, PathBuf, u64),
+    Remove(PathBuf),
+}
+
+#[derive(Debug)]
+struct Faults {
+    crash_at: Option<u64>,
+    fail_sync_at: Option<u64>,
+    crashed: bool,
+    lying_syncs: bool,
+    short_writes: bool,
+    capacity: u64,
+}
+
+/// The unit in which un-synced data is kept or lost.
+const SECTOR: usize = 512;
+
+impl FaultyFs {
+    /// An empty disk without faults.
+    pub fn new(seed: u64) -> Self {
+        let faults = Faults {
+            crash_at: None,
+            fail_sync_at: None,
+            crashed: false,
+            lying_syncs: false,
+            short_writes: false,
+            capacity: u64::MAX,
+        };
+        Self(Arc::new(Mutex::new(Disk {
+            files: HashMap::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            pending: Vec::new(),
+            locks: HashMap::new(),
+            next_inode: 1,
+            life: 0,
+            random: seed.wrapping_mul(2).wrapping_add(1),
+            operations: 0,
+            faults,
+        })))
+    }
+
+    /// Changing operations so far: create, allocate, write, sync, rename, remove, directory sync.
+    pub fn operations(&self) -> u64 {
+        self.disk().operations
+    }
+
+    /// The machine stops in the middle of the operation with this number (from 0); it and all later
+    /// ones fail until [`Self::power_cycle`] or [`Self::restart_process`].
+    pub fn crash_at(&self, operation: u64) {
+        self.disk().faults.crash_at = Some(operation);
+    }
+
+    /// The first sync of a file at or after this operation fails with EIO, and its pages count as clean
+    /// without being on disk.
+    pub fn fail_sync_at(&self, operation: u64) {
+        self.disk().faults.fail_sync_at = Some(operation);
+    }
+
+    /// Syncs say that they succeeded and do nothing.
+    pub fn lie_about_syncs(&self, lie: bool) {
+        self.disk().faults.lying_syncs = lie;
+    }
+
+    /// Writes take a random part of what they are given.
+    pub fn short_writes(&self, short: bool) {
+        self.disk().faults.short_writes = short;
+    }
+
+    /// Bytes that all files together may have.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.disk().faults.capacity = bytes;
+    }
+
+    /// Bytes that all files together have.
+    pub fn used_bytes(&self) -> u64 {
+        self.disk().used_bytes()
+    }
+
+    /// The power goes and comes back: of what was not synced each sector is there or not.
+    pub fn power_cycle(&self) {
+        let mut disk = self.disk();
+        let pending = std::mem::take(&mut disk.pending);
+        let survivors = disk.random_below(pending.len() as u64 + 1) as usize;
+        pending
+            .into_iter()
+            .take(survivors)
+            .for_each(|change| change.apply(&mut disk.durable_names));
+        disk.names = disk.durable_names.clone();
+        let mut ids: Vec<_> = disk.files.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            // None, all, or some of a file's sectors.
+            let policy = disk.random_below(3);
+            let dirty = disk
+                .files
+                .get(&id)
+                .map(|file| file.dirty.clone())
+                .unwrap_or_default();
+            let kept = dirty.into_iter().filter(|_| match policy {
+                0 => false,
+                1 => true,
+                _ => disk.random_below(2) == 0,
+            });
+            let kept: Vec<_> = kept.collect();
+            if let Some(file) = disk.files.get_mut(&id) {
+                file.make_durable(kept);
+                file.dirty.clear();
+                file.data = file.durable.clone();
+            }
+        }
+        disk.new_life();
+    }
+
+    /// The process dies and comes back, as after `kill -9`: what was written is still there.
+    pub fn restart_process(&self) {
+        self.disk().new_life();
+    }
+
+    /// The files' paths, in order.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.disk().names.keys().cloned().collect()
+    }
+
+    /// A file's content, if it is there.
+    pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
+        let disk = self.disk();
+        let id = disk.names.get(path)?;
+        Some(disk.files.get(id)?.data.clone())
+    }
+
+    /// Flips the bits of `mask` in one byte of a file, on the platter too; false if it is not there.
+    pub fn flip(&self, path: &Path, offset: usize, mask: u8) -> bool {
+        let mut disk = self.disk();
+        let Some(&id) = disk.names.get(path) else {
+            return false;
+        };
+        let Some(file) = disk.files.get_mut(&id) else {
+            return false;
+        };
+        let mut hit = false;
+        for content in [&mut file.data, &mut file.durable] {
+            if let Some(byte) = content.get_mut(offset) {
+                *byte ^= mask;
+                hit = true;
+            }
+        }
+        hit
+    }
+
+    /// Another disk with the same content and no faults; un-synced changes count as synced.
+    pub fn fork(&self) -> Self {
+        let disk = self.disk();
+        let fork = Self::new(disk.random);
+        {
+            let mut copy = fork.disk();
+            copy.names = disk.names.clone();
+            copy.durable_names = disk.names.clone();
+            copy.next_inode = disk.next_inode;
+            for (&id, file) in &disk.files {
+                let data = file.data.clone();
+                let durable = data.clone();
+                copy.files.insert(
+                    id,
+                    Inode {
+                        data,
+                        durable,
+                        dirty: BTreeSet::new(),
+                    },
+                );
+            }
+        }
+        fork
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl NameChange {
+    fn apply(self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Self::Set(path, id) => {
+                names.insert(path, id);
+            }
+            Self::Rename(from, to, id) => {
+                names.remove(&from);
+                names.insert(to, id);
+            }
+            Self::Remove(path) => {
+                names.remove(&path);
+            }
+        }
+    }
+}
+
+impl Inode {
+    fn make_durable(&mut self, sectors: impl IntoIterator<Item = usize>) {
+        for sector in sectors {
+            let from = (sector * SECTOR).min(self.data.len());
+            let to = (from + SECTOR).min(self.data.len());
+            if self.durable.len() < to {
+                self.durable.resize(to, 0);
+            }
+            let (Some(new), Some(old)) = (self.data.get(from..to), self.durable.get_mut(from..to))
+            else {
+                continue;
+            };
+            old.copy_from_slice(new);
+        }
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if self.data.len() < end {
+            self.data.resize(end, 0);
+        }
+        if let Some(place) = self.data.get_mut(offset..end) {
+            place.copy_from_slice(bytes);
+        }
+        self.dirty.extend(offset / SECTOR..end.div_ceil(SECTOR));
+    }
+}
+
+impl Disk {
+    /// xorshift64: repeatable, and nothing more is asked of it.
+    fn random_below(&mut self, bound: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % bound
+    }
+
+    fn new_life(&mut self) {
+        self.life += 1;
+        self.locks.clear();
+        self.faults.crash_at = None;
+        self.faults.fail_sync_at = None;
+        self.faults.crashed = false;
+    }
+
+    fn used_bytes(&self) -> u64 {
+        let named: BTreeSet<_> = self.names.values().collect();
+        let sizes = named.into_iter().filter_map(|id| self.files.get(id));
+        sizes.map(|file| file.data.len() as u64).sum()
+    }
+
+    /// Counts a changing operation; true if the machine stops in the middle of it.
+    fn operation(&mut self) -> io::Result<bool> {
+        self.alive()?;
+        let now = self.operations;
+        self.operations += 1;
+        self.faults.crashed = self.faults.crash_at.is_some_and(|at| now >= at);
+        Ok(self.faults.crashed)
+    }
+
+    fn alive(&self) -> io::Result<()> {
+        if self.faults.crashed {
+            Err(crash())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn file(&mut self, inode: u64) -> &mut Inode {
+        self.files.entry(inode).or_default()
+    }
+
+    /// Checks that there is room for a file to become `len` bytes long.
+    fn grow(&mut self, inode: u64, len: u64) -> io::Result<()> {
+        let more = len.saturating_sub(self.file(inode).data.len() as u64);
+        if more > 0 && self.used_bytes().saturating_add(more) > self.faults.capacity {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    /// A change of names; one during which the machine stops may come through or not.
+    fn change_names(&mut self, change: NameChange) -> io::Result<()> {
+        let stops = self.operation()?;
+        self.pending.push(change.clone());
+        change.apply(&mut self.names);
+        if stops { Err(crash()) } else { Ok(()) }
+    }
+}
+
+fn crash() -> io::Error {
+    io::Error::other("the machine has stopped")
+}
+
+impl Fs for FaultyFs {
+    fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
+        self.disk().alive()
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        let mut disk = self.disk();
+        let inode = disk.next_inode;
+        disk.next_inode += 1;
+        disk.files.insert(inode, Inode::default());
+        disk.change_names(NameChange::Set(path.to_owned(), inode))?;
+        Ok(Arc::new(FaultyFile {
+            fs: self.clone(),
+            inode,
+            life: disk.life,
+        }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        let disk = self.disk();
+        disk.alive()?;
+        let inode = *disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(FaultyFile {
+            fs: self.clone(),
+            inode,
+            life: disk.life,
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        let id = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        disk.change_names(NameChange::Rename(from.to_owned(), to.to_owned(), id))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        if !disk.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        disk.change_names(NameChange::Remove(path.to_owned()))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let disk = self.disk();
+        disk.alive()?;
+        let inside = disk.names.keys().filter(|path| path.parent() == Some(dir));
+        let names = inside.filter_map(|path| path.file_name()?.to_str().map(str::to_owned));
+        Ok(names.collect())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        if disk.operation()? {
+            return Err(crash());
+        }
+        if disk.faults.lying_syncs {
+            return Ok(());
+        }
+        let inside = |change: &NameChange| match change {
+            NameChange::Set(path, _) | NameChange::Remove(path) => path.parent() == Some(dir),
+            NameChange::Rename(_, to, _) => to.parent() == Some(dir),
+        };
+        let (done, left) = std::mem::take(&mut disk.pending)
+            .into_iter()
+            .partition(inside);
+        disk.pending = left;
+        let done: Vec<NameChange> = done;
+        done.into_iter()
+            .for_each(|change| change.apply(&mut disk.durable_names));
+        Ok(())
+    }
+
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        let disk = self.disk();
+        Ok(disk.faults.capacity.saturating_sub(disk.used_bytes()))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        let mut disk = self.disk();
+        disk.alive()?;
+        if disk
+            .locks
+            .get(path)
+            .is_some_and(|held| held.strong_count() > 0)
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let held = Arc::new(HeldLock);
+        disk.locks.insert(path.to_owned(), Arc::downgrade(&held));
+        Ok(Box::new(FaultyLock(held)))
+    }
+}
+
+#[derive(Debug)]
+struct HeldLock;
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for its count")]
+struct FaultyLock(Arc<HeldLock>);
+
+impl Lock for FaultyLock {}
+
+#[derive(Debug)]
+struct FaultyFile {
+    fs: FaultyFs,
+    inode: u64,
+    life: u64,
+}
+
+impl FaultyFile {
+    fn disk(&self) -> io::Result<MutexGuard<'_, Disk>> {
+        let disk = self.fs.disk();
+        if disk.life != self.life {
+            return Err(crash());
+        }
+        disk.alive()?;
+        Ok(disk)
+    }
+}
+
+impl FsFile for FaultyFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk()?.file(self.inode).data.len() as u64)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut disk = self.disk()?;
+        let rest = disk
+            .file(self.inode)
+            .data
+            .get(offset as usize..)
+            .unwrap_or_default();
+        let n = rest.len().min(buf.len());
+        for (to, from) in buf.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        Ok(n)
+    }
+
+    fn write_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let mut disk = self.disk()?;
+        let stops = disk.operation()?;
+        let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let mut n = bytes.len();
+        if n > 0 && stops {
+            n = disk.random_below(n as u64 + 1) as usize;
+        } else if n > 0 && disk.faults.short_writes {
+            n = 1 + disk.random_below(n as u64) as usize;
+        }
+        disk.grow(self.inode, offset + n as u64)?;
+        let part = bytes.get(..n).unwrap_or(&bytes);
+        disk.file(self.inode).write(offset as usize, part);
+        if stops { Err(crash()) } else { Ok(n) }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut disk = self.disk()?;
+        let now = disk.operations;
+        if disk.operation()? {
+            return Err(crash());
+        }
+        if disk.faults.fail_sync_at.is_some_and(|at| now >= at) {
+            disk.faults.fail_sync_at = None;
+            disk.file(self.inode).dirty.clear();
+            return Err(io::Error::from_raw_os_error(
+                rustix::io::Errno::IO.raw_os_error(),
+            ));
+        }
+        if !disk.faults.lying_syncs {
+            let file = disk.file(self.inode);
+            let dirty = std::mem::take(&mut file.dirty);
+            file.make_durable(dirty);
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let mut disk = self.disk()?;
+        let stops = disk.operation()?;
+        disk.grow(self.inode, len)?;
+        let file = disk.file(self.inode);
+        if file.data.len() < len as usize {
+            let from = file.data.len();
+            file.data.resize(len as usize, 0);
+            file.dirty
+                .extend(from / SECTOR..(len as usize).div_ceil(SECTOR));
+        }
+        if stops { Err(crash()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,117 @@
+//! A tiny durable map from names to numbers: up to where each destination has acknowledged.
+//!
+//! Invariant: [`Ledger::store`] writes the slot that does not hold the newest map, so a crash at any
+//! moment leaves that one whole; what was stored is what the next [`Ledger::open`] loads.
+//! Deliberately not here: merging, history, more entries than fit into a few kilobytes.
+//!
+//! The two slots are files, `<name>.0` and `<name>.1`: magic `WEIRLEDG`, u32 version, u32 count, u64
+//! sequence, then for each entry u32 length, name in UTF-8, u64 value; at the end a CRC-32 of all before
+//! it. Integers are little-endian. The whole slot with the higher sequence counts.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{At, IoError};
+use crate::frame::{u32_at, u64_at};
+use crate::fs::{Fs, FsFile, read_up_to, write_all_at};
+
+const MAGIC: [u8; 8] = *b"WEIRLEDG";
+const VERSION: u32 = 1;
+
+/// The file pair.
+#[derive(Debug)]
+pub struct Ledger {
+    slots: [(PathBuf, Arc<dyn FsFile>); 2],
+    sequence: u64,
+    map: BTreeMap<String, u64>,
+}
+
+impl Ledger {
+    /// Opens the ledger `name` in `dir`, or begins an empty one.
+    pub fn open(fs: &dyn Fs, dir: &Path, name: &str) -> Result<Self, IoError> {
+        fs.create_dir_all(dir).at("create", dir)?;
+        let slot = |n: u8| -> Result<_, IoError> {
+            let path = dir.join(format!("{name}.{n}"));
+            let file = match fs.open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs.create(&path),
+                opened => opened,
+            };
+            let file = file.at("open", &path)?;
+            let len = file.len().at("measure", &path)?;
+            let bytes = read_up_to(&*file, 0, len as usize).at("read", &path)?;
+            Ok(((path, file), decode(&bytes)))
+        };
+        let ((first, first_map), (second, second_map)) = (slot(0)?, slot(1)?);
+        fs.sync_dir(dir).at("sync", dir)?;
+        let newest = first_map
+            .into_iter()
+            .chain(second_map)
+            .max_by_key(|(sequence, _)| *sequence);
+        let (sequence, map) = newest.unwrap_or_default();
+        Ok(Self {
+            slots: [first, second],
+            sequence,
+            map,
+        })
+    }
+
+    /// What was stored last.
+    pub fn load(&self) -> &BTreeMap<String, u64> {
+        &self.map
+    }
+
+    /// Replaces the map, durably. After an error the one before still counts, and the next attempt
+    /// writes the same slot anew.
+    pub fn store(&mut self, map: &BTreeMap<String, u64>) -> Result<(), IoError> {
+        let sequence = self.sequence + 1;
+        let [even, odd] = &self.slots;
+        let (path, file) = if sequence.is_multiple_of(2) {
+            even
+        } else {
+            odd
+        };
+        let bytes = encode(sequence, map);
+        write_all_at(&**file, &mut [IoSlice::new(&bytes)], 0).at("write", path)?;
+        file.sync_data().at("sync", path)?;
+        self.sequence = sequence;
+        self.map.clone_from(map);
+        Ok(())
+    }
+}
+
+fn encode(sequence: u64, map: &BTreeMap<String, u64>) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&(map.len() as u32).to_le_bytes());
+    out.extend_from_slice(&sequence.to_le_bytes());
+    for (name, value) in map {
+        out.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+    let crc = crc32fast::hash(&out);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// Sequence and map of a whole slot; what follows its checksum is a longer map's leftover.
+fn decode(bytes: &[u8]) -> Option<(u64, BTreeMap<String, u64>)> {
+    if !bytes.starts_with(&MAGIC) || u32_at(bytes, 8)? != VERSION {
+        return None;
+    }
+    let (count, sequence) = (u32_at(bytes, 12)?, u64_at(bytes, 16)?);
+    let mut map = BTreeMap::new();
+    let mut at = 24;
+    for _ in 0..count {
+        let len = u32_at(bytes, at)? as usize;
+        let name = bytes.get(at + 4..)?.get(..len)?;
+        map.insert(
+            String::from_utf8(name.to_vec()).ok()?,
+            u64_at(bytes, at + 4 + len)?,
+        );
+        at += 12 + len;
+    }
+    (crc32fast::hash(bytes.get(..at)?) == u32_at(bytes, at)?).then_some((sequence, map))
+}
