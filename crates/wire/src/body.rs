@@ -1,0 +1,136 @@
+//! A decoded request's bytes, shared with the shards that still have to read labels out of them.
+//!
+//! Invariant: every [`Block`] that `decode` gave out lies within the body that it returned; a
+//! foreign one is [`LabelsError::Malformed`], never a panic.
+
+use weir_model::{Block, Label, LabelSource, LabelsError};
+
+use crate::error::DecodeError;
+use crate::negotiate::Version;
+use crate::varint::{LEN, Reader};
+
+/// A decompressed request and what its decoder found out about it.
+#[derive(Debug, Default)]
+pub struct Body {
+    pub(crate) version: Version,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tables: Tables,
+}
+
+/// What remote write 2.0 has beside the bytes; empty for 1.0.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    /// Each symbol's start and length in the body.
+    pub(crate) symbols: Vec<(u32, u32)>,
+    /// All series' label references, one after the other.
+    pub(crate) refs: Vec<u32>,
+}
+
+impl Body {
+    /// Which version it was decoded as.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The decompressed bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes the bytes back, so that their memory can serve the next request.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Memory that it holds, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.tables.symbols.capacity() * 8 + self.tables.refs.capacity() * 4
+    }
+
+    fn labels_v1<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError> {
+        let start = block.start as usize;
+        let end = start
+            .checked_add(block.len as usize)
+            .filter(|&end| end <= self.bytes.len())
+            .ok_or(LabelsError::Malformed)?;
+        let mut pairs = Vec::new();
+        label_fields(&self.bytes, start, end, &mut pairs).ok_or(LabelsError::Malformed)?;
+        for (name, value) in pairs {
+            out.push(label(name, value)?);
+        }
+        Ok(())
+    }
+
+    fn labels_v2<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError> {
+        let start = block.start as usize;
+        let refs = start
+            .checked_add(block.len as usize)
+            .and_then(|end| self.tables.refs.get(start..end))
+            .ok_or(LabelsError::Malformed)?;
+        for pair in refs.chunks_exact(2) {
+            let [name, value] = [pair[0], pair[1]]
+                .map(|reference| symbol(&self.bytes, &self.tables.symbols, reference));
+            let (name, value) = name.zip(value).ok_or(LabelsError::Malformed)?;
+            out.push(label(name, value)?);
+        }
+        Ok(())
+    }
+}
+
+impl LabelSource for Body {
+    fn labels<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError> {
+        match self.version {
+            Version::V1 => self.labels_v1(block, out),
+            Version::V2 => self.labels_v2(block, out),
+        }
+    }
+}
+
+fn label<'a>(name: &'a [u8], value: &'a [u8]) -> Result<Label<'a>, LabelsError> {
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| LabelsError::NotUtf8);
+    Ok(Label::new(text(name)?, text(value)?))
+}
+
+/// A symbol's bytes.
+pub(crate) fn symbol<'a>(
+    body: &'a [u8],
+    symbols: &[(u32, u32)],
+    reference: u32,
+) -> Option<&'a [u8]> {
+    let &(start, len) = symbols.get(reference as usize)?;
+    body.get(start as usize..start as usize + len as usize)
+}
+
+/// Appends the labels (field 1) of `start..end` in a 1.0 body, passing over all other fields: the
+/// range may be the run of labels alone, or a whole series whose labels are scattered.
+pub(crate) fn label_fields<'a>(
+    body: &'a [u8],
+    start: usize,
+    end: usize,
+    out: &mut Vec<(&'a [u8], &'a [u8])>,
+) -> Option<()> {
+    let mut fields = Reader::over(body, start, end);
+    while !fields.is_done() {
+        let (field, wire) = fields.key().ok()?;
+        if field == 1 && wire == LEN {
+            out.push(label_message(fields.message().ok()?).ok()?);
+        } else {
+            fields.skip(field, wire).ok()?;
+        }
+    }
+    Some(())
+}
+
+/// Name and value of a `prometheus.Label`.
+pub(crate) fn label_message(mut message: Reader<'_>) -> Result<(&[u8], &[u8]), DecodeError> {
+    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+    while !message.is_done() {
+        match message.key()? {
+            (1, LEN) => name = message.bytes()?,
+            (2, LEN) => value = message.bytes()?,
+            (field @ (1 | 2), wire) => return Err(message.wire_error("Label", field, wire)),
+            (field, wire) => message.skip(field, wire)?,
+        }
+    }
+    Ok((name, value))
+}

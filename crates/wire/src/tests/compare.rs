@@ -1,0 +1,299 @@
+//! Decodes bytes both ways and compares everything.
+
+use prost::Message;
+use weir_model::labels::normalize;
+use weir_model::{
+    BlockHasher, Columns, Entry, Exemplar, Label, LabelSource, Metadata, MetricType,
+    NativeHistogram, ShardKey,
+};
+
+use crate::oracle::{Count, Histogram, ZeroCount, v1, v2};
+use crate::{Body, DecodeContext, DecodeError, DecodeErrorKind, Hints, Version, decode};
+
+const TENANT: &str = "team-a";
+
+/// Decodes with a fixed context.
+pub(super) fn ours(version: Version, bytes: &[u8]) -> Result<(Body, Columns), DecodeError> {
+    let (hasher, shard_key) = (BlockHasher::new(99), ShardKey::default());
+    let ctx = DecodeContext {
+        hasher: &hasher,
+        shard_key: &shard_key,
+        tenant: TENANT,
+        tenant_id: 3,
+    };
+    let mut columns = Columns::default();
+    let body = decode(
+        version,
+        bytes.to_vec(),
+        &ctx,
+        &mut columns,
+        &mut Hints::default(),
+    )?;
+    Ok((body, columns))
+}
+
+/// A series as any decoder should see it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Plain {
+    pub(super) labels: Vec<(String, String)>,
+    /// Timestamp, bits of the value, start timestamp.
+    pub(super) samples: Vec<(i64, u64, i64)>,
+    pub(super) histograms: Vec<String>,
+    pub(super) exemplars: Vec<String>,
+    pub(super) metadata: Option<Metadata>,
+}
+
+/// Checks bytes as a 1.0 request; says whether prost takes them.
+pub(super) fn check_v1(bytes: &[u8]) -> bool {
+    let ours = ours(Version::V1, bytes);
+    let Ok(request) = v1::WriteRequest::decode(bytes) else {
+        return false;
+    };
+    let (body, columns) = match ours {
+        Err(e) if matches!(e.kind, DecodeErrorKind::NotV1(_)) => {
+            assert!(request.timeseries.is_empty() && request.metadata.is_empty());
+            return true;
+        }
+        other => other.unwrap(),
+    };
+    let theirs: Vec<Plain> = request.timeseries.iter().map(plain_v1).collect();
+    compare(&body, &columns, &theirs);
+    let families: Vec<Metadata> = request.metadata.iter().map(family).collect();
+    assert_eq!(columns.metadata, families);
+    true
+}
+
+/// Checks bytes as a 2.0 request; says whether prost takes them.
+pub(super) fn check_v2(bytes: &[u8]) -> bool {
+    let ours = ours(Version::V2, bytes);
+    let Ok(request) = v2::Request::decode(bytes) else {
+        return false;
+    };
+    let theirs: Option<Vec<Plain>> = (request.timeseries.iter())
+        .map(|series| plain_v2(series, &request.symbols))
+        .collect();
+    let first_ok = request.symbols.first().is_none_or(String::is_empty);
+    match (ours, theirs) {
+        (Err(e), _) if matches!(e.kind, DecodeErrorKind::NotV2(_)) => {
+            assert!(request.timeseries.is_empty() && request.symbols.is_empty());
+        }
+        (Ok((body, columns)), Some(theirs)) if first_ok => compare(&body, &columns, &theirs),
+        (Ok(_), theirs) => panic!("taken, but references or symbols are wrong: {theirs:?}"),
+        (Err(e), Some(_)) if first_ok => panic!("refused: {e}"),
+        (Err(_), _) => {}
+    }
+    true
+}
+
+fn compare(body: &Body, columns: &Columns, theirs: &[Plain]) {
+    assert_eq!(columns.entries.len(), theirs.len());
+    let total: usize = theirs.iter().map(|s| s.samples.len()).sum();
+    assert_eq!(columns.timestamps.len(), total);
+    assert_eq!(columns.values.len(), total);
+    for (entry, theirs) in columns.entries.iter().zip(theirs) {
+        assert_eq!(&seen(body, columns, entry), theirs);
+        check_identity(body, entry, theirs);
+    }
+}
+
+/// What the columns say of an entry.
+pub(super) fn seen(body: &Body, columns: &Columns, entry: &Entry) -> Plain {
+    let mut labels = Vec::new();
+    body.labels(entry.block, &mut labels).unwrap();
+    Plain {
+        labels: labels
+            .iter()
+            .map(|l| (l.name.to_owned(), l.value.to_owned()))
+            .collect(),
+        samples: entry
+            .samples()
+            .map(|at| columns.sample(at))
+            .map(|s| (s.timestamp, s.value.to_bits(), s.start))
+            .collect(),
+        histograms: columns.histograms_of(entry).iter().map(dump).collect(),
+        exemplars: columns
+            .exemplars_of(entry)
+            .iter()
+            .map(dump_exemplar)
+            .collect(),
+        metadata: columns
+            .extra(entry)
+            .and_then(|e| e.metadata)
+            .map(|place| columns.series_metadata[place as usize].clone()),
+    }
+}
+
+/// Block hash and virtual shard by their definitions, from the labels that prost sees.
+fn check_identity(body: &Body, entry: &Entry, theirs: &Plain) {
+    let hasher = BlockHasher::new(99);
+    let pairs = theirs.labels.iter().map(|(n, v)| Label::new(n, v));
+    if body.version() == Version::V2 {
+        let (mut names, mut values) = (hasher.start(), hasher.start());
+        for label in pairs.clone() {
+            names = hasher.combine(names, hasher.bytes(label.name.as_bytes()));
+            values = hasher.combine(values, hasher.bytes(label.value.as_bytes()));
+        }
+        let hash = hasher.with_tenant(hasher.combine(names, values), 3);
+        assert_eq!(entry.hash, hash);
+    }
+    let mut sorted: Vec<Label<'_>> = pairs.collect();
+    if normalize(&mut sorted).is_ok() {
+        let vshard = ShardKey::default().vshard(TENANT, &sorted);
+        assert_eq!(entry.vshard, vshard, "{:?}", theirs.labels);
+    }
+}
+
+fn plain_v1(series: &v1::TimeSeries) -> Plain {
+    let pairs = |labels: &[v1::Label]| -> Vec<(String, String)> {
+        let pair = |l: &v1::Label| (l.name.clone(), l.value.clone());
+        labels.iter().map(pair).collect()
+    };
+    Plain {
+        labels: pairs(&series.labels),
+        samples: (series.samples.iter())
+            .map(|s| (s.timestamp, s.value.to_bits(), 0))
+            .collect(),
+        histograms: series
+            .histograms
+            .iter()
+            .map(|h| dump(&absolute(h, false)))
+            .collect(),
+        exemplars: (series.exemplars.iter())
+            .map(|e| Exemplar {
+                labels: pairs(&e.labels),
+                value: e.value,
+                timestamp: e.timestamp,
+            })
+            .map(|e| dump_exemplar(&e))
+            .collect(),
+        metadata: None,
+    }
+}
+
+fn plain_v2(series: &v2::TimeSeries, symbols: &[String]) -> Option<Plain> {
+    let pairs = |refs: &[u32]| -> Option<Vec<(String, String)>> {
+        let text = |r: u32| symbols.get(r as usize).cloned();
+        if !refs.len().is_multiple_of(2) {
+            return None;
+        }
+        refs.chunks(2)
+            .map(|pair| text(pair[0]).zip(text(pair[1])))
+            .collect()
+    };
+    let mut exemplars = Vec::new();
+    for e in &series.exemplars {
+        exemplars.push(dump_exemplar(&Exemplar {
+            labels: pairs(&e.labels_refs)?,
+            value: e.value,
+            timestamp: e.timestamp,
+        }));
+    }
+    let given = series.metadata.filter(|m| *m != v2::Metadata::default());
+    let metadata = match given {
+        Some(m) => Some(Metadata {
+            family: String::new(),
+            kind: MetricType::from_number(m.kind as u64),
+            help: symbols.get(m.help_ref as usize)?.clone(),
+            unit: symbols.get(m.unit_ref as usize)?.clone(),
+        }),
+        None => None,
+    };
+    Some(Plain {
+        labels: pairs(&series.labels_refs)?,
+        samples: (series.samples.iter())
+            .map(|s| (s.timestamp, s.value.to_bits(), s.start_timestamp))
+            .collect(),
+        histograms: series
+            .histograms
+            .iter()
+            .map(|h| dump(&absolute(h, true)))
+            .collect(),
+        exemplars,
+        metadata,
+    })
+}
+
+fn family(m: &v1::MetricMetadata) -> Metadata {
+    Metadata {
+        family: m.metric_family_name.clone(),
+        kind: MetricType::from_number(m.kind as u64),
+        help: m.help.clone(),
+        unit: m.unit.clone(),
+    }
+}
+
+/// The model's histogram, made the naive way.
+pub(super) fn absolute(h: &Histogram, has_start: bool) -> NativeHistogram {
+    use weir_model::histogram::{ResetHint, Span};
+    let float = matches!(h.count, Some(Count::Float(_)));
+    let buckets = |deltas: &[i64], counts: &[f64]| {
+        if float {
+            return counts.to_vec();
+        }
+        let sums =
+            (1..=deltas.len()).map(|n| deltas[..n].iter().fold(0i64, |a, d| a.wrapping_add(*d)));
+        sums.map(|sum| sum as f64).collect()
+    };
+    let spans = |spans: &[crate::oracle::BucketSpan]| -> Vec<Span> {
+        spans
+            .iter()
+            .map(|s| Span {
+                offset: s.offset,
+                length: s.length,
+            })
+            .collect()
+    };
+    NativeHistogram {
+        timestamp: h.timestamp,
+        start: if has_start { h.start_timestamp } else { 0 },
+        schema: h.schema,
+        zero_threshold: h.zero_threshold,
+        zero_count: match h.zero_count {
+            Some(ZeroCount::Int(n)) => n as f64,
+            Some(ZeroCount::Float(f)) => f,
+            None => 0.0,
+        },
+        count: match h.count {
+            Some(Count::Int(n)) => n as f64,
+            Some(Count::Float(f)) => f,
+            None => 0.0,
+        },
+        sum: h.sum,
+        positive_spans: spans(&h.positive_spans),
+        positive: buckets(&h.positive_deltas, &h.positive_counts),
+        negative_spans: spans(&h.negative_spans),
+        negative: buckets(&h.negative_deltas, &h.negative_counts),
+        custom_values: h.custom_values.clone(),
+        reset_hint: match h.reset_hint {
+            1 => ResetHint::Yes,
+            2 => ResetHint::No,
+            3 => ResetHint::Gauge,
+            _ => ResetHint::Unknown,
+        },
+        integer: !float,
+    }
+}
+
+/// All of a histogram with its floats as bits, so that NaNs compare.
+pub(super) fn dump(h: &NativeHistogram) -> String {
+    let bits = |values: &[f64]| -> Vec<u64> { values.iter().map(|v| v.to_bits()).collect() };
+    let floats = [h.zero_threshold, h.zero_count, h.count, h.sum];
+    format!(
+        "{} {} {} {:?} {:?} {:x?} {:?} {:x?} {:x?} {:?} {}",
+        h.timestamp,
+        h.start,
+        h.schema,
+        bits(&floats),
+        h.positive_spans,
+        bits(&h.positive),
+        h.negative_spans,
+        bits(&h.negative),
+        bits(&h.custom_values),
+        h.reset_hint,
+        h.integer,
+    )
+}
+
+fn dump_exemplar(e: &Exemplar) -> String {
+    format!("{:?} {:x} {}", e.labels, e.value.to_bits(), e.timestamp)
+}

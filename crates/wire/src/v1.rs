@@ -1,0 +1,380 @@
+//! Remote write 1.0 (`prometheus.WriteRequest`): the walker of the hot path.
+//!
+//! Almost every series of real traffic is its labels and then one sample, so the sample is read
+//! from the end of the message, and what stands before it is the label block. That reading is
+//! taken only if the label messages, hopped over one by one, end exactly where the sample begins;
+//! then it is the only possible one. Anything else (more samples, histograms, exemplars, fields in
+//! another order, unknown fields, odd varints) goes the general way, which accepts all of protobuf.
+//!
+//! Label messages are not opened here: their bytes are hashed as they stand.
+
+use weir_model::{Block, Columns, Entry, Exemplar, Extra, Metadata, MetricType, Timestamp};
+
+use crate::body::label_message;
+use crate::decode::{
+    DecodeContext, EXTRAS_MAX, Hints, SAMPLES_MAX, SERIES_MAX, TEXT_BYTES_MAX, check_room,
+    push_sample,
+};
+use crate::error::{DecodeError, DecodeErrorKind as Kind};
+use crate::histogram::{self, HistogramVersion};
+use crate::target::Pair;
+use crate::varint::{FIXED64, LEN, Reader, VARINT};
+
+/// Walks a whole request.
+pub(crate) fn walk(
+    body: &[u8],
+    ctx: Option<&DecodeContext<'_>>,
+    columns: &mut Columns,
+    hints: &mut Hints,
+) -> Result<(), DecodeError> {
+    hints.target.reset();
+    let mut walker = Walker {
+        body,
+        ctx,
+        columns,
+        hints,
+        pairs: Vec::new(),
+        buckets: 0,
+        text_bytes: 0,
+    };
+    let mut fields = Reader::new(body);
+    while !fields.is_done() {
+        let (field, wire) = fields.key()?;
+        match (field, wire) {
+            (1, LEN) => {
+                let message = fields.message()?;
+                let number = walker.columns.entries.len();
+                check_room(number, SERIES_MAX, "time series", message.pos())?;
+                if !walker.plain_series(&message) {
+                    walker.series(message).map_err(|e| e.in_series(number))?;
+                }
+            }
+            (3, LEN) => walker.metadata(fields.message()?)?,
+            (1 | 3, _) => return Err(fields.wire_error("WriteRequest", field, wire)),
+            _ => fields.skip(field, wire)?,
+        }
+    }
+    if columns.entries.is_empty() && columns.metadata.is_empty() && !body.is_empty() {
+        return Err(DecodeError::new(0, Kind::NotV1(body.len())));
+    }
+    Ok(())
+}
+
+struct Walker<'a, 'c> {
+    body: &'a [u8],
+    ctx: Option<&'c DecodeContext<'c>>,
+    columns: &'c mut Columns,
+    hints: &'c mut Hints,
+    /// Labels of a series that has to be read.
+    pairs: Vec<Pair<'a>>,
+    /// Native histograms' buckets so far.
+    buckets: usize,
+    /// Bytes of copied text so far.
+    text_bytes: usize,
+}
+
+impl<'a> Walker<'a, '_> {
+    /// Takes a series of labels and one sample at its end; `false` if it is not one.
+    #[inline]
+    fn plain_series(&mut self, message: &Reader<'a>) -> bool {
+        let bytes = message.rest();
+        let Some((labels_len, timestamp, value)) = sample_at_end(bytes) else {
+            return false;
+        };
+        let base = message.pos();
+        if !hop_labels(bytes, labels_len, base as u32, &mut self.hints.spots) {
+            return false;
+        }
+        let samples_start = self.columns.timestamps.len() as u32;
+        push_sample(self.columns, timestamp, value, 0);
+        let mut entry = Entry {
+            block: Block {
+                start: base as u32,
+                len: labels_len as u32,
+            },
+            samples_start,
+            samples_len: 1,
+            ..Entry::default()
+        };
+        if let Some(ctx) = self.ctx {
+            let block = &bytes[..labels_len];
+            entry.hash = ctx
+                .hasher
+                .with_tenant(ctx.hasher.bytes(block), ctx.tenant_id);
+            entry.vshard = self.vshard(ctx);
+        }
+        self.columns.entries.push(entry);
+        true
+    }
+
+    #[inline]
+    fn vshard(&mut self, ctx: &DecodeContext<'_>) -> weir_model::VShard {
+        let Hints { target, spots, .. } = &mut *self.hints;
+        target.vshard_v1(ctx, self.body, spots, &mut self.pairs)
+    }
+
+    /// Takes any series.
+    fn series(&mut self, mut message: Reader<'a>) -> Result<(), DecodeError> {
+        let whole = (message.pos(), message.end());
+        let samples_start = self.columns.timestamps.len();
+        let mut extra = Extra {
+            histograms: range_from(self.columns.histograms.len()),
+            exemplars: range_from(self.columns.exemplars.len()),
+            metadata: None,
+        };
+        self.hints.spots.clear();
+        while !message.is_done() {
+            let at = message.pos();
+            let (field, wire) = message.key()?;
+            match (field, wire) {
+                (1, LEN) => {
+                    message.message()?;
+                    self.hints.spots.push((at as u32, message.pos() as u32));
+                }
+                (2, LEN) => {
+                    check_room(self.columns.timestamps.len(), SAMPLES_MAX, "samples", at)?;
+                    let (timestamp, value) = sample(message.message()?)?;
+                    push_sample(self.columns, timestamp, value, 0);
+                }
+                (3, LEN) => {
+                    check_room(self.columns.exemplars.len(), EXTRAS_MAX, "exemplars", at)?;
+                    let exemplar = self.exemplar(message.message()?)?;
+                    self.columns.exemplars.push(exemplar);
+                }
+                (4, LEN) => {
+                    check_room(self.columns.histograms.len(), EXTRAS_MAX, "histograms", at)?;
+                    let histogram = histogram::decode(
+                        message.message()?,
+                        HistogramVersion::V1,
+                        &mut self.buckets,
+                    )?;
+                    self.columns.histograms.push(histogram);
+                }
+                (1..=4, _) => return Err(message.wire_error("TimeSeries", field, wire)),
+                _ => message.skip(field, wire)?,
+            }
+        }
+        extra.histograms.end = self.columns.histograms.len() as u32;
+        extra.exemplars.end = self.columns.exemplars.len() as u32;
+        self.push_series(whole, samples_start, extra);
+        Ok(())
+    }
+
+    fn push_series(&mut self, whole: (usize, usize), samples_start: usize, extra: Extra) {
+        let spots = &self.hints.spots;
+        let run = match (spots.first(), spots.last()) {
+            (Some(first), Some(last)) if spots.windows(2).all(|w| w[0].1 == w[1].0) => {
+                Some((first.0 as usize, last.1 as usize))
+            }
+            (None, _) => Some((whole.0, whole.0)),
+            _ => None,
+        };
+        let (start, end) = run.unwrap_or(whole);
+        let mut entry = Entry {
+            block: Block {
+                start: start as u32,
+                len: (end - start) as u32,
+            },
+            samples_start: samples_start as u32,
+            samples_len: (self.columns.timestamps.len() - samples_start) as u32,
+            ..Entry::default()
+        };
+        if !extra.histograms.is_empty() || !extra.exemplars.is_empty() {
+            self.columns.extras.push(extra);
+            entry.extra = self.columns.extras.len() as u32;
+        }
+        if let Some(ctx) = self.ctx {
+            let body = self.body;
+            let hash = if run.is_some() {
+                ctx.hasher.bytes(&body[start..end])
+            } else {
+                let joined = &mut self.hints.joined;
+                joined.clear();
+                for &(start, end) in spots {
+                    joined.extend_from_slice(&body[start as usize..end as usize]);
+                }
+                ctx.hasher.bytes(joined)
+            };
+            entry.hash = ctx.hasher.with_tenant(hash, ctx.tenant_id);
+            entry.vshard = self.vshard(ctx);
+        }
+        self.columns.entries.push(entry);
+    }
+
+    fn exemplar(&mut self, mut message: Reader<'_>) -> Result<Exemplar, DecodeError> {
+        let mut exemplar = Exemplar {
+            labels: Vec::new(),
+            value: 0.0,
+            timestamp: 0,
+        };
+        while !message.is_done() {
+            let at = message.pos();
+            match message.key()? {
+                (1, LEN) => {
+                    let label = message.message()?;
+                    // An empty label costs more memory than bytes.
+                    self.take_text(label.rest().len() + size_of::<(String, String)>(), at)?;
+                    let (name, value) = label_message(label)?;
+                    exemplar.labels.push((lossy(name), lossy(value)));
+                }
+                (2, FIXED64) => exemplar.value = message.double()?,
+                (3, VARINT) => exemplar.timestamp = message.varint()? as Timestamp,
+                (field @ 1..=3, wire) => return Err(message.wire_error("Exemplar", field, wire)),
+                (field, wire) => message.skip(field, wire)?,
+            }
+        }
+        Ok(exemplar)
+    }
+
+    fn metadata(&mut self, mut message: Reader<'_>) -> Result<(), DecodeError> {
+        let known = self.columns.metadata.len();
+        check_room(known, EXTRAS_MAX, "metadata", message.pos())?;
+        self.take_text(message.rest().len(), message.pos())?;
+        let mut metadata = Metadata::default();
+        while !message.is_done() {
+            match message.key()? {
+                (1, VARINT) => {
+                    // Enumerations have 32 bits.
+                    let number = message.varint()? as u32;
+                    metadata.kind = MetricType::from_number(number.into());
+                }
+                (2, LEN) => metadata.family = lossy(message.bytes()?),
+                (4, LEN) => metadata.help = lossy(message.bytes()?),
+                (5, LEN) => metadata.unit = lossy(message.bytes()?),
+                (field @ (1 | 2 | 4 | 5), wire) => {
+                    return Err(message.wire_error("MetricMetadata", field, wire));
+                }
+                (field, wire) => message.skip(field, wire)?,
+            }
+        }
+        self.columns.metadata.push(metadata);
+        Ok(())
+    }
+
+    fn take_text(&mut self, bytes: usize, at: usize) -> Result<(), DecodeError> {
+        self.text_bytes += bytes;
+        check_room(
+            self.text_bytes,
+            TEXT_BYTES_MAX,
+            "bytes of exemplars and metadata",
+            at,
+        )
+    }
+}
+
+/// Text that is repaired where it is no UTF-8.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(crate) fn range_from(start: usize) -> std::ops::Range<u32> {
+    start as u32..start as u32
+}
+
+/// Any `prometheus.Sample`.
+fn sample(mut message: Reader<'_>) -> Result<(Timestamp, f64), DecodeError> {
+    let (mut timestamp, mut value) = (0, 0.0);
+    while !message.is_done() {
+        match message.key()? {
+            (1, FIXED64) => value = message.double()?,
+            (2, VARINT) => timestamp = message.varint()? as Timestamp,
+            (field @ (1 | 2), wire) => return Err(message.wire_error("Sample", field, wire)),
+            (field, wire) => message.skip(field, wire)?,
+        }
+    }
+    Ok((timestamp, value))
+}
+
+/// The sample that the last bytes look like, and the length of what is before it. They are
+/// `12 10 09 <value> 10 <timestamp>`, or `12 07 10 <timestamp>` where the value is 0, with a
+/// timestamp of six bytes as all between 1971 and 2109 have.
+#[inline]
+fn sample_at_end(message: &[u8]) -> Option<(usize, Timestamp, f64)> {
+    let (head, tail) = message.split_last_chunk::<8>()?;
+    let timestamp = six_byte_varint(u64::from_le_bytes(*tail) >> 16)?;
+    if tail[1] != 0x10 {
+        return None;
+    }
+    if let Some((labels, [0x12, 0x10, 0x09, value @ ..])) = head_with_value(head, tail[0]) {
+        return Some((labels, timestamp, f64::from_le_bytes(value)));
+    }
+    match head {
+        [labels @ .., 0x12] if tail[0] == 0x07 => Some((labels.len(), timestamp, 0.0)),
+        _ => None,
+    }
+}
+
+/// The eleven bytes before a sample's timestamp field: ten of `head` and `last`.
+#[inline]
+fn head_with_value(head: &[u8], last: u8) -> Option<(usize, [u8; 11])> {
+    let (labels, value) = head.split_last_chunk::<10>()?;
+    let mut all = [last; 11];
+    all[..10].copy_from_slice(value);
+    Some((labels.len(), all))
+}
+
+/// Reads a varint that is exactly the six low bytes.
+#[inline]
+fn six_byte_varint(bytes: u64) -> Option<i64> {
+    if bytes & 0x8080_8080_8080 != 0x0080_8080_8080 {
+        return None;
+    }
+    let bits = bytes & 0x7f7f_7f7f_7f7f;
+    // Pairs of 7 bits to 14, then those to 28, then all together.
+    let pairs = (bits & 0x007f_007f_007f) | ((bits & 0x7f00_7f00_7f00) >> 1);
+    let low = (pairs & 0x3fff) | ((pairs >> 2) & 0x0fff_c000);
+    Some((low | ((pairs >> 32) << 28)) as i64)
+}
+
+/// Whether the first `len` bytes are label fields and nothing else; their places go to `spots`.
+#[inline]
+fn hop_labels(message: &[u8], len: usize, base: u32, spots: &mut Vec<(u32, u32)>) -> bool {
+    spots.clear();
+    let mut at = 0;
+    while at < len {
+        // The sample follows the labels, so that two more bytes are always there.
+        let next = match message.get(at..at + 3) {
+            Some(&[0x0a, short, _]) if short < 0x80 => at + 2 + short as usize,
+            Some(&[0x0a, low, high]) if high < 0x80 => {
+                at + 3 + (low as usize & 0x7f | (high as usize) << 7)
+            }
+            _ => return false,
+        };
+        spots.push((base + at as u32, base + next as u32));
+        at = next;
+    }
+    at == len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn six_byte_varints() {
+        for value in [
+            1i64 << 35,
+            (1 << 42) - 1,
+            1_700_000_000_000,
+            0x0123_4567_89ab,
+        ] {
+            let mut bytes = Vec::new();
+            weir_model::varint::write(value as u64, &mut bytes);
+            assert_eq!(bytes.len(), 6);
+            bytes.extend([0, 0]);
+            let word = u64::from_le_bytes(bytes.try_into().unwrap());
+            assert_eq!(six_byte_varint(word), Some(value));
+        }
+        assert_eq!(six_byte_varint(0x8080_8080_8080), None);
+    }
+
+    #[test]
+    fn a_sample_at_the_end_is_seen_with_and_without_a_value() {
+        let mut message = b"\x0a\x00\x12\x10\x09\0\0\0\0\0\0\xf0\x3f\x10".to_vec();
+        weir_model::varint::write(1_700_000_000_000, &mut message);
+        assert_eq!(sample_at_end(&message), Some((2, 1_700_000_000_000, 1.0)));
+        let mut zero = b"\x0a\x00\x12\x07\x10".to_vec();
+        weir_model::varint::write(1_700_000_000_000, &mut zero);
+        assert_eq!(sample_at_end(&zero), Some((2, 1_700_000_000_000, 0.0)));
+    }
+}
