@@ -276,11 +276,8 @@ impl Activity {
     async fn idle(&self, config: &ServerConfig) {
         loop {
             let first = self.0.requests.load(Ordering::Relaxed) == 0;
-            let allowed = if first {
-                config.header_timeout
-            } else {
-                config.idle_timeout
-            };
+            let headers = config.header_timeout.min(config.idle_timeout);
+            let allowed = if first { headers } else { config.idle_timeout };
             if self.wait(allowed).await {
                 return;
             }
