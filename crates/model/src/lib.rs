@@ -5,14 +5,17 @@
 
 pub mod audit;
 pub mod batch;
+pub mod distinct;
 pub mod histogram;
 pub mod labels;
 pub mod metadata;
 pub mod re2;
 pub mod sample;
 pub mod series;
+pub mod sketch;
 pub mod time;
 pub mod varint;
+pub mod vmrange;
 
 pub use audit::{Class, ClassCounts};
 pub use batch::{Batch, Block, Columns, Entry, Extra, LabelSource, TenantId};

@@ -63,7 +63,7 @@ pub fn index_of(magnitude: f64, schema: i32) -> i32 {
 }
 
 /// C's `frexp` for positive finite values: a fraction in [0.5, 1) and an exponent.
-fn split(value: f64) -> (f64, i32) {
+pub(crate) fn split(value: f64) -> (f64, i32) {
     let (value, shift) = if value < f64::MIN_POSITIVE {
         (value * 2f64.powi(64), 64)
     } else {
