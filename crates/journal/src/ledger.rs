@@ -115,3 +115,85 @@ fn decode(bytes: &[u8]) -> Option<(u64, BTreeMap<String, u64>)> {
     }
     (crc32fast::hash(bytes.get(..at)?) == u32_at(bytes, at)?).then_some((sequence, map))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::faulty::FaultyFs;
+
+    fn map(n: u64) -> BTreeMap<String, u64> {
+        // Shorter and longer in turn, so that a slot holds leftovers.
+        (0..1 + n % 3)
+            .map(|name| (format!("destination {name}"), n * 10 + name))
+            .collect()
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded() {
+        let fs = FaultyFs::new(1);
+        let dir = Path::new("/ledger");
+        let mut ledger = Ledger::open(&fs, dir, "acknowledged").unwrap();
+        assert!(ledger.load().is_empty());
+        for n in 0..7 {
+            ledger.store(&map(n)).unwrap();
+            assert_eq!(*ledger.load(), map(n));
+            assert_eq!(
+                *Ledger::open(&fs, dir, "acknowledged").unwrap().load(),
+                map(n)
+            );
+        }
+        assert!(Ledger::open(&fs, dir, "another").unwrap().load().is_empty());
+    }
+
+    #[test]
+    fn a_crash_in_any_operation_leaves_the_last_map_or_the_one_being_stored() {
+        let dir = Path::new("/ledger");
+        for seed in 0..20 {
+            for at in 0.. {
+                let fs = FaultyFs::new(seed);
+                fs.crash_at(at);
+                let mut stored = None;
+                let mut run = || -> Result<(), IoError> {
+                    let mut ledger = Ledger::open(&fs, dir, "l")?;
+                    for n in 0..6 {
+                        ledger.store(&map(n))?;
+                        stored = Some(n);
+                    }
+                    Ok(())
+                };
+                let ended = run();
+                fs.power_cycle();
+                let found = Ledger::open(&fs, dir, "l").unwrap().load().clone();
+                let old = stored.map(map).unwrap_or_default();
+                let new = map(stored.map_or(0, |n| n + 1));
+                assert!(
+                    found == old || found == new,
+                    "seed {seed}, operation {at}: {found:?}"
+                );
+                if ended.is_ok() {
+                    assert!(at > 12);
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_slot_leaves_the_other_and_no_bytes_make_it_panic() {
+        let fs = FaultyFs::new(2);
+        let dir = Path::new("/ledger");
+        let mut ledger = Ledger::open(&fs, dir, "l").unwrap();
+        ledger.store(&map(1)).unwrap();
+        ledger.store(&map(2)).unwrap();
+        // The second store has sequence 2, so it is in the even slot.
+        let path = Path::new("/ledger/l.0");
+        let whole = encode(2, &map(2));
+        assert_eq!(fs.content(path).unwrap(), whole);
+        for offset in 0..whole.len() {
+            let fs = fs.fork();
+            assert!(fs.flip(path, offset, 0x10));
+            assert_eq!(*Ledger::open(&fs, dir, "l").unwrap().load(), map(1));
+            assert_eq!(decode(whole.get(..offset).unwrap()), None);
+        }
+    }
+}

@@ -216,8 +216,18 @@ impl<'a> House<'a> {
             return Ok(Segment::new(id, path, file, len, found.end as u64));
         }
         let image = repaired(&bytes, id, &found);
-        let (file, len) = self.replace(&path, &image)?;
-        Ok(Segment::new(id, path, file, len, image.len() as u64))
+        match self.replace(&path, &image) {
+            Ok((file, len)) => Ok(Segment::new(id, path, file, len, image.len() as u64)),
+            Err(error) if error.source.kind() == io::ErrorKind::StorageFull => {
+                // No room for a copy: the same bytes in the same place make the pages dirty again, so
+                // that this sync is an honest one. Holes stay, and are reported again next time.
+                let bytes = bytes.get(..found.end).unwrap_or(&bytes);
+                write_all_at(&*file, &mut [IoSlice::new(bytes)], 0).at("write", &path)?;
+                file.sync_data().at("sync", &path)?;
+                Ok(Segment::new(id, path, file, len, found.end as u64))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A journal that ends before the first position asked for has lost what is between.
@@ -298,7 +308,7 @@ impl<'a> House<'a> {
 
     /// Puts `image` in a segment's place, in another file: after a failed sync the pages of the old one
     /// may count as clean without being on disk.
-    fn replace(&mut self, path: &Path, image: &[u8]) -> Result<(Arc<dyn FsFile>, u64), OpenError> {
+    fn replace(&mut self, path: &Path, image: &[u8]) -> Result<(Arc<dyn FsFile>, u64), IoError> {
         let dir = &self.config.dir;
         let unfinished = dir.join(format!("repair{UNFINISHED}"));
         let (file, len) = if image.len() as u64 <= self.config.segment_bytes {
@@ -324,10 +334,10 @@ impl<'a> House<'a> {
     }
 
     /// A spare file, made if there is none.
-    fn spare(&mut self) -> Result<Spare, OpenError> {
+    fn spare(&mut self) -> Result<Spare, IoError> {
         match self.spares.pop() {
             Some(spare) => Ok(spare),
-            None => Ok(self.create_spare()?),
+            None => self.create_spare(),
         }
     }
 

@@ -96,6 +96,11 @@ impl FaultyFs {
         self.disk().faults.crash_at = Some(operation);
     }
 
+    /// The machine has stopped.
+    pub fn has_crashed(&self) -> bool {
+        self.disk().faults.crashed
+    }
+
     /// The first sync of a file at or after this operation fails with EIO, and its pages count as clean
     /// without being on disk.
     pub fn fail_sync_at(&self, operation: u64) {
