@@ -7,58 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fs::{Fs, FsFile, Lock};
+
+use self::disk::{Disk, Faults, HeldLock, Inode, NameChange, SECTOR, crash};
+
+mod disk;
 
 /// The disk; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct FaultyFs(Arc<Mutex<Disk>>);
-
-#[derive(Debug)]
-struct Disk {
-    files: HashMap<u64, Inode>,
-    /// Names as programs see them, and as they are on the platter.
-    names: BTreeMap<PathBuf, u64>,
-    durable_names: BTreeMap<PathBuf, u64>,
-    /// Changes of names that no directory sync has covered.
-    pending: Vec<NameChange>,
-    locks: HashMap<PathBuf, Weak<HeldLock>>,
-    next_inode: u64,
-    /// Handles of an earlier life are dead.
-    life: u64,
-    random: u64,
-    operations: u64,
-    faults: Faults,
-}
-
-#[derive(Debug, Default)]
-struct Inode {
-    data: Vec<u8>,
-    durable: Vec<u8>,
-    /// Sectors written since the last sync.
-    dirty: BTreeSet<usize>,
-}
-
-#[derive(Clone, Debug)]
-enum NameChange {
-    Set(PathBuf, u64),
-    Rename(PathBuf, PathBuf, u64),
-    Remove(PathBuf),
-}
-
-#[derive(Debug)]
-struct Faults {
-    crash_at: Option<u64>,
-    fail_sync_at: Option<u64>,
-    crashed: bool,
-    lying_syncs: bool,
-    short_writes: bool,
-    capacity: u64,
-}
-
-/// The unit in which un-synced data is kept or lost.
-const SECTOR: usize = 512;
 
 impl FaultyFs {
     /// An empty disk without faults.
@@ -228,117 +187,6 @@ impl FaultyFs {
     }
 }
 
-impl NameChange {
-    fn apply(self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Set(path, id) => {
-                names.insert(path, id);
-            }
-            Self::Rename(from, to, id) => {
-                names.remove(&from);
-                names.insert(to, id);
-            }
-            Self::Remove(path) => {
-                names.remove(&path);
-            }
-        }
-    }
-}
-
-impl Inode {
-    fn make_durable(&mut self, sectors: impl IntoIterator<Item = usize>) {
-        for sector in sectors {
-            let from = (sector * SECTOR).min(self.data.len());
-            let to = (from + SECTOR).min(self.data.len());
-            if self.durable.len() < to {
-                self.durable.resize(to, 0);
-            }
-            let (Some(new), Some(old)) = (self.data.get(from..to), self.durable.get_mut(from..to))
-            else {
-                continue;
-            };
-            old.copy_from_slice(new);
-        }
-    }
-
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset + bytes.len();
-        if self.data.len() < end {
-            self.data.resize(end, 0);
-        }
-        if let Some(place) = self.data.get_mut(offset..end) {
-            place.copy_from_slice(bytes);
-        }
-        self.dirty.extend(offset / SECTOR..end.div_ceil(SECTOR));
-    }
-}
-
-impl Disk {
-    /// xorshift64: repeatable, and nothing more is asked of it.
-    fn random_below(&mut self, bound: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % bound
-    }
-
-    fn new_life(&mut self) {
-        self.life += 1;
-        self.locks.clear();
-        self.faults.crash_at = None;
-        self.faults.fail_sync_at = None;
-        self.faults.crashed = false;
-    }
-
-    fn used_bytes(&self) -> u64 {
-        let named: BTreeSet<_> = self.names.values().collect();
-        let sizes = named.into_iter().filter_map(|id| self.files.get(id));
-        sizes.map(|file| file.data.len() as u64).sum()
-    }
-
-    /// Counts a changing operation; true if the machine stops in the middle of it.
-    fn operation(&mut self) -> io::Result<bool> {
-        self.alive()?;
-        let now = self.operations;
-        self.operations += 1;
-        self.faults.crashed = self.faults.crash_at.is_some_and(|at| now >= at);
-        Ok(self.faults.crashed)
-    }
-
-    fn alive(&self) -> io::Result<()> {
-        if self.faults.crashed {
-            Err(crash())
-        } else {
-            Ok(())
-        }
-    }
-
-    fn file(&mut self, inode: u64) -> &mut Inode {
-        self.files.entry(inode).or_default()
-    }
-
-    /// Checks that there is room for a file to become `len` bytes long.
-    fn grow(&mut self, inode: u64, len: u64) -> io::Result<()> {
-        let more = len.saturating_sub(self.file(inode).data.len() as u64);
-        if more > 0 && self.used_bytes().saturating_add(more) > self.faults.capacity {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
-
-    /// A change of names; one during which the machine stops may come through or not.
-    fn change_names(&mut self, change: NameChange) -> io::Result<()> {
-        let stops = self.operation()?;
-        self.pending.push(change.clone());
-        change.apply(&mut self.names);
-        if stops { Err(crash()) } else { Ok(()) }
-    }
-}
-
-fn crash() -> io::Error {
-    io::Error::other("the machine has stopped")
-}
-
 impl Fs for FaultyFs {
     fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
         self.disk().alive()
@@ -432,9 +280,6 @@ impl Fs for FaultyFs {
         Ok(Box::new(FaultyLock(held)))
     }
 }
-
-#[derive(Debug)]
-struct HeldLock;
 
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for its count")]

@@ -1,0 +1,168 @@
+//! The faulty disk's platter: inodes, names, and what of either is durable.
+//!
+//! Invariant: `durable` and `durable_names` change only by a sync or by what a power failure lets through.
+//! Deliberately not here: the traits that programs see.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Weak;
+
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub(super) files: HashMap<u64, Inode>,
+    /// Names as programs see them, and as they are on the platter.
+    pub(super) names: BTreeMap<PathBuf, u64>,
+    pub(super) durable_names: BTreeMap<PathBuf, u64>,
+    /// Changes of names that no directory sync has covered.
+    pub(super) pending: Vec<NameChange>,
+    pub(super) locks: HashMap<PathBuf, Weak<HeldLock>>,
+    pub(super) next_inode: u64,
+    /// Handles of an earlier life are dead.
+    pub(super) life: u64,
+    pub(super) random: u64,
+    pub(super) operations: u64,
+    pub(super) faults: Faults,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inode {
+    pub(super) data: Vec<u8>,
+    pub(super) durable: Vec<u8>,
+    /// Sectors written since the last sync.
+    pub(super) dirty: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum NameChange {
+    Set(PathBuf, u64),
+    Rename(PathBuf, PathBuf, u64),
+    Remove(PathBuf),
+}
+
+#[derive(Debug)]
+pub(super) struct Faults {
+    pub(super) crash_at: Option<u64>,
+    pub(super) fail_sync_at: Option<u64>,
+    pub(super) crashed: bool,
+    pub(super) lying_syncs: bool,
+    pub(super) short_writes: bool,
+    pub(super) capacity: u64,
+}
+
+/// The unit in which un-synced data is kept or lost.
+pub(super) const SECTOR: usize = 512;
+
+#[derive(Debug)]
+pub(super) struct HeldLock;
+
+impl NameChange {
+    pub(super) fn apply(self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Self::Set(path, id) => {
+                names.insert(path, id);
+            }
+            Self::Rename(from, to, id) => {
+                names.remove(&from);
+                names.insert(to, id);
+            }
+            Self::Remove(path) => {
+                names.remove(&path);
+            }
+        }
+    }
+}
+
+impl Inode {
+    pub(super) fn make_durable(&mut self, sectors: impl IntoIterator<Item = usize>) {
+        for sector in sectors {
+            let from = (sector * SECTOR).min(self.data.len());
+            let to = (from + SECTOR).min(self.data.len());
+            if self.durable.len() < to {
+                self.durable.resize(to, 0);
+            }
+            let (Some(new), Some(old)) = (self.data.get(from..to), self.durable.get_mut(from..to))
+            else {
+                continue;
+            };
+            old.copy_from_slice(new);
+        }
+    }
+
+    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if self.data.len() < end {
+            self.data.resize(end, 0);
+        }
+        if let Some(place) = self.data.get_mut(offset..end) {
+            place.copy_from_slice(bytes);
+        }
+        self.dirty.extend(offset / SECTOR..end.div_ceil(SECTOR));
+    }
+}
+
+impl Disk {
+    /// xorshift64: repeatable, and nothing more is asked of it.
+    pub(super) fn random_below(&mut self, bound: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % bound
+    }
+
+    pub(super) fn new_life(&mut self) {
+        self.life += 1;
+        self.locks.clear();
+        self.faults.crash_at = None;
+        self.faults.fail_sync_at = None;
+        self.faults.crashed = false;
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        let named: BTreeSet<_> = self.names.values().collect();
+        let sizes = named.into_iter().filter_map(|id| self.files.get(id));
+        sizes.map(|file| file.data.len() as u64).sum()
+    }
+
+    /// Counts a changing operation; true if the machine stops in the middle of it.
+    pub(super) fn operation(&mut self) -> io::Result<bool> {
+        self.alive()?;
+        let now = self.operations;
+        self.operations += 1;
+        self.faults.crashed = self.faults.crash_at.is_some_and(|at| now >= at);
+        Ok(self.faults.crashed)
+    }
+
+    pub(super) fn alive(&self) -> io::Result<()> {
+        if self.faults.crashed {
+            Err(crash())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn file(&mut self, inode: u64) -> &mut Inode {
+        self.files.entry(inode).or_default()
+    }
+
+    /// Checks that there is room for a file to become `len` bytes long.
+    pub(super) fn grow(&mut self, inode: u64, len: u64) -> io::Result<()> {
+        let more = len.saturating_sub(self.file(inode).data.len() as u64);
+        if more > 0 && self.used_bytes().saturating_add(more) > self.faults.capacity {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    /// A change of names; one during which the machine stops may come through or not.
+    pub(super) fn change_names(&mut self, change: NameChange) -> io::Result<()> {
+        let stops = self.operation()?;
+        self.pending.push(change.clone());
+        change.apply(&mut self.names);
+        if stops { Err(crash()) } else { Ok(()) }
+    }
+}
+
+pub(super) fn crash() -> io::Error {
+    io::Error::other("the machine has stopped")
+}
