@@ -13,6 +13,7 @@ pub mod re2;
 pub mod sample;
 pub mod series;
 pub mod sketch;
+pub mod symbols;
 pub mod time;
 pub mod varint;
 pub mod vmrange;

@@ -158,7 +158,7 @@ impl Sketch {
         sound.then_some(sketch)
     }
 
-    /// Bytes that it occupies, itself and its heap; at most 64 KiB a sign, and that only for
+    /// Bytes that it occupies, itself and its heap; at most 32 KiB a sign, and that only for
     /// values that fill all bins.
     pub fn memory_bytes(&self) -> usize {
         let bins = self.positive.capacity() + self.negative.capacity();
