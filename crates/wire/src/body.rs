@@ -46,44 +46,62 @@ impl Body {
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.tables.symbols.capacity() * 8 + self.tables.refs.capacity() * 4
     }
-
-    fn labels_v1<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError> {
-        let start = block.start as usize;
-        let end = start
-            .checked_add(block.len as usize)
-            .filter(|&end| end <= self.bytes.len())
-            .ok_or(LabelsError::Malformed)?;
-        let mut pairs = Vec::new();
-        label_fields(&self.bytes, start, end, &mut pairs).ok_or(LabelsError::Malformed)?;
-        for (name, value) in pairs {
-            out.push(label(name, value)?);
-        }
-        Ok(())
-    }
-
-    fn labels_v2<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError> {
-        let start = block.start as usize;
-        let refs = start
-            .checked_add(block.len as usize)
-            .and_then(|end| self.tables.refs.get(start..end))
-            .ok_or(LabelsError::Malformed)?;
-        for pair in refs.chunks_exact(2) {
-            let [name, value] = [pair[0], pair[1]]
-                .map(|reference| symbol(&self.bytes, &self.tables.symbols, reference));
-            let (name, value) = name.zip(value).ok_or(LabelsError::Malformed)?;
-            out.push(label(name, value)?);
-        }
-        Ok(())
-    }
 }
 
 impl LabelSource for Body {
     fn labels<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError> {
-        match self.version {
-            Version::V1 => self.labels_v1(block, out),
-            Version::V2 => self.labels_v2(block, out),
-        }
+        labels_in(self.version, &self.bytes, &self.tables, block, out)
     }
+}
+
+/// Appends a block's labels.
+pub(crate) fn labels_in<'a>(
+    version: Version,
+    body: &'a [u8],
+    tables: &Tables,
+    block: Block,
+    out: &mut Vec<Label<'a>>,
+) -> Result<(), LabelsError> {
+    let start = block.start as usize;
+    let end = start + block.len as usize;
+    match version {
+        Version::V1 => labels_v1(body, start, end, out),
+        Version::V2 => labels_v2(body, tables, start, end, out),
+    }
+}
+
+fn labels_v1<'a>(
+    body: &'a [u8],
+    start: usize,
+    end: usize,
+    out: &mut Vec<Label<'a>>,
+) -> Result<(), LabelsError> {
+    if end > body.len() {
+        return Err(LabelsError::Malformed);
+    }
+    let mut pairs = Vec::new();
+    label_fields(body, start, end, &mut pairs).ok_or(LabelsError::Malformed)?;
+    for (name, value) in pairs {
+        out.push(label(name, value)?);
+    }
+    Ok(())
+}
+
+fn labels_v2<'a>(
+    body: &'a [u8],
+    tables: &Tables,
+    start: usize,
+    end: usize,
+    out: &mut Vec<Label<'a>>,
+) -> Result<(), LabelsError> {
+    let refs = tables.refs.get(start..end).ok_or(LabelsError::Malformed)?;
+    for pair in refs.chunks_exact(2) {
+        let text = |reference| symbol(body, &tables.symbols, reference);
+        let texts = text(pair[0]).zip(text(pair[1]));
+        let (name, value) = texts.ok_or(LabelsError::Malformed)?;
+        out.push(label(name, value)?);
+    }
+    Ok(())
 }
 
 fn label<'a>(name: &'a [u8], value: &'a [u8]) -> Result<Label<'a>, LabelsError> {

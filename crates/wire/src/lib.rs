@@ -9,10 +9,13 @@
 //! Invariant: no input makes this crate panic or take memory beyond stated bounds.
 
 pub mod compress;
+pub mod decode;
+pub mod encode;
 pub mod negotiate;
+pub mod records;
+pub mod text;
 
 mod body;
-pub mod decode;
 mod error;
 mod histogram;
 mod target;

@@ -1,13 +1,15 @@
 //! The same messages through prost, and realistic bodies: for tests and benches only.
 //!
 //! Hand-written from Prometheus's `prompb/{types,remote}.proto` and
-//! `prompb/io/prometheus/write/v2/types.proto`. Nothing of the crate's own decoders or encoders is
-//! used here, so that agreement means something.
+//! `prompb/io/prometheus/write/v2/types.proto`. The messages use nothing of
+//! the crate's own decoders or encoders, so that agreement means something.
 
+pub(crate) mod check;
 pub mod v1;
 pub mod v2;
 mod workload;
 
+pub use check::{check_decompress, check_label_source, check_records, check_v1, check_v2};
 pub use workload::{Workload, labels_of};
 
 /// `BucketSpan`, alike in both versions.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::compare::{check_v1, ours};
+use crate::oracle::check::{check_v1, ours};
 use crate::{Decompressor, Encoding, Version};
 
 fn load(name: &str, encoding: Encoding) -> Vec<u8> {

@@ -2,10 +2,10 @@
 
 use weir_model::{LabelSource, LabelsError};
 
-use super::compare::{check_v1, ours};
 use super::generate::field;
 use crate::decode::SERIES_MAX;
 use crate::oracle::Workload;
+use crate::oracle::check::{check_v1, ours};
 use crate::{DecodeErrorKind as Kind, Version};
 
 #[test]

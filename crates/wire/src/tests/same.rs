@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use prost::Message;
 use weir_model::BlockHasher;
 
-use super::compare::{check_v1, check_v2, ours};
 use super::generate::{disorder, fields_of, request_v1, request_v2, rude};
 use crate::Version;
 use crate::oracle::Workload;
+use crate::oracle::check::{check_v1, check_v2, ours};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]

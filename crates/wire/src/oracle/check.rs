@@ -1,4 +1,6 @@
-//! Decodes bytes both ways and compares everything.
+//! Decodes bytes both ways and compares everything: what property tests and fuzzers call.
+//!
+//! These panic where the crate's decoders and prost disagree, or where a promise is broken.
 
 use prost::Message;
 use weir_model::labels::normalize;
@@ -7,13 +9,19 @@ use weir_model::{
     NativeHistogram, ShardKey,
 };
 
-use crate::oracle::{Count, Histogram, ZeroCount, v1, v2};
-use crate::{Body, DecodeContext, DecodeError, DecodeErrorKind, Hints, Version, decode};
+use super::{BucketSpan, Count, Histogram, ZeroCount, v1, v2};
+use crate::records::decode_series;
+use crate::{
+    Body, DecodeContext, DecodeError, DecodeErrorKind, Decompressor, Encoding, Hints, Version,
+    decode,
+};
 
+/// Limit of decompressed bytes in checks.
+const CAP_BYTES: usize = 1 << 20;
 const TENANT: &str = "team-a";
 
 /// Decodes with a fixed context.
-pub(super) fn ours(version: Version, bytes: &[u8]) -> Result<(Body, Columns), DecodeError> {
+pub(crate) fn ours(version: Version, bytes: &[u8]) -> Result<(Body, Columns), DecodeError> {
     let (hasher, shard_key) = (BlockHasher::new(99), ShardKey::default());
     let ctx = DecodeContext {
         hasher: &hasher,
@@ -34,17 +42,17 @@ pub(super) fn ours(version: Version, bytes: &[u8]) -> Result<(Body, Columns), De
 
 /// A series as any decoder should see it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Plain {
-    pub(super) labels: Vec<(String, String)>,
+pub(crate) struct Plain {
+    pub(crate) labels: Vec<(String, String)>,
     /// Timestamp, bits of the value, start timestamp.
-    pub(super) samples: Vec<(i64, u64, i64)>,
-    pub(super) histograms: Vec<String>,
-    pub(super) exemplars: Vec<String>,
-    pub(super) metadata: Option<Metadata>,
+    pub(crate) samples: Vec<(i64, u64, i64)>,
+    pub(crate) histograms: Vec<String>,
+    pub(crate) exemplars: Vec<String>,
+    pub(crate) metadata: Option<Metadata>,
 }
 
 /// Checks bytes as a 1.0 request; says whether prost takes them.
-pub(super) fn check_v1(bytes: &[u8]) -> bool {
+pub fn check_v1(bytes: &[u8]) -> bool {
     let ours = ours(Version::V1, bytes);
     let Ok(request) = v1::WriteRequest::decode(bytes) else {
         return false;
@@ -54,7 +62,8 @@ pub(super) fn check_v1(bytes: &[u8]) -> bool {
             assert!(request.timeseries.is_empty() && request.metadata.is_empty());
             return true;
         }
-        other => other.unwrap(),
+        Err(e) => panic!("refused: {e}"),
+        Ok(decoded) => decoded,
     };
     let theirs: Vec<Plain> = request.timeseries.iter().map(plain_v1).collect();
     compare(&body, &columns, &theirs);
@@ -64,7 +73,7 @@ pub(super) fn check_v1(bytes: &[u8]) -> bool {
 }
 
 /// Checks bytes as a 2.0 request; says whether prost takes them.
-pub(super) fn check_v2(bytes: &[u8]) -> bool {
+pub fn check_v2(bytes: &[u8]) -> bool {
     let ours = ours(Version::V2, bytes);
     let Ok(request) = v2::Request::decode(bytes) else {
         return false;
@@ -85,6 +94,64 @@ pub(super) fn check_v2(bytes: &[u8]) -> bool {
     true
 }
 
+/// Decompresses bytes both ways; the cap holds.
+pub fn check_decompress(bytes: &[u8]) {
+    let mut decoder = Decompressor::default();
+    for encoding in [Encoding::Snappy, Encoding::Zstd] {
+        let mut out = Vec::new();
+        let result = decoder.decompress(encoding, bytes, CAP_BYTES, &mut out);
+        assert!(out.capacity() <= CAP_BYTES + 1);
+        assert!(result.is_err() || out.len() <= CAP_BYTES);
+    }
+}
+
+/// Decodes bytes and reads every entry's labels, and some blocks that are not entries.
+pub fn check_label_source(bytes: &[u8]) {
+    for version in [Version::V1, Version::V2] {
+        let Ok((body, columns)) = ours(version, bytes) else {
+            continue;
+        };
+        for entry in &columns.entries {
+            let mut foreign = entry.block;
+            foreign.start ^= foreign.len;
+            foreign.len = foreign.len.rotate_left(3);
+            for block in [entry.block, foreign] {
+                // Either answer will do; that there is one is the point.
+                drop(body.labels(block, &mut Vec::new()));
+            }
+        }
+    }
+}
+
+/// Reads whole series out of bytes, writes them anew, and reads the same again.
+pub fn check_records(bytes: &[u8]) {
+    for version in [Version::V1, Version::V2] {
+        let mut writer = crate::encode::Writer::new(version);
+        let mut first = Vec::new();
+        let read = decode_series(version, bytes, &mut |s| {
+            let labels = s.labels.iter().copied();
+            writer.series(labels, s.samples, s.histograms, s.exemplars, s.metadata);
+            first.push(view_labels(&s));
+        });
+        let mut again = Vec::new();
+        writer.finish(&mut again);
+        let mut second = Vec::new();
+        let reread = decode_series(version, &again, &mut |s| second.push(view_labels(&s)));
+        if read.is_ok() && !first.is_empty() {
+            assert!(reread.is_ok(), "{reread:?}");
+            // Floats and histograms in one 2.0 series come back as two.
+            second.dedup();
+            first.dedup();
+            assert_eq!(first, second);
+        }
+    }
+}
+
+fn view_labels(series: &crate::records::SeriesView<'_>) -> Vec<(String, String)> {
+    let pair = |l: &Label<'_>| (l.name.to_owned(), l.value.to_owned());
+    series.labels.iter().map(pair).collect()
+}
+
 fn compare(body: &Body, columns: &Columns, theirs: &[Plain]) {
     assert_eq!(columns.entries.len(), theirs.len());
     let total: usize = theirs.iter().map(|s| s.samples.len()).sum();
@@ -97,9 +164,10 @@ fn compare(body: &Body, columns: &Columns, theirs: &[Plain]) {
 }
 
 /// What the columns say of an entry.
-pub(super) fn seen(body: &Body, columns: &Columns, entry: &Entry) -> Plain {
+pub(crate) fn seen(body: &Body, columns: &Columns, entry: &Entry) -> Plain {
     let mut labels = Vec::new();
-    body.labels(entry.block, &mut labels).unwrap();
+    let read = body.labels(entry.block, &mut labels);
+    assert_eq!(read, Ok(()));
     Plain {
         labels: labels
             .iter()
@@ -223,7 +291,7 @@ fn family(m: &v1::MetricMetadata) -> Metadata {
 }
 
 /// The model's histogram, made the naive way.
-pub(super) fn absolute(h: &Histogram, has_start: bool) -> NativeHistogram {
+pub(crate) fn absolute(h: &Histogram, has_start: bool) -> NativeHistogram {
     use weir_model::histogram::{ResetHint, Span};
     let float = matches!(h.count, Some(Count::Float(_)));
     let buckets = |deltas: &[i64], counts: &[f64]| {
@@ -234,7 +302,7 @@ pub(super) fn absolute(h: &Histogram, has_start: bool) -> NativeHistogram {
             (1..=deltas.len()).map(|n| deltas[..n].iter().fold(0i64, |a, d| a.wrapping_add(*d)));
         sums.map(|sum| sum as f64).collect()
     };
-    let spans = |spans: &[crate::oracle::BucketSpan]| -> Vec<Span> {
+    let spans = |spans: &[BucketSpan]| -> Vec<Span> {
         spans
             .iter()
             .map(|s| Span {
@@ -275,7 +343,7 @@ pub(super) fn absolute(h: &Histogram, has_start: bool) -> NativeHistogram {
 }
 
 /// All of a histogram with its floats as bits, so that NaNs compare.
-pub(super) fn dump(h: &NativeHistogram) -> String {
+pub(crate) fn dump(h: &NativeHistogram) -> String {
     let bits = |values: &[f64]| -> Vec<u64> { values.iter().map(|v| v.to_bits()).collect() };
     let floats = [h.zero_threshold, h.zero_count, h.count, h.sum];
     format!(
