@@ -1,6 +1,7 @@
 //! Makes a native histogram of single values.
 //!
 //! Invariant: at most [`BUCKETS_MAX`] buckets; before there are more, the resolution is halved.
+//! (Only values from all over the range of `f64` exceed it, at the coarsest schema, to some 270.)
 //! So the same values give the same histogram in any order, and what several builders made and
 //! [`NativeHistogram::add`] merged is, after [`NativeHistogram::limit_buckets`], what one builder
 //! would have made of all. The zero bucket is fixed.

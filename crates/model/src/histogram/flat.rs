@@ -107,11 +107,12 @@ impl Flat {
         let sides = || self.positive.iter().chain(&self.negative);
         let lower = |index: i32| upper_bound(i64::from(index) - 1, self.schema);
         let upper = |index: i32| upper_bound(i64::from(index), self.schema);
-        // Taking one in may cut another of the other side: until nothing changes.
-        while let Some(&(cut, _)) = sides().find(|&&(index, count)| {
+        let is_cut = |&&(index, count): &&(i32, f64)| {
             count != 0.0 && lower(index) < threshold && threshold < upper(index)
-        }) {
-            threshold = upper(cut);
+        };
+        // Both sides have the same bounds, so what is a bound for one cuts none of the other.
+        if let Some(&(index, _)) = sides().find(is_cut) {
+            threshold = upper(index);
         }
         let inside = sides().filter(|&&(index, _)| lower(index) < threshold);
         let count = self.zero_count + inside.map(|&(_, count)| count).sum::<f64>();
