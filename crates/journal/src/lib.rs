@@ -95,6 +95,8 @@
 //!    over the old one, and the directory synced, before open returns. After a failed fsync the pages of
 //!    the old file may count as clean although they are not on disk. So each damage is reported once; later
 //!    starts count it in [`Recovery::known_lost`], and readers still report the gap.
+//!    Where the disk has no room for a copy, the same bytes are written in the same place and synced; damage
+//!    then stays, and is found again at the next start.
 //! 4. A start is clean if the last frame is an orderly close, or nothing was ever appended.
 //!
 //! Not found: records lost from the very end by a disk that lies about syncs, if no later segment exists.

@@ -141,6 +141,22 @@ fn cutting_recycles_segments_and_a_reader_below_hears_of_it() {
 }
 
 #[test]
+fn cutting_keeps_no_more_files_than_it_is_told() {
+    let fs = FaultyFs::new(9);
+    let config = Config {
+        recycled_segments: 1,
+        ..config(1024)
+    };
+    let (journal, _) = open(&fs, config);
+    fill(&journal, 200);
+    assert!(segments(&fs).len() > 10);
+    journal.cut_below(u64::MAX).unwrap();
+    // The active one, two made ahead, one kept, and one that the helper may just be making.
+    assert!(journal.disk_bytes() <= 5 * 1024);
+    assert!(fs.used_bytes() <= 6 * 1024);
+}
+
+#[test]
 fn appenders_on_many_threads_get_distinct_positions_and_all_their_records() {
     let fs = FaultyFs::new(5);
     let (journal, _) = open(&fs, config(64 << 10));
