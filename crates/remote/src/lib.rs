@@ -2,6 +2,11 @@
 
 pub mod config;
 pub mod cursor;
+mod delivery;
+pub mod frame;
+pub mod lanes;
+pub mod metrics;
+pub mod outbox;
 pub mod protocol;
 pub mod retry;
 pub mod split;

@@ -1,0 +1,200 @@
+//! A frame of the send queue: one EMIT or one PASS, as the gateway writes it and senders read it.
+//!
+//! Layout: version (1 byte), kind (1), flags (1), source position, zigzag window end (EMIT only),
+//! zigzag time of writing, length of the tenant — all LEB128 — the tenant, then to the end of the
+//! payload the body: a remote write 2.0 request, plain or as one snappy block. The body is what
+//! `weir-wire` writes, so values keep their bits from here to every backend and every resend.
+//! Checksums are the journal's task.
+
+use weir_model::{Timestamp, varint};
+
+/// The version that is written.
+const VERSION: u8 = 1;
+
+const LAST_OF_POSITION: u8 = 1;
+const RECOVERED: u8 = 2;
+const ATOMIC: u8 = 4;
+const SNAPPY: u8 = 8;
+const FLAGS: u8 = LAST_OF_POSITION | RECOVERED | ATOMIC | SNAPPY;
+
+/// What a frame holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameKind {
+    /// All outputs of one window that were decided together.
+    Emit {
+        /// The window's end.
+        window_end: Timestamp,
+    },
+    /// Samples that pass through raw.
+    Pass,
+}
+
+/// What stands before a frame's body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FrameHeader<'a> {
+    /// What it holds.
+    pub kind: FrameKind,
+    /// Position in the WAL of the record that determines it.
+    pub source_position: u64,
+    /// When it was written, milliseconds since the epoch.
+    pub written_ms: Timestamp,
+    /// Whose samples they are.
+    pub tenant: &'a str,
+    /// Whether no other frame of this source position follows.
+    pub last_of_position: bool,
+    /// Whether replay wrote it, so that it may be older than what the backend has.
+    pub recovered: bool,
+    /// Whether a classic histogram's buckets must leave in one request.
+    pub atomic: bool,
+    /// Whether the body is a snappy block.
+    pub snappy: bool,
+}
+
+/// Why a payload is no frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FrameError {
+    /// It ends too early.
+    #[error("the frame's header is cut off")]
+    Truncated,
+    /// Written by a later version.
+    #[error("the frame has version {0}, this program reads version {VERSION}")]
+    Version(u8),
+    /// Neither EMIT nor PASS.
+    #[error("the frame has the unknown kind {0}")]
+    Kind(u8),
+    /// Flags without a meaning.
+    #[error("the frame has unknown flags {0:#x}")]
+    Flags(u8),
+    /// A tenant that is not UTF-8.
+    #[error("the frame's tenant is not UTF-8")]
+    Tenant,
+}
+
+impl FrameHeader<'_> {
+    /// Appends the header; the body goes right behind it.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let kind = match self.kind {
+            FrameKind::Emit { .. } => 1,
+            FrameKind::Pass => 2,
+        };
+        let flags = flag(self.last_of_position, LAST_OF_POSITION)
+            | flag(self.recovered, RECOVERED)
+            | flag(self.atomic, ATOMIC)
+            | flag(self.snappy, SNAPPY);
+        out.extend_from_slice(&[VERSION, kind, flags]);
+        varint::write(self.source_position, out);
+        if let FrameKind::Emit { window_end } = self.kind {
+            varint::write(varint::zigzag(window_end), out);
+        }
+        varint::write(varint::zigzag(self.written_ms), out);
+        varint::write(self.tenant.len() as u64, out);
+        out.extend_from_slice(self.tenant.as_bytes());
+    }
+}
+
+/// Reads a payload: its header, and the body as it stands.
+pub fn read(payload: &[u8]) -> Result<(FrameHeader<'_>, &[u8]), FrameError> {
+    let (&[version, kind, flags], mut rest) =
+        payload.split_first_chunk().ok_or(FrameError::Truncated)?;
+    if version != VERSION {
+        return Err(FrameError::Version(version));
+    }
+    if flags & !FLAGS != 0 {
+        return Err(FrameError::Flags(flags));
+    }
+    let mut number = || varint::read(&mut rest).ok_or(FrameError::Truncated);
+    let source_position = number()?;
+    let kind = match kind {
+        1 => FrameKind::Emit {
+            window_end: varint::unzigzag(number()?),
+        },
+        2 => FrameKind::Pass,
+        other => return Err(FrameError::Kind(other)),
+    };
+    let written_ms = varint::unzigzag(number()?);
+    let tenant_len = usize::try_from(number()?).map_err(|_| FrameError::Truncated)?;
+    let (tenant, body) = rest
+        .split_at_checked(tenant_len)
+        .ok_or(FrameError::Truncated)?;
+    let header = FrameHeader {
+        kind,
+        source_position,
+        written_ms,
+        tenant: std::str::from_utf8(tenant).map_err(|_| FrameError::Tenant)?,
+        last_of_position: flags & LAST_OF_POSITION != 0,
+        recovered: flags & RECOVERED != 0,
+        atomic: flags & ATOMIC != 0,
+        snappy: flags & SNAPPY != 0,
+    };
+    Ok((header, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const EMIT: FrameHeader<'_> = FrameHeader {
+        kind: FrameKind::Emit { window_end: 10_000 },
+        source_position: 300,
+        written_ms: 5,
+        tenant: "t1",
+        last_of_position: true,
+        recovered: false,
+        atomic: true,
+        snappy: false,
+    };
+
+    /// Written by hand from the layout: 300 is ac 02, 10000 in zigzag is 20000 = a0 9c 01.
+    #[test]
+    fn the_layout_is_frozen() {
+        let mut bytes = Vec::new();
+        EMIT.write(&mut bytes);
+        bytes.extend_from_slice(b"body");
+        assert_eq!(bytes, b"\x01\x01\x05\xac\x02\xa0\x9c\x01\x0a\x02t1body");
+        assert_eq!(read(&bytes), Ok((EMIT, &b"body"[..])));
+    }
+
+    #[test]
+    fn what_is_not_a_frame_is_refused() {
+        let mut bytes = Vec::new();
+        EMIT.write(&mut bytes);
+        for len in 0..bytes.len() {
+            assert_eq!(read(&bytes[..len]), Err(FrameError::Truncated), "{len}");
+        }
+        let changed = |at: usize, to: u8| {
+            let mut bytes = bytes.clone();
+            bytes[at] = to;
+            read(&bytes).unwrap_err()
+        };
+        assert_eq!(changed(0, 2), FrameError::Version(2));
+        assert_eq!(changed(1, 3), FrameError::Kind(3));
+        assert_eq!(changed(2, 0x80), FrameError::Flags(0x80));
+        assert_eq!(changed(10, 0xff), FrameError::Tenant);
+    }
+
+    proptest! {
+        #[test]
+        fn headers_come_back(
+            emit in any::<Option<i64>>(), source_position in any::<u64>(), written_ms in any::<i64>(),
+            tenant in ".{0,20}", flags in 0u8..16, body in any::<Vec<u8>>(),
+        ) {
+            let header = FrameHeader {
+                kind: emit.map_or(FrameKind::Pass, |window_end| FrameKind::Emit { window_end }),
+                source_position, written_ms, tenant: &tenant,
+                last_of_position: flags & 1 != 0, recovered: flags & 2 != 0,
+                atomic: flags & 4 != 0, snappy: flags & 8 != 0,
+            };
+            let mut bytes = Vec::new();
+            header.write(&mut bytes);
+            bytes.extend_from_slice(&body);
+            prop_assert_eq!(read(&bytes), Ok((header, &body[..])));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>()) {
+            read(&bytes).ok();
+        }
+    }
+}
