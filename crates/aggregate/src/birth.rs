@@ -1,0 +1,382 @@
+//! A label block that is not known yet: the slow path, and the end of a series.
+//!
+//! Parse, validate, sort, strip the replica label, relabel, look up by canonical labels, and only
+//! then make a new series: match rules, find groups, record the alias. Invariant: each label pair,
+//! cell and group is referred to once by each series, and released when the series is forgotten.
+
+use std::sync::Arc;
+
+use weir_model::labels::{METRIC_NAME, normalize};
+use weir_model::symbols::PairId;
+use weir_model::{Entry, Label, Labels, LabelsBuilder, LabelsError, TenantId, Timestamp, VShard};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::alias::{Alias, DROPPED};
+use crate::decisions::{Decisions, HaLabels, SeriesLimits};
+use crate::group::{GroupKey, GroupNews};
+use crate::shard::{Shard, Work};
+use crate::vshard::{NO_TARGET, Series};
+
+/// Why a series (or a histogram) is refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Labels that are no label set.
+    #[error("{0}")]
+    Labels(#[from] LabelsError),
+    /// No metric name.
+    #[error("series {0} has no __name__")]
+    NoMetricName(String),
+    /// More labels than allowed.
+    #[error("series {series} has {count} labels, at most {max} are allowed")]
+    TooManyLabels {
+        /// The series' metric name.
+        series: String,
+        /// Its labels.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A label name or value that is too long.
+    #[error("label {label} of series {series} has {bytes} bytes, at most {max} are allowed")]
+    TooLong {
+        /// The series' metric name.
+        series: String,
+        /// The label's name, shortened.
+        label: String,
+        /// Length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The tenant is at its limit of series.
+    #[error("series {0} is new, and the tenant is at its limit of active series")]
+    NoNewSeries(String),
+    /// A native histogram that contradicts itself.
+    #[error("native histogram: {0}")]
+    Histogram(String),
+    /// Too many different sets of rules match.
+    #[error("series {0} matches a set of rules beyond the 65,536 that can be told apart")]
+    TooManyPlans(String),
+}
+
+impl Refusal {
+    /// The value of the `reason` label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Labels(LabelsError::Duplicate(_)) => "duplicate_label",
+            Self::Labels(LabelsError::EmptyName) => "empty_label_name",
+            Self::Labels(LabelsError::NotUtf8) => "not_utf8",
+            Self::Labels(LabelsError::Malformed) => "malformed_labels",
+            Self::NoMetricName(_) => "no_metric_name",
+            Self::TooManyLabels { .. } => "too_many_labels",
+            Self::TooLong { .. } => "label_too_long",
+            Self::NoNewSeries(_) => "series_limit",
+            Self::Histogram(_) => "invalid_histogram",
+            Self::TooManyPlans(_) => "too_many_rule_sets",
+        }
+    }
+}
+
+impl Shard {
+    /// Meets a label block for the first time (or again, after its series was forgotten).
+    pub(crate) fn meet(&mut self, work: &Work<'_>, entry: &Entry) -> Result<Alias, Refusal> {
+        let config = Arc::clone(&self.config);
+        let mut labels = Vec::with_capacity(32);
+        work.batch.source.labels(entry.block, &mut labels)?;
+        normalize(&mut labels)?;
+        check(&labels, &config.limits)?;
+        let (replica, cluster) = take_replica(&mut labels, &config.ha);
+        let replica = replica.map_or(0, |name| self.replica_number(name));
+        let target = target_key(work.tenant, &labels, cluster, &config);
+        let mut builder = LabelsBuilder::from_labels(labels.iter().copied());
+        if let Some(relabel) = &config.relabel
+            && (!relabel.apply(&mut builder) || builder.is_empty())
+        {
+            let alias = Alias {
+                series: DROPPED,
+                generation: 0,
+                replica,
+            };
+            self.record(entry, alias);
+            return Ok(alias);
+        }
+        let series = self.find_or_add(work, entry.vshard, &builder, target)?;
+        let generation = self.vshard_mut(entry.vshard).series[series as usize].generation;
+        let alias = Alias {
+            series,
+            generation,
+            replica,
+        };
+        self.record(entry, alias);
+        Ok(alias)
+    }
+
+    fn record(&mut self, entry: &Entry, alias: Alias) {
+        let shard = self.vshard_mut(entry.vshard);
+        let mut aliases = std::mem::take(&mut shard.aliases);
+        aliases.insert(entry.hash, alias, |a| {
+            a.series == DROPPED || shard.is_alive(a)
+        });
+        shard.aliases = aliases;
+    }
+
+    fn find_or_add(
+        &mut self,
+        work: &Work<'_>,
+        vshard: VShard,
+        builder: &LabelsBuilder,
+        target: Option<u64>,
+    ) -> Result<u32, Refusal> {
+        let pairs: Vec<u32> = builder
+            .iter()
+            .map(|l| self.pairs.intern(l.name, l.value).0)
+            .collect();
+        let tenant = work.batch.tenant;
+        self.vshard_mut(vshard);
+        let Self { vshards, plans, .. } = self;
+        let shard = vshards[usize::from(vshard.0)].as_deref();
+        let known = shard.and_then(|s| s.find(tenant, &pairs, |plan| plans.get(plan).tenant));
+        if let Some(series) = known {
+            self.release_pairs(&pairs);
+            return Ok(series);
+        }
+        let name = || builder.build().to_string();
+        if work.no_new_series {
+            self.release_pairs(&pairs);
+            return Err(Refusal::NoNewSeries(name()));
+        }
+        let Some(series) = self.add_series(work.tenant, tenant, vshard, builder, &pairs, target)
+        else {
+            self.release_pairs(&pairs);
+            return Err(Refusal::TooManyPlans(name()));
+        };
+        self.births += 1;
+        Ok(series)
+    }
+
+    /// Adds a series whose pairs have been interned for it; also how snapshots come back.
+    pub(crate) fn add_series(
+        &mut self,
+        tenant_name: &str,
+        tenant: TenantId,
+        vshard: VShard,
+        builder: &LabelsBuilder,
+        pairs: &[u32],
+        target: Option<u64>,
+    ) -> Option<u32> {
+        let (plan, cells) = self.bind(tenant_name, tenant, vshard, builder)?;
+        let shard = self.vshard_mut(vshard);
+        let target = target.map_or(NO_TARGET, |key| shard.target(key));
+        let cells = match cells.len() {
+            0 => 0,
+            1 => cells[0],
+            _ => shard.cell_lists.alloc(&cells),
+        };
+        let series = Series {
+            plan,
+            cells,
+            target,
+            ..Series::default()
+        };
+        let Self { vshards, plans, .. } = self;
+        let shard = vshards[usize::from(vshard.0)].as_deref_mut()?;
+        let at = shard.add(tenant, pairs, series, |plan| plans.get(plan).tenant);
+        *self.series_by_tenant.entry(tenant).or_default() += 1;
+        Some(at)
+    }
+
+    /// Matches rules and finds the series' cell for each.
+    pub(crate) fn bind(
+        &mut self,
+        tenant_name: &str,
+        tenant: TenantId,
+        vshard: VShard,
+        builder: &LabelsBuilder,
+    ) -> Option<(u16, Vec<u32>)> {
+        let config = Arc::clone(&self.config);
+        let mut matched = Vec::new();
+        config.matcher.matching(tenant_name, builder, &mut matched);
+        let mut bound: Vec<(u16, Labels)> = Vec::with_capacity(matched.len());
+        for number in matched {
+            if let Some(group) = group_of(&config, number, builder) {
+                bound.push((number, group));
+            }
+        }
+        let rules: Vec<u16> = bound.iter().map(|(number, _)| *number).collect();
+        let plan = self.plans.number(tenant, &rules, &config)?;
+        let mut cells = Vec::with_capacity(bound.len());
+        for (rule, labels) in bound {
+            let key = GroupKey { tenant, labels };
+            let (group, new) = self.groups[usize::from(rule)].refer(key.clone());
+            if new {
+                self.tell(GroupNews::Added { rule, group, key });
+            }
+            let (cell, opened) = self.vshard_mut(vshard).cells_of(rule).refer(group);
+            if !opened {
+                // This virtual shard's cell refers to the group already.
+                self.groups[usize::from(rule)].release(group);
+            }
+            cells.push(cell);
+        }
+        Some((plan, cells))
+    }
+
+    /// Forgets series without samples since `before`.
+    pub(crate) fn expire(&mut self, vshard: VShard, before: Timestamp) {
+        let Some(shard) = self.vshards[usize::from(vshard.0)].as_deref() else {
+            return;
+        };
+        let newest = |at: u32| {
+            let histogram = shard.histograms.get(&at).map(|h| h.folded_through);
+            shard.series[at as usize].recent.newest().max(histogram)
+        };
+        let silent: Vec<u32> = shard
+            .live_series()
+            .filter(|&at| newest(at).is_none_or(|t| t <= before))
+            .collect();
+        for at in silent {
+            self.forget(vshard, at);
+        }
+    }
+
+    fn forget(&mut self, vshard: VShard, at: u32) {
+        let Self {
+            vshards,
+            plans,
+            groups,
+            ..
+        } = self;
+        let Some(shard) = vshards[usize::from(vshard.0)].as_deref_mut() else {
+            return;
+        };
+        let plan = plans.get(shard.series[at as usize].plan);
+        let (tenant, rules) = (plan.tenant, plan.rules.clone());
+        let Some((series, pairs)) = shard.remove(at, tenant) else {
+            return;
+        };
+        let cells = match rules.len() {
+            0 => Vec::new(),
+            1 => vec![series.cells],
+            len => shard.cell_lists.get(series.cells, len).to_vec(),
+        };
+        if rules.len() > 1 {
+            shard.cell_lists.free(series.cells, rules.len());
+        }
+        let mut gone = Vec::new();
+        for (&rule, cell) in rules.iter().zip(cells) {
+            shard.bindings.remove(&(at, rule));
+            let freed = shard.cells_of(rule).release(cell);
+            if let Some(group) = freed.filter(|&g| groups[usize::from(rule)].release(g)) {
+                gone.push(GroupNews::Gone { rule, group });
+            }
+        }
+        gone.into_iter().for_each(|news| self.tell(news));
+        self.release_pairs(&pairs);
+        if let Some(count) = self.series_by_tenant.get_mut(&tenant) {
+            *count -= 1;
+        }
+    }
+
+    pub(crate) fn release_pairs(&mut self, pairs: &[u32]) {
+        pairs.iter().for_each(|&id| self.pairs.release(PairId(id)));
+    }
+
+    /// A replica's number, from 1; past 65,535 names they share the last.
+    pub(crate) fn replica_number(&mut self, name: &str) -> u16 {
+        let at = self
+            .replicas
+            .iter()
+            .position(|r| r == name)
+            .unwrap_or_else(|| {
+                if self.replicas.len() < usize::from(u16::MAX) - 1 {
+                    self.replicas.push(name.to_owned());
+                }
+                self.replicas.len() - 1
+            });
+        at as u16 + 1
+    }
+}
+
+/// The output group of a series under a rule; `None` if the rule's own relabelling drops it.
+fn group_of(config: &Decisions, number: u16, builder: &LabelsBuilder) -> Option<Labels> {
+    let rule = &config.rules[usize::from(number)].rule;
+    let input = rule.input_labels(builder)?;
+    Some(rule.group_labels(&input).build())
+}
+
+fn check(labels: &[Label<'_>], limits: &SeriesLimits) -> Result<(), Refusal> {
+    let name = labels
+        .iter()
+        .find(|l| l.name == METRIC_NAME)
+        .map(|l| l.value);
+    let Some(name) = name else {
+        return Err(Refusal::NoMetricName(
+            Labels::from_sorted(labels).to_string(),
+        ));
+    };
+    if labels.len() > limits.labels.min(usize::from(u8::MAX)) {
+        let (count, max) = (labels.len(), limits.labels);
+        return Err(Refusal::TooManyLabels {
+            series: shorten(name),
+            count,
+            max,
+        });
+    }
+    for label in labels {
+        for (bytes, max) in [
+            (label.name.len(), limits.name_bytes),
+            (label.value.len(), limits.value_bytes),
+        ] {
+            if bytes > max {
+                let (series, label) = (shorten(name), shorten(label.name));
+                return Err(Refusal::TooLong {
+                    series,
+                    label,
+                    bytes,
+                    max,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// Takes the replica label out of an HA series; without both labels it is none.
+fn take_replica<'a>(labels: &mut Vec<Label<'a>>, ha: &HaLabels) -> (Option<&'a str>, &'a str) {
+    let value = |name: &str| labels.iter().find(|l| l.name == name).map(|l| l.value);
+    match (value(&ha.cluster), value(&ha.replica)) {
+        (Some(cluster), Some(replica)) => {
+            labels.retain(|l| l.name != ha.replica);
+            (Some(replica), cluster)
+        }
+        _ => (None, ""),
+    }
+}
+
+/// The identity of a series' target: tenant, the pair's cluster, and the shard key's values. An HA
+/// series without a target is judged with all others of its cluster; any other has none.
+fn target_key(
+    tenant: &str,
+    sorted: &[Label<'_>],
+    cluster: &str,
+    config: &Decisions,
+) -> Option<u64> {
+    let value = |name: &String| sorted.iter().find(|l| l.name == name).map(|l| l.value);
+    let values: Option<Vec<&str>> = config.shard_key.labels.iter().map(value).collect();
+    if values.is_none() && cluster.is_empty() {
+        return None;
+    }
+    let mut hasher = Xxh3::new();
+    for part in [tenant, cluster]
+        .into_iter()
+        .chain(values.unwrap_or_default())
+    {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    Some(hasher.digest())
+}

@@ -1,0 +1,306 @@
+//! Folding: what one sample, in its place among its series' samples, gives to the rules.
+//!
+//! Samples of a series come here in the order of their timestamps, each once. So an increase is
+//! that of timestamp order whatever the order of arrival, and nothing is ever taken back.
+
+use weir_model::{Timestamp, is_stale};
+
+use crate::accumulator::{Layout, Primitive};
+use crate::decisions::{ActiveRule, Decisions};
+use crate::plan::Plan;
+use crate::recent::{BIRTH, LATE, OBSERVED, SWITCHED, Slot};
+use crate::rule::Births;
+use crate::vshard::{Binding, Vshard};
+use crate::window::{next_end, window_end};
+
+/// The increase that a sample brings, seen by the two kinds of counters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Increase {
+    /// Over the sample before; 0 where there is none.
+    prometheus: f64,
+    /// The whole value, if the sample is its series' first.
+    first: Option<f64>,
+    /// What the sample's value counts as from now on (an HA switch may keep the higher one).
+    kept: f64,
+}
+
+/// Folds the oldest waiting sample of a series into the windows of its plan's rules.
+pub(crate) fn fold_oldest(shard: &mut Vshard, at: u32, plan: &Plan, config: &Decisions) {
+    let series = &shard.series[at as usize];
+    let Some(slot) = series.recent.due(Timestamp::MAX) else {
+        return;
+    };
+    let before = series
+        .recent
+        .folded()
+        .checked_sub(1)
+        .map(|i| series.recent.slot(i));
+    let start = if series.rare {
+        shard.starts.get(&at).copied()
+    } else {
+        None
+    };
+    let increase = increase_of(&shard.series[at as usize], slot, start);
+    for index in 0..plan.rules.len() {
+        let rule = &config.rules[usize::from(plan.rules[index])];
+        if slot.timestamp > rule.active_after {
+            let cell = cell_of(shard, at, plan, index);
+            fold_into(
+                shard,
+                (at, plan.rules[index], cell),
+                rule,
+                (slot, before),
+                increase,
+            );
+        }
+    }
+    shard.series[at as usize].recent.fold_oldest(increase.kept);
+}
+
+/// The cell of a series for the `index`th rule of its plan.
+#[inline]
+pub(crate) fn cell_of(shard: &Vshard, at: u32, plan: &Plan, index: usize) -> u32 {
+    let cells = shard.series[at as usize].cells;
+    match plan.rules.len() {
+        1 => cells,
+        len => shard.cell_lists.get(cells, len)[index],
+    }
+}
+
+fn increase_of(series: &crate::vshard::Series, slot: Slot, start: Option<Timestamp>) -> Increase {
+    let nothing = Increase {
+        kept: slot.value,
+        ..Increase::default()
+    };
+    if slot.value.is_nan() {
+        return nothing;
+    }
+    let Some(base) = series.recent.base() else {
+        return Increase {
+            first: Some(slot.value),
+            ..nothing
+        };
+    };
+    let restarted = start.is_some_and(|s| s > base.timestamp && s <= slot.timestamp);
+    if slot.value >= base.value && !restarted {
+        return Increase {
+            prometheus: slot.value - base.value,
+            ..nothing
+        };
+    }
+    if slot.marks & SWITCHED != 0 && base.value - slot.value <= last_increases(series) {
+        // The other replica lags behind: no reset, and the higher value stays the base.
+        return Increase {
+            kept: base.value,
+            ..nothing
+        };
+    }
+    Increase {
+        prometheus: slot.value,
+        ..nothing
+    }
+}
+
+/// What the folded samples still remembered have risen by: the last two increases.
+fn last_increases(series: &crate::vshard::Series) -> f64 {
+    let folded = series.recent.folded();
+    let values: Vec<f64> = (0..folded)
+        .map(|at| series.recent.slot(at).value)
+        .filter(|v| !v.is_nan())
+        .collect();
+    let newest = values.len().saturating_sub(3);
+    values[newest..]
+        .windows(2)
+        .map(|w| (w[1] - w[0]).max(0.0))
+        .sum()
+}
+
+fn fold_into(
+    shard: &mut Vshard,
+    (at, number, cell): (u32, u16, u32),
+    active: &ActiveRule,
+    (slot, before): (Slot, Option<Slot>),
+    increase: Increase,
+) {
+    let (rule, layout) = (&active.rule, &active.layout);
+    let interval = rule.interval().0;
+    let first_open = next_end(shard.frontier, interval);
+    if layout.live
+        && let Some(before) = before
+    {
+        let span = (before.timestamp, slot.timestamp);
+        let staleness = rule.staleness().0;
+        live_between(
+            shard,
+            number,
+            active,
+            cell,
+            before.value,
+            span,
+            staleness,
+            first_open,
+        );
+    }
+    if slot.value.is_nan() || (slot.marks & LATE != 0 && !active.carries()) {
+        return;
+    }
+    let end = window_end(slot.timestamp, interval).max(first_open);
+    let born = slot.marks & BIRTH != 0
+        || (slot.marks & OBSERVED != 0 && rule.births() == Births::Observed);
+    let births = if born {
+        increase.first.unwrap_or(0.0)
+    } else {
+        0.0
+    };
+    let needs_binding = rule.dedup_interval().is_some() || layout.offset(Primitive::Rate).is_some();
+    let row = shard.cells_of(number).row(end, layout, cell);
+    row[0] += 1.0;
+    layout.fold_increase(row, increase.prometheus + births, increase.prometheus);
+    if needs_binding {
+        shard.series[at as usize].rare = true;
+        fold_binding(
+            shard,
+            (at, number, cell),
+            active,
+            end,
+            slot,
+            increase,
+            before,
+        );
+    } else if slot.marks & LATE == 0 {
+        fold_value(
+            shard,
+            number,
+            layout,
+            cell,
+            end,
+            (slot.timestamp, slot.value),
+        );
+    }
+}
+
+/// Adds a sample to whatever looks at samples one by one.
+fn fold_value(
+    shard: &mut Vshard,
+    number: u16,
+    layout: &Layout,
+    cell: u32,
+    end: Timestamp,
+    (timestamp, value): (Timestamp, f64),
+) {
+    let cells = shard.cells_of(number);
+    layout.fold_sample(cells.row(end, layout, cell), timestamp, value);
+    if layout.complex() {
+        cells.complex(end, cell).fold(layout, value);
+    }
+}
+
+/// A series that is folded past window ends which are still open was alive at those ends with
+/// its value before; the sweep that closes them will not see it any more.
+#[allow(clippy::too_many_arguments, reason = "one call site, plain numbers")]
+fn live_between(
+    shard: &mut Vshard,
+    number: u16,
+    active: &ActiveRule,
+    cell: u32,
+    value: f64,
+    (from, to): (Timestamp, Timestamp),
+    staleness: i64,
+    first_open: Timestamp,
+) {
+    if is_stale(value) {
+        return;
+    }
+    let interval = active.rule.interval().0;
+    let mut end = window_end(from, interval).max(first_open);
+    while end < to && end - from < staleness {
+        let row = shard.cells_of(number).row(end, &active.layout, cell);
+        active.layout.fold_live(row, value);
+        end += interval;
+    }
+}
+
+/// Rates, and samples of rules with a dedup interval, which wait for their slot to end.
+fn fold_binding(
+    shard: &mut Vshard,
+    (at, number, cell): (u32, u16, u32),
+    active: &ActiveRule,
+    end: Timestamp,
+    slot: Slot,
+    increase: Increase,
+    before: Option<Slot>,
+) {
+    let mut binding = shard
+        .bindings
+        .get(&(at, number))
+        .copied()
+        .unwrap_or_default();
+    if binding.end != end {
+        flush_rate(
+            shard,
+            &mut binding,
+            (number, cell),
+            active,
+            before.map(|b| b.timestamp),
+        );
+        binding.end = end;
+    }
+    binding.increase += increase.prometheus;
+    if slot.marks & LATE == 0 {
+        match active.rule.dedup_interval() {
+            Some(dedup) => {
+                let same = binding.dedup_at != 0
+                    && window_end(binding.dedup_at, dedup.0) == window_end(slot.timestamp, dedup.0);
+                if !same {
+                    flush_dedup(shard, &mut binding, (number, cell), active);
+                }
+                binding.dedup_at = slot.timestamp;
+                binding.dedup_value = slot.value;
+            }
+            None => {
+                let sample = (slot.timestamp, slot.value);
+                fold_value(shard, number, &active.layout, cell, end, sample);
+            }
+        }
+    }
+    shard.bindings.insert((at, number), binding);
+}
+
+/// Gives a window the rate that its last sample completes.
+pub(crate) fn flush_rate(
+    shard: &mut Vshard,
+    binding: &mut Binding,
+    (number, cell): (u16, u32),
+    active: &ActiveRule,
+    last: Option<Timestamp>,
+) {
+    let Some(last) = last else { return };
+    if binding.end > shard.frontier && binding.from != 0 && last > binding.from {
+        let rate = binding.increase * 1000.0 / (last - binding.from) as f64;
+        let row = shard
+            .cells_of(number)
+            .row(binding.end, &active.layout, cell);
+        active.layout.fold_rate(row, rate);
+    }
+    binding.increase = 0.0;
+    binding.from = last;
+    binding.end = 0;
+}
+
+/// Gives a window the sample that stands for a dedup slot.
+pub(crate) fn flush_dedup(
+    shard: &mut Vshard,
+    binding: &mut Binding,
+    (number, cell): (u16, u32),
+    active: &ActiveRule,
+) {
+    if binding.dedup_at == 0 {
+        return;
+    }
+    let end = window_end(binding.dedup_at, active.rule.interval().0);
+    if end > shard.frontier {
+        let sample = (binding.dedup_at, binding.dedup_value);
+        fold_value(shard, number, &active.layout, cell, end, sample);
+    }
+    binding.dedup_at = 0;
+}

@@ -1,0 +1,67 @@
+//! Which rules take a series' samples: decided when the series is born, shared by all alike.
+//!
+//! A plan is a tenant and the rules that match, in the order of the rule set. Its number is what
+//! a series keeps, so cost follows samples, not rules.
+
+use ahash::AHashMap;
+use weir_model::{TenantId, Timestamp};
+
+use crate::decisions::Decisions;
+
+/// What happens to the samples of some series.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whose series they are.
+    pub tenant: TenantId,
+    /// Rules that fold them.
+    pub rules: Box<[u16]>,
+    /// Whether samples also leave as they came.
+    pub pass: bool,
+    /// Until then they leave as they came in any case: a rule that was added since is waiting for
+    /// its first window boundary.
+    pub pass_until: Timestamp,
+    /// Whether some rule carries late increases.
+    pub carries: bool,
+}
+
+/// All plans of a worker.
+#[derive(Clone, Debug, Default)]
+pub struct Plans {
+    plans: Vec<Plan>,
+    numbers: AHashMap<(TenantId, Box<[u16]>), u16>,
+}
+
+impl Plans {
+    /// The number of the plan for these rules; `None` if there are too many different ones.
+    pub fn number(&mut self, tenant: TenantId, rules: &[u16], config: &Decisions) -> Option<u16> {
+        let key = (tenant, Box::from(rules));
+        if let Some(&number) = self.numbers.get(&key) {
+            return Some(number);
+        }
+        let number = u16::try_from(self.plans.len()).ok()?;
+        let of = |at: &u16| &config.rules[usize::from(*at)];
+        let keeps = rules.iter().any(|at| of(at).rule.keep_input());
+        let carries = rules.iter().any(|at| of(at).carries());
+        let pass_until = rules
+            .iter()
+            .map(|at| of(at).active_after)
+            .max()
+            .unwrap_or(0);
+        let pass = rules.is_empty() || keeps;
+        self.plans.push(Plan {
+            tenant,
+            rules: key.1.clone(),
+            pass,
+            pass_until,
+            carries,
+        });
+        self.numbers.insert(key, number);
+        Some(number)
+    }
+
+    /// A plan by its number.
+    #[inline]
+    pub fn get(&self, number: u16) -> &Plan {
+        &self.plans[usize::from(number)]
+    }
+}

@@ -1,0 +1,518 @@
+//! The state machine: batches and frontier marks in, verdicts, passed samples and partials out.
+//!
+//! One worker thread owns one `Shard`, which holds any number of virtual shards. Inputs are
+//! `handle_*`; what they give is returned at once or taken with `take_*`. Invariant: state after
+//! a log position is a function of the log up to it; nothing here asks a clock or a socket.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use weir_model::symbols::{PairId, PairTable};
+use weir_model::{
+    Batch, Class, ClassCounts, Label, NativeHistogram, Sample, TenantId, Timestamp, VSHARDS,
+    VShard, is_stale,
+};
+
+use crate::alias::{Alias, DROPPED};
+use crate::birth::Refusal;
+use crate::decisions::Decisions;
+use crate::fold::fold_oldest;
+use crate::group::{GroupNews, Groups};
+use crate::ha::Verdict;
+use crate::histogram_fold;
+use crate::plan::{Plan, Plans};
+use crate::recent::{BIRTH, LATE, OBSERVED, Placed, SWITCHED, Slot};
+use crate::sweep::{Closings, advance};
+use crate::vshard::{NO_TARGET, Vshard};
+
+/// A batch's part for one worker.
+pub struct Work<'a> {
+    /// The batch.
+    pub batch: &'a Batch,
+    /// The tenant's name, which selectors may ask for.
+    pub tenant: &'a Arc<str>,
+    /// Places of this worker's entries in the batch.
+    pub entries: &'a [u32],
+    /// Places of float samples that were refused before logging, ascending.
+    pub refused: &'a [u32],
+    /// The tenant was at its limit: series that are not known are refused.
+    pub no_new_series: bool,
+}
+
+/// A series' samples that leave as they came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pass {
+    /// Where the series lives.
+    pub vshard: VShard,
+    /// Its number there.
+    pub series: u32,
+    /// The entry of the batch.
+    pub entry: u32,
+    /// How many of [`Outcome::passed`] are its float samples.
+    pub floats: u32,
+    /// How many of [`Outcome::passed_histograms`] are its histograms.
+    pub histograms: u32,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Samples by class; their sum is the number of samples in the entries.
+    pub counts: ClassCounts,
+    /// Why series or samples were refused: the first of each entry, with the number of samples.
+    pub refusals: Vec<(u32, Refusal, u32)>,
+    /// Series whose samples leave as they came.
+    pub passes: Vec<Pass>,
+    /// Places of passed float samples in the batch's columns, in the order of `passes`.
+    pub passed: Vec<u32>,
+    /// Places of passed histograms in the batch's columns, in the order of `passes`.
+    pub passed_histograms: Vec<u32>,
+    /// Native histograms with a verdict other than refused.
+    pub histograms_written: u64,
+}
+
+/// Late samples of one rule.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LateCounts {
+    /// Increases that joined the oldest open window.
+    pub carried: u64,
+    /// Samples left out.
+    pub dropped: u64,
+}
+
+/// A worker's virtual shards and what they share.
+pub struct Shard {
+    pub(crate) config: Arc<Decisions>,
+    pub(crate) pairs: PairTable,
+    pub(crate) plans: Plans,
+    pub(crate) groups: Vec<Groups>,
+    pub(crate) vshards: Vec<Option<Box<Vshard>>>,
+    pub(crate) frontiers: Vec<Timestamp>,
+    pub(crate) tenants: AHashMap<TenantId, Arc<str>>,
+    pub(crate) replicas: Vec<String>,
+    pub(crate) series_by_tenant: AHashMap<TenantId, u64>,
+    pub(crate) births: u64,
+    pub(crate) late: Vec<LateCounts>,
+    news: Vec<GroupNews>,
+    closings: Closings,
+}
+
+impl Shard {
+    /// A worker without series. `seed` scatters its hash tables; nothing depends on it.
+    pub fn new(config: Arc<Decisions>, seed: u128) -> Self {
+        let rules = config.rules.len();
+        Self {
+            config,
+            pairs: PairTable::new(seed),
+            plans: Plans::default(),
+            groups: vec![Groups::default(); rules],
+            vshards: (0..VSHARDS).map(|_| None).collect(),
+            frontiers: vec![Timestamp::MIN / 2; usize::from(VSHARDS)],
+            tenants: AHashMap::new(),
+            replicas: Vec::new(),
+            series_by_tenant: AHashMap::new(),
+            births: 0,
+            late: vec![LateCounts::default(); rules],
+            news: Vec::new(),
+            closings: Closings::new(),
+        }
+    }
+
+    /// Takes a worker's part of a batch.
+    pub fn handle_batch(&mut self, work: &Work<'_>) -> Outcome {
+        if !self.tenants.contains_key(&work.batch.tenant) {
+            self.tenants
+                .insert(work.batch.tenant, Arc::clone(work.tenant));
+        }
+        let mut outcome = Outcome::default();
+        for &entry in work.entries {
+            self.handle_entry(work, entry, &mut outcome);
+        }
+        outcome
+    }
+
+    /// The frontier of these virtual shards is now `to`; windows that end by then close.
+    pub fn handle_frontier(&mut self, vshards: impl Iterator<Item = VShard>, to: Timestamp) {
+        let config = Arc::clone(&self.config);
+        for vshard in vshards {
+            let at = usize::from(vshard.0);
+            let from = self.frontiers[at];
+            if to <= from {
+                continue;
+            }
+            self.frontiers[at] = to;
+            if let Some(shard) = &mut self.vshards[at] {
+                advance(shard, to, &self.plans, &config, &mut self.closings);
+                if to.div_euclid(EXPIRY_EVERY_MS) != from.div_euclid(EXPIRY_EVERY_MS) {
+                    self.expire(vshard, to - config.counter_memory.0);
+                }
+            }
+        }
+    }
+
+    /// Groups that appeared or went since the last call. Take them before the closings.
+    pub fn take_news(&mut self) -> Vec<GroupNews> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Partials of the windows that closed since the last call.
+    pub fn take_closings(&mut self) -> Closings {
+        std::mem::take(&mut self.closings)
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Arc<Decisions> {
+        &self.config
+    }
+
+    /// A series' labels, in the order of names.
+    pub fn labels(&self, vshard: VShard, series: u32) -> impl Iterator<Item = Label<'_>> + Clone {
+        let shard = self.vshards[usize::from(vshard.0)].as_deref();
+        let pairs = shard.map_or(&[][..], |s| s.pairs(&s.series[series as usize]));
+        pairs.iter().map(|&id| self.pairs.get(PairId(id)))
+    }
+
+    /// Series by tenant.
+    pub fn series_by_tenant(&self) -> &AHashMap<TenantId, u64> {
+        &self.series_by_tenant
+    }
+
+    /// Series that were born, ever.
+    pub fn births(&self) -> u64 {
+        self.births
+    }
+
+    /// Late samples by rule.
+    pub fn late(&self) -> &[LateCounts] {
+        &self.late
+    }
+
+    /// Bytes of memory: series with their aliases and windows, and interned labels.
+    pub fn memory_bytes(&self) -> (usize, usize) {
+        let shards = self
+            .vshards
+            .iter()
+            .flatten()
+            .map(|s| s.memory_bytes())
+            .sum();
+        (shards, self.pairs.memory_bytes())
+    }
+
+    /// Newest timestamps of the targets that have sent anything past `since`, for the frontier's
+    /// catching up after a pause.
+    pub fn target_progress(&self, since: Timestamp, out: &mut Vec<Timestamp>) {
+        let targets = self.vshards.iter().flatten().flat_map(|s| &s.targets);
+        out.extend(targets.map(|t| t.newest).filter(|&newest| newest > since));
+    }
+
+    pub(crate) fn tell(&mut self, news: GroupNews) {
+        self.news.push(news);
+    }
+
+    pub(crate) fn vshard_mut(&mut self, vshard: VShard) -> &mut Vshard {
+        let frontier = self.frontiers[usize::from(vshard.0)];
+        let fresh = || Box::new(Vshard::new(frontier));
+        self.vshards[usize::from(vshard.0)].get_or_insert_with(fresh)
+    }
+
+    fn handle_entry(&mut self, work: &Work<'_>, number: u32, outcome: &mut Outcome) {
+        let columns = &work.batch.columns;
+        let Some(entry) = columns.entries.get(number as usize) else {
+            return;
+        };
+        let histograms = columns.histograms_of(entry);
+        let samples = u64::from(entry.samples_len) + histograms.len() as u64;
+        let shard = self.vshard_mut(entry.vshard);
+        let known = shard.aliases.get(entry.hash);
+        let known = known.filter(|a| a.series == DROPPED || shard.is_alive(a));
+        let alias = match known {
+            Some(alias) => alias,
+            None => match self.meet(work, entry) {
+                Ok(alias) => alias,
+                Err(refusal) => {
+                    outcome.counts.add(Class::Refused, samples);
+                    outcome.refusals.push((number, refusal, samples as u32));
+                    return;
+                }
+            },
+        };
+        if alias.series == DROPPED {
+            outcome.counts.add(Class::Dropped, samples);
+            outcome.histograms_written += histograms.len() as u64;
+            return;
+        }
+        let before = (outcome.passed.len(), outcome.passed_histograms.len());
+        self.take_floats(work, entry, alias, outcome);
+        if !histograms.is_empty() {
+            self.take_histograms(work, (number, entry), alias, outcome);
+        }
+        let floats = (outcome.passed.len() - before.0) as u32;
+        let histograms = (outcome.passed_histograms.len() - before.1) as u32;
+        if floats + histograms > 0 {
+            let (vshard, series) = (entry.vshard, alias.series);
+            outcome.passes.push(Pass {
+                vshard,
+                series,
+                entry: number,
+                floats,
+                histograms,
+            });
+        }
+    }
+
+    fn take_floats(
+        &mut self,
+        work: &Work<'_>,
+        entry: &weir_model::Entry,
+        alias: Alias,
+        outcome: &mut Outcome,
+    ) {
+        let Self {
+            config,
+            plans,
+            vshards,
+            late,
+            ..
+        } = self;
+        let Some(shard) = &mut vshards[usize::from(entry.vshard.0)] else {
+            return;
+        };
+        let plan = plans.get(shard.series[alias.series as usize].plan);
+        for place in entry.samples() {
+            let at = place as u32;
+            if !work.refused.is_empty() && work.refused.binary_search(&at).is_ok() {
+                outcome.counts.add(Class::Refused, 1);
+                continue;
+            }
+            let sample = work.batch.columns.sample(place);
+            let mut taking = Taking {
+                shard,
+                plan,
+                config,
+                late,
+            };
+            let (class, pass) = taking.float(alias, sample);
+            outcome.counts.add(class, 1);
+            if pass {
+                outcome.passed.push(at);
+            }
+        }
+    }
+
+    fn take_histograms(
+        &mut self,
+        work: &Work<'_>,
+        (number, entry): (u32, &weir_model::Entry),
+        alias: Alias,
+        outcome: &mut Outcome,
+    ) {
+        let columns = &work.batch.columns;
+        let Some(first) = columns.extra(entry).map(|e| e.histograms.start) else {
+            return;
+        };
+        let Self {
+            config,
+            plans,
+            vshards,
+            late,
+            ..
+        } = self;
+        let Some(shard) = &mut vshards[usize::from(entry.vshard.0)] else {
+            return;
+        };
+        let plan = plans.get(shard.series[alias.series as usize].plan);
+        for (offset, histogram) in columns.histograms_of(entry).iter().enumerate() {
+            if let Err(wrong) = histogram.validate() {
+                outcome.counts.add(Class::Refused, 1);
+                outcome
+                    .refusals
+                    .push((number, Refusal::Histogram(wrong.to_string()), 1));
+                continue;
+            }
+            let mut taking = Taking {
+                shard,
+                plan,
+                config,
+                late,
+            };
+            let (class, pass) = taking.histogram(alias, histogram);
+            outcome.counts.add(class, 1);
+            outcome.histograms_written += 1;
+            if pass {
+                outcome.passed_histograms.push(first + offset as u32);
+            }
+        }
+    }
+}
+
+/// One series taking samples.
+struct Taking<'a> {
+    shard: &'a mut Vshard,
+    plan: &'a Plan,
+    config: &'a Decisions,
+    late: &'a mut Vec<LateCounts>,
+}
+
+impl Taking<'_> {
+    /// Takes one float sample: its class, and whether it leaves as it came.
+    fn float(&mut self, alias: Alias, sample: Sample) -> (Class, bool) {
+        let at = alias.series;
+        let marker = is_stale(sample.value);
+        let Some(mut marks) = self.admit(alias, sample.timestamp, marker) else {
+            return (Class::HaLoser, false);
+        };
+        let passes = self.plan.pass || sample.timestamp <= self.plan.pass_until;
+        if sample.timestamp <= self.shard.frontier && !self.plan.rules.is_empty() {
+            marks |= LATE;
+            if !marker && !self.late(sample.timestamp, at) {
+                return (Class::Late, passes);
+            }
+        }
+        if sample.start != 0 {
+            self.note_start(at, sample.start);
+        }
+        if self.shard.series[at as usize].recent.is_empty() {
+            marks |= self.birth(at, sample);
+        }
+        let slot = Slot {
+            timestamp: sample.timestamp,
+            value: sample.value,
+            marks,
+        };
+        match self.place(at, slot) {
+            Placed::Duplicate => (Class::Duplicate, false),
+            Placed::TooOld | Placed::Full if !self.plan.rules.is_empty() => {
+                self.count_late(false);
+                (Class::Late, passes)
+            }
+            _ if marker => (Class::Marker, passes),
+            _ if self.plan.rules.is_empty() => (Class::Passed, true),
+            _ => (Class::Folded, passes),
+        }
+    }
+
+    /// Takes one native histogram.
+    fn histogram(&mut self, alias: Alias, histogram: &NativeHistogram) -> (Class, bool) {
+        let at = alias.series;
+        let marker = histogram.is_stale();
+        if self.admit(alias, histogram.timestamp, marker).is_none() {
+            return (Class::HaLoser, false);
+        }
+        let passes = self.plan.pass || histogram.timestamp <= self.plan.pass_until;
+        let late = histogram.timestamp <= self.shard.frontier && !self.plan.rules.is_empty();
+        if late && !marker && !self.plan.carries {
+            self.count_late(false);
+            return (Class::Late, passes);
+        }
+        let mut placed = histogram_fold::place(self.shard, at, histogram);
+        if placed == Placed::Full {
+            histogram_fold::fold_oldest(self.shard, at, self.plan, self.config);
+            placed = histogram_fold::place(self.shard, at, histogram);
+        }
+        if self.plan.rules.is_empty() {
+            histogram_fold::fold_due(self.shard, at, self.plan, self.config, Timestamp::MAX);
+        }
+        match placed {
+            Placed::Duplicate => (Class::Duplicate, false),
+            Placed::TooOld if !self.plan.rules.is_empty() => {
+                self.count_late(false);
+                (Class::Late, passes)
+            }
+            _ if marker => (Class::Marker, passes),
+            _ if self.plan.rules.is_empty() => (Class::Passed, true),
+            _ => (Class::Folded, passes),
+        }
+    }
+
+    /// Asks the HA pair and notes the target's scrape; `None` if the other replica is believed.
+    #[inline]
+    fn admit(&mut self, alias: Alias, at: Timestamp, marker: bool) -> Option<u8> {
+        let series = &mut self.shard.series[alias.series as usize];
+        let mut marks = 0;
+        if series.target != NO_TARGET {
+            let target = &mut self.shard.targets[usize::from(series.target)];
+            if alias.replica != 0 {
+                let mode = self.config.ha.mode;
+                if target.replicas.judge(mode, alias.replica, at, marker) == Verdict::Lose {
+                    return None;
+                }
+                if series.recent.replica != 0 && series.recent.replica != alias.replica {
+                    marks = SWITCHED;
+                }
+                series.recent.replica = alias.replica;
+            }
+            target.observe(at, self.config.version);
+        }
+        Some(marks)
+    }
+
+    /// Whether a late sample is still worth something; counts it either way.
+    fn late(&mut self, timestamp: Timestamp, at: u32) -> bool {
+        let recent = &self.shard.series[at as usize].recent;
+        let newer = recent
+            .folded_through()
+            .is_none_or(|through| timestamp > through);
+        let carried = newer && self.plan.carries;
+        self.count_late(carried);
+        carried
+    }
+
+    fn count_late(&mut self, carried: bool) {
+        for &number in &self.plan.rules {
+            let counts = &mut self.late[usize::from(number)];
+            if carried && self.config.rules[usize::from(number)].carries() {
+                counts.carried += 1;
+            } else {
+                counts.dropped += 1;
+            }
+        }
+    }
+
+    /// What proves that a series' first sample counts in full.
+    fn birth(&self, at: u32, sample: Sample) -> u8 {
+        let series = &self.shard.series[at as usize];
+        if series.target == NO_TARGET {
+            return 0;
+        }
+        let target = &self.shard.targets[usize::from(series.target)];
+        let mut marks = 0;
+        if sample.start != 0
+            && target
+                .scrape_before(sample.timestamp)
+                .is_some_and(|t| sample.start > t)
+        {
+            marks |= BIRTH;
+        }
+        if target.was_watched(sample.timestamp, self.config.version) {
+            marks |= OBSERVED;
+        }
+        marks
+    }
+
+    fn note_start(&mut self, at: u32, start: Timestamp) {
+        self.shard.series[at as usize].rare = true;
+        let known = self.shard.starts.entry(at).or_insert(start);
+        *known = start.max(*known);
+    }
+
+    /// Puts a sample in its place, folding what must make room.
+    #[inline]
+    fn place(&mut self, at: u32, slot: Slot) -> Placed {
+        for _ in 0..=crate::recent::REMEMBERED {
+            let placed = self.shard.series[at as usize].recent.place(slot);
+            if placed != Placed::Full {
+                if self.plan.rules.is_empty() && placed == Placed::Waiting {
+                    self.shard.series[at as usize]
+                        .recent
+                        .fold_oldest(slot.value);
+                }
+                return placed;
+            }
+            fold_oldest(self.shard, at, self.plan, self.config);
+        }
+        Placed::Full
+    }
+}
+
+/// How often virtual shards look for series to forget.
+const EXPIRY_EVERY_MS: i64 = 60_000;

@@ -1,0 +1,14 @@
+//! A virtual shard's state, to and from bytes: what a checkpoint holds and a move carries.
+//!
+//! Self-contained: label pairs, tenants, replicas and rules are written out (rules as their
+//! identity), so the reader may have other workers, other rule numbers, another process. What can
+//! be worked out again is left out: aliases, plans, cells. `docs/DISK_FORMAT.md` has the layout.
+
+mod read;
+mod windows;
+mod write;
+
+pub use read::RestoreError;
+
+/// Version of the layout.
+const VERSION: u64 = 1;

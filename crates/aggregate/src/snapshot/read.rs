@@ -1,0 +1,224 @@
+//! Bytes → state. The bytes come from disk or a peer: nothing in them is trusted.
+
+use weir_model::{LabelsBuilder, NativeHistogram, TenantId, VShard};
+
+use super::VERSION;
+use super::windows::read_cells;
+use crate::codec::{Reader, Unreadable};
+use crate::recent::{Placed, Recent, Slot};
+use crate::shard::Shard;
+use crate::target::Target;
+use crate::vshard::{Binding, HistogramState, NO_TARGET};
+
+/// A snapshot that cannot be taken back.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Its bytes are damaged or of another version.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The virtual shard has series already.
+    #[error("virtual shard {0} is not empty")]
+    NotEmpty(u16),
+}
+
+/// What series refer to by number.
+struct Dictionaries<'a> {
+    tenants: Vec<TenantId>,
+    pairs: Vec<(&'a str, &'a str)>,
+    targets: Vec<Target>,
+    replicas: Vec<u16>,
+}
+
+impl Shard {
+    /// Takes back the state of a virtual shard. `tenant` numbers the tenants by their names.
+    pub fn restore(
+        &mut self,
+        vshard: VShard,
+        bytes: &[u8],
+        tenant: &mut dyn FnMut(&str) -> TenantId,
+    ) -> Result<(), RestoreError> {
+        if self.vshards[usize::from(vshard.0)]
+            .as_deref()
+            .is_some_and(|s| s.series_count() > 0)
+        {
+            return Err(RestoreError::NotEmpty(vshard.0));
+        }
+        let from = &mut Reader::new(bytes);
+        if from.number()? != VERSION {
+            return Err(Unreadable.into());
+        }
+        self.frontiers[usize::from(vshard.0)] = from.signed()?;
+        let mut replicas = Vec::new();
+        for _ in 0..from.count()? {
+            replicas.push(self.replica_number(from.text()?));
+        }
+        let mut targets = Vec::new();
+        for _ in 0..from.count()? {
+            targets.push(read_target(from, &replicas)?);
+        }
+        let pairs = (0..from.count()?).map(|_| Ok((from.text()?, from.text()?)));
+        let pairs: Vec<(&str, &str)> = pairs.collect::<Result<_, Unreadable>>()?;
+        let mut tenants = Vec::new();
+        for _ in 0..from.count()? {
+            let name = from.text()?;
+            let id = tenant(name);
+            self.tenants.entry(id).or_insert_with(|| name.into());
+            tenants.push(id);
+        }
+        let words = Dictionaries {
+            tenants,
+            pairs,
+            targets,
+            replicas,
+        };
+        for _ in 0..from.count()? {
+            self.read_series(vshard, from, &words)?;
+        }
+        read_cells(self, vshard, &words.tenants, from)?;
+        if from.is_empty() {
+            Ok(())
+        } else {
+            Err(Unreadable.into())
+        }
+    }
+
+    fn read_series(
+        &mut self,
+        vshard: VShard,
+        from: &mut Reader<'_>,
+        words: &Dictionaries<'_>,
+    ) -> Result<(), Unreadable> {
+        let tenant = *words
+            .tenants
+            .get(from.small::<usize>()?)
+            .ok_or(Unreadable)?;
+        let mut builder = LabelsBuilder::default();
+        for _ in 0..from.count()? {
+            let (name, value) = words.pairs.get(from.small::<usize>()?).ok_or(Unreadable)?;
+            builder.set(name, value);
+        }
+        let target = from.small::<usize>()?.checked_sub(1);
+        let target = target
+            .map(|at| words.targets.get(at).ok_or(Unreadable))
+            .transpose()?;
+        let replica = from.small::<usize>()?.checked_sub(1);
+        let replica = replica
+            .map(|at| words.replicas.get(at).copied().ok_or(Unreadable))
+            .transpose()?;
+        let recent = read_recent(from)?;
+        let name = self.tenants.get(&tenant).cloned().ok_or(Unreadable)?;
+        let ids: Vec<u32> = builder
+            .iter()
+            .map(|l| self.pairs.intern(l.name, l.value).0)
+            .collect();
+        let at = self.add_series(&name, tenant, vshard, &builder, &ids, target.map(|t| t.key));
+        let at = at.ok_or(Unreadable)?;
+        let shard = self.vshard_mut(vshard);
+        let series = &mut shard.series[at as usize];
+        series.recent = recent;
+        series.recent.replica = replica.unwrap_or(0);
+        if let (Some(target), true) = (target, series.target != NO_TARGET) {
+            shard.targets[usize::from(series.target)] = *target;
+        }
+        if from.number()? != 0 {
+            shard.series[at as usize].rare = true;
+            self.read_rare(vshard, at, from)?;
+        }
+        Ok(())
+    }
+
+    fn read_rare(
+        &mut self,
+        vshard: VShard,
+        at: u32,
+        from: &mut Reader<'_>,
+    ) -> Result<(), Unreadable> {
+        let start = from.signed()?;
+        let histogram = if from.number()? == 0 {
+            None
+        } else {
+            Some(read_histogram(from)?)
+        };
+        let mut bindings = Vec::new();
+        for _ in 0..from.count()? {
+            let identity = from.wide()?;
+            let binding = Binding {
+                end: from.signed()?,
+                increase: from.float()?,
+                from: from.signed()?,
+                dedup_value: from.float()?,
+                dedup_at: from.signed()?,
+            };
+            let rules = &self.config.rules;
+            let rule = rules.iter().position(|r| r.rule.identity() == identity);
+            bindings.extend(rule.map(|rule| ((at, rule as u16), binding)));
+        }
+        let shard = self.vshard_mut(vshard);
+        if start != 0 {
+            shard.starts.insert(at, start);
+        }
+        if let Some(state) = histogram {
+            shard.histograms.insert(at, Box::new(state));
+        }
+        shard.bindings.extend(bindings);
+        Ok(())
+    }
+}
+
+fn read_target(from: &mut Reader<'_>, replicas: &[u16]) -> Result<Target, Unreadable> {
+    let mut target = Target {
+        key: from.number()?,
+        newest: from.signed()?,
+        previous: from.signed()?,
+        earlier: from.signed()?,
+        config_version: from.small()?,
+        ..Target::default()
+    };
+    let incumbent = from.small::<usize>()?.checked_sub(1);
+    let incumbent = incumbent
+        .map(|at| replicas.get(at).copied().ok_or(Unreadable))
+        .transpose()?;
+    target.replicas.incumbent = incumbent.unwrap_or(0);
+    target.replicas.accepted = from.signed()?;
+    target.replicas.other = from.signed()?;
+    for distance in &mut target.replicas.distances {
+        *distance = from.small()?;
+    }
+    Ok(target)
+}
+
+fn read_recent(from: &mut Reader<'_>) -> Result<Recent, Unreadable> {
+    let (len, folded) = (from.number()?, from.number()?);
+    let mut recent = Recent::default();
+    let mut timestamp = 0i64;
+    for at in 0..len {
+        timestamp = timestamp.checked_add(from.signed()?).ok_or(Unreadable)?;
+        let slot = Slot {
+            timestamp,
+            value: from.float()?,
+            marks: from.small()?,
+        };
+        if at as usize >= crate::recent::REMEMBERED || recent.place(slot) != Placed::Waiting {
+            return Err(Unreadable);
+        }
+        if at < folded {
+            recent.fold_oldest(slot.value);
+        }
+    }
+    Ok(recent)
+}
+
+fn read_histogram(from: &mut Reader<'_>) -> Result<HistogramState, Unreadable> {
+    let mut state = HistogramState {
+        folded_through: from.signed()?,
+        ..HistogramState::default()
+    };
+    state.ended = from.number()? != 0;
+    if from.number()? != 0 {
+        state.base = Some(from.value(NativeHistogram::decode)?);
+    }
+    for _ in 0..from.count()? {
+        state.waiting.push(from.value(NativeHistogram::decode)?);
+    }
+    Ok(state)
+}

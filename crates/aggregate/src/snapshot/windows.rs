@@ -1,0 +1,187 @@
+//! The open windows of a virtual shard: rows by rule identity and group.
+
+use ahash::AHashMap;
+use weir_model::{Labels, TenantId, VShard};
+
+use crate::accumulator::Complex;
+use crate::cells::Window;
+use crate::codec::{Reader, Unreadable, Writer};
+use crate::group::GroupKey;
+use crate::shard::Shard;
+use crate::vshard::Vshard;
+
+/// Writes each rule's open windows.
+pub(super) fn write_cells(
+    worker: &Shard,
+    shard: &Vshard,
+    tenants: &AHashMap<TenantId, u64>,
+    out: &mut Writer,
+) {
+    let with_windows: Vec<_> = (shard.cells.iter().enumerate())
+        .filter_map(|(rule, cells)| Some((rule, cells.as_deref()?)))
+        .filter(|(_, cells)| cells.windows().next().is_some())
+        .collect();
+    out.number(with_windows.len() as u64);
+    for (rule, cells) in with_windows {
+        let active = &worker.config.rules[rule];
+        let stride = active.layout.stride();
+        out.wide(active.rule.identity());
+        out.number(stride as u64);
+        out.number(cells.windows().count() as u64);
+        for window in cells.windows() {
+            out.signed(window.end);
+            let touched: Vec<(usize, &[f64])> = (window.rows.chunks_exact(stride).enumerate())
+                .filter(|(_, row)| row.iter().any(|v| v.is_finite() && *v != 0.0))
+                .collect();
+            out.number(touched.len() as u64);
+            for (cell, row) in touched {
+                write_key(worker, rule, cells.group(cell as u32), tenants, out);
+                row.iter().for_each(|&v| out.float(v));
+                write_complex(window.complex.get(&(cell as u32)).map(|c| &**c), out);
+            }
+        }
+    }
+}
+
+fn write_key(
+    worker: &Shard,
+    rule: usize,
+    group: u32,
+    tenants: &AHashMap<TenantId, u64>,
+    out: &mut Writer,
+) {
+    let key = worker.groups[rule].key(group);
+    out.number(
+        key.and_then(|k| tenants.get(&k.tenant))
+            .copied()
+            .unwrap_or(0),
+    );
+    out.blob(key.map_or(&[][..], |k| k.labels.canonical()));
+}
+
+/// Reads windows back into the cells that the restored series have referred to.
+pub(super) fn read_cells(
+    worker: &mut Shard,
+    vshard: VShard,
+    tenants: &[TenantId],
+    from: &mut Reader<'_>,
+) -> Result<(), Unreadable> {
+    for _ in 0..from.count()? {
+        let identity = from.wide()?;
+        let stride = from.count()?;
+        let rules = &worker.config.rules;
+        let rule = rules.iter().position(|r| r.rule.identity() == identity);
+        let rule = rule.filter(|&at| rules[at].layout.stride() == stride);
+        for _ in 0..from.count()? {
+            let end = from.signed()?;
+            let window = read_window(worker, vshard, rule, (end, stride), tenants, from)?;
+            if let Some(rule) = rule {
+                worker
+                    .vshard_mut(vshard)
+                    .cells_of(rule as u16)
+                    .restore_window(window);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_window(
+    worker: &mut Shard,
+    vshard: VShard,
+    rule: Option<usize>,
+    (end, stride): (i64, usize),
+    tenants: &[TenantId],
+    from: &mut Reader<'_>,
+) -> Result<Window, Unreadable> {
+    let mut window = Window {
+        end,
+        rows: Vec::new(),
+        complex: AHashMap::new(),
+    };
+    for _ in 0..from.count()? {
+        let tenant = *tenants.get(from.small::<usize>()?).ok_or(Unreadable)?;
+        let labels = Labels::from_canonical(from.blob()?).map_err(|_| Unreadable)?;
+        let row: Vec<f64> = (0..stride)
+            .map(|_| from.float())
+            .collect::<Result<_, _>>()?;
+        let complex = read_complex(from)?;
+        let Some(rule) = rule else { continue };
+        let Some(group) = worker.groups[rule].number(&GroupKey { tenant, labels }) else {
+            continue;
+        };
+        let layout = worker.config.rules[rule].layout.clone();
+        let Some(cell) = worker.vshard_mut(vshard).cells_of(rule as u16).cell(group) else {
+            continue;
+        };
+        let start = cell as usize * stride;
+        while window.rows.len() < start + stride {
+            let from = window.rows.len();
+            window.rows.resize(from + stride, 0.0);
+            layout.reset(&mut window.rows[from..]);
+        }
+        window.rows[start..start + stride].copy_from_slice(&row);
+        if let Some(complex) = complex {
+            window.complex.insert(cell, Box::new(complex));
+        }
+    }
+    Ok(window)
+}
+
+/// Writes what does not fit in a row.
+fn write_complex(complex: Option<&Complex>, out: &mut Writer) {
+    let Some(complex) = complex else {
+        return out.number(0);
+    };
+    let Complex {
+        distinct,
+        sketch,
+        ranges,
+        increase,
+        increase_prometheus,
+    } = complex;
+    let present = [
+        distinct.is_some(),
+        sketch.is_some(),
+        ranges.is_some(),
+        increase.is_some(),
+        increase_prometheus.is_some(),
+    ];
+    let mask = present
+        .iter()
+        .enumerate()
+        .map(|(bit, &is)| u64::from(is) << bit)
+        .sum();
+    out.number(mask);
+    let bytes = &mut out.bytes;
+    distinct.iter().for_each(|v| v.encode(bytes));
+    sketch.iter().for_each(|v| v.encode(bytes));
+    ranges.iter().for_each(|v| v.encode(bytes));
+    increase.iter().for_each(|v| v.encode(bytes));
+    increase_prometheus.iter().for_each(|v| v.encode(bytes));
+}
+
+fn read_complex(from: &mut Reader<'_>) -> Result<Option<Complex>, Unreadable> {
+    let mask = from.number()?;
+    if mask == 0 {
+        return Ok(None);
+    }
+    let has = |bit: u64| mask & (1 << bit) != 0;
+    let mut complex = Complex::default();
+    if has(0) {
+        complex.distinct = Some(from.value(weir_model::distinct::Distinct::decode)?);
+    }
+    if has(1) {
+        complex.sketch = Some(from.value(weir_model::sketch::Sketch::decode)?);
+    }
+    if has(2) {
+        complex.ranges = Some(from.value(weir_model::vmrange::VmRanges::decode)?);
+    }
+    if has(3) {
+        complex.increase = Some(from.value(weir_model::NativeHistogram::decode)?);
+    }
+    if has(4) {
+        complex.increase_prometheus = Some(from.value(weir_model::NativeHistogram::decode)?);
+    }
+    Ok(Some(complex))
+}

@@ -1,0 +1,275 @@
+//! One virtual shard's state: its series, their targets and cells, and its frontier.
+//!
+//! This is the unit that is checkpointed, restored and moved. Invariant: nothing in it refers to
+//! another virtual shard; what it shares with the worker's others (label pairs, group numbers,
+//! plans) is counted by reference and rebuilt when the state comes from bytes.
+
+use ahash::{AHashMap, RandomState};
+use hashbrown::HashTable;
+use weir_model::{NativeHistogram, TenantId, Timestamp};
+
+use crate::alias::{Alias, AliasTable};
+use crate::arena::{Arena, reserve};
+use crate::cells::Cells;
+use crate::recent::Recent;
+use crate::target::Target;
+
+/// No target.
+pub const NO_TARGET: u16 = u16::MAX;
+
+/// A series' hot state. Rarer things stand in [`Vshard`]'s side tables.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Series {
+    /// The samples it remembers.
+    pub recent: Recent,
+    /// Where its label pairs stand in [`Vshard::labels`].
+    pub labels: u32,
+    /// Its cell, or where its cells stand in [`Vshard::cell_lists`] if its plan has several rules.
+    pub cells: u32,
+    /// Its plan's number.
+    pub plan: u16,
+    /// Counts up when the slot is freed, so that old aliases miss.
+    pub generation: u16,
+    /// Its target's place in [`Vshard::targets`], or [`NO_TARGET`].
+    pub target: u16,
+    /// Number of label pairs; 0 in a free slot.
+    pub pairs: u8,
+    /// It has an entry in a side table.
+    pub rare: bool,
+}
+
+/// What a rule with rates or its own dedup remembers of a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Binding {
+    /// The window in which `increase` gathers; 0 if none.
+    pub end: Timestamp,
+    /// The increase in that window so far.
+    pub increase: f64,
+    /// Timestamp of the last sample of the window before; 0 if unknown.
+    pub from: Timestamp,
+    /// The sample that stands for the current dedup slot, if `dedup_at` is not 0.
+    pub dedup_value: f64,
+    /// Its timestamp.
+    pub dedup_at: Timestamp,
+}
+
+/// What a series of native histograms remembers.
+#[derive(Clone, Debug, Default)]
+pub struct HistogramState {
+    /// The newest folded histogram: the base of the next increase.
+    pub base: Option<NativeHistogram>,
+    /// Those that wait, in the order of timestamps.
+    pub waiting: Vec<NativeHistogram>,
+    /// Newest folded timestamp, markers included.
+    pub folded_through: Timestamp,
+    /// Whether the newest folded one was a stale marker.
+    pub ended: bool,
+}
+
+/// A virtual shard.
+#[derive(Clone, Default)]
+pub struct Vshard {
+    /// Samples at or before it are late.
+    pub frontier: Timestamp,
+    /// Label blocks seen on the wire.
+    pub aliases: AliasTable,
+    /// Series by number; free slots have no label pairs.
+    pub series: Vec<Series>,
+    /// Label sets as runs of pair numbers.
+    pub labels: Arena,
+    /// Cells of series whose plan has several rules.
+    pub cell_lists: Arena,
+    /// Cells by the rule's place in the rule set; absent until a series matches.
+    pub cells: Vec<Option<Box<Cells>>>,
+    /// Scrape targets.
+    pub targets: Vec<Target>,
+    /// Start timestamps of series whose sender gives them.
+    pub starts: AHashMap<u32, Timestamp>,
+    /// By series and rule.
+    pub bindings: AHashMap<(u32, u16), Binding>,
+    /// By series.
+    pub histograms: AHashMap<u32, Box<HistogramState>>,
+    by_labels: HashTable<u32>,
+    by_target: AHashMap<u64, u16>,
+    free: Vec<u32>,
+    hashing: RandomState,
+}
+
+impl Vshard {
+    /// One without series.
+    pub fn new(frontier: Timestamp) -> Self {
+        Self {
+            frontier,
+            ..Self::default()
+        }
+    }
+
+    /// The series of this tenant and these label pairs. Plans tell the tenant of a series.
+    pub fn find(
+        &self,
+        tenant: TenantId,
+        pairs: &[u32],
+        tenant_of: impl Fn(u16) -> TenantId,
+    ) -> Option<u32> {
+        let hash = self.hashing.hash_one((tenant, pairs));
+        let same = |&at: &u32| {
+            let series = &self.series[at as usize];
+            self.pairs(series) == pairs && tenant_of(series.plan) == tenant
+        };
+        self.by_labels.find(hash, same).copied()
+    }
+
+    /// Adds a series.
+    pub fn add(
+        &mut self,
+        tenant: TenantId,
+        pairs: &[u32],
+        mut series: Series,
+        tenant_of: impl Fn(u16) -> TenantId,
+    ) -> u32 {
+        series.labels = self.labels.alloc(pairs);
+        series.pairs = pairs.len() as u8;
+        let at = match self.free.pop() {
+            Some(at) => {
+                series.generation = self.series[at as usize].generation;
+                self.series[at as usize] = series;
+                at
+            }
+            None => {
+                reserve(&mut self.series, 1);
+                self.series.push(series);
+                self.series.len() as u32 - 1
+            }
+        };
+        let hash = self.hashing.hash_one((tenant, pairs));
+        let Self {
+            by_labels,
+            series,
+            labels,
+            hashing,
+            ..
+        } = self;
+        by_labels.insert_unique(hash, at, |&at| {
+            let series = &series[at as usize];
+            let pairs = labels.get(series.labels, usize::from(series.pairs));
+            hashing.hash_one((tenant_of(series.plan), pairs))
+        });
+        at
+    }
+
+    /// Takes a series out and frees its slot; its label pairs are still to be released.
+    pub fn remove(&mut self, at: u32, tenant: TenantId) -> Option<(Series, Vec<u32>)> {
+        let series = *self.series.get(at as usize).filter(|s| s.pairs != 0)?;
+        let pairs = self.pairs(&series).to_vec();
+        let hash = self.hashing.hash_one((tenant, &pairs[..]));
+        if let Ok(entry) = self.by_labels.find_entry(hash, |&other| other == at) {
+            entry.remove();
+        }
+        self.labels.free(series.labels, pairs.len());
+        let generation = series.generation.wrapping_add(1);
+        self.series[at as usize] = Series {
+            generation,
+            ..Series::default()
+        };
+        self.free.push(at);
+        if series.rare {
+            self.starts.remove(&at);
+            self.histograms.remove(&at);
+        }
+        Some((series, pairs))
+    }
+
+    /// A series' label pairs.
+    pub fn pairs(&self, series: &Series) -> &[u32] {
+        self.labels.get(series.labels, usize::from(series.pairs))
+    }
+
+    /// Whether an alias still leads to the series that it was recorded for.
+    pub fn is_alive(&self, alias: &Alias) -> bool {
+        let series = self.series.get(alias.series as usize);
+        series.is_some_and(|s| s.pairs != 0 && s.generation == alias.generation)
+    }
+
+    /// Numbers of all series, in their order.
+    pub fn live_series(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.series.len() as u32).filter(|&at| self.series[at as usize].pairs != 0)
+    }
+
+    /// How many series there are.
+    pub fn series_count(&self) -> usize {
+        self.by_labels.len()
+    }
+
+    /// The target of this identity, known from now on. Past 65,534 targets new ones have none:
+    /// their births are baselines and their frontier is not waited for.
+    pub fn target(&mut self, key: u64) -> u16 {
+        if let Some(&at) = self.by_target.get(&key) {
+            return at;
+        }
+        match u16::try_from(self.targets.len()) {
+            Ok(at) if at != NO_TARGET => {
+                self.targets.push(Target {
+                    key,
+                    ..Target::default()
+                });
+                self.by_target.insert(key, at);
+                at
+            }
+            _ => NO_TARGET,
+        }
+    }
+
+    /// The cells of a rule, made when they are first needed.
+    pub fn cells_of(&mut self, rule: u16) -> &mut Cells {
+        let rule = usize::from(rule);
+        if self.cells.len() <= rule {
+            self.cells.resize(rule + 1, None);
+        }
+        self.cells[rule].get_or_insert_default()
+    }
+
+    /// Bytes of memory, side tables roughly.
+    pub fn memory_bytes(&self) -> usize {
+        let cells: usize = self.cells.iter().flatten().map(|c| c.memory_bytes()).sum();
+        self.series.capacity() * size_of::<Series>()
+            + self.aliases.memory_bytes()
+            + self.labels.memory_bytes()
+            + self.cell_lists.memory_bytes()
+            + cells
+            + self.targets.capacity() * size_of::<Target>()
+            + self.by_labels.capacity() * 5
+            + self.bindings.capacity() * size_of::<(u32, u16, Binding)>()
+            + self.starts.capacity() * 16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_slot_has_a_new_generation() {
+        let mut shard = Vshard::default();
+        let tenant = TenantId(0);
+        let a = shard.add(tenant, &[1, 2], Series::default(), |_| tenant);
+        assert_eq!(shard.find(tenant, &[1, 2], |_| tenant), Some(a));
+        let alias = Alias {
+            series: a,
+            generation: 0,
+            replica: 0,
+        };
+        assert!(shard.is_alive(&alias));
+        shard.remove(a, tenant);
+        assert!(!shard.is_alive(&alias));
+        let b = shard.add(tenant, &[3], Series::default(), |_| tenant);
+        assert_eq!(a, b);
+        assert!(!shard.is_alive(&alias));
+        assert_eq!(shard.find(tenant, &[1, 2], |_| tenant), None);
+        assert_eq!(shard.series_count(), 1);
+    }
+
+    #[test]
+    fn a_series_is_small() {
+        assert!(size_of::<Series>() <= 80, "{}", size_of::<Series>());
+    }
+}
