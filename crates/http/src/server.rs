@@ -29,7 +29,9 @@ use crate::tls::ServerTls;
 
 /// Answers requests. One value serves all connections.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. A panic cuts the connection and nothing else.
+    /// Answers one request. A panic cuts the connection and nothing else. The future is dropped
+    /// where it stands when the peer goes away or [`Drain::cut`] comes: what must not stop half
+    /// way belongs between two awaits, or on another task or thread.
     fn handle(
         &self,
         request: Request<Incoming>,

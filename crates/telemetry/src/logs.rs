@@ -9,7 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,16 +63,24 @@ struct Key {
 
 /// Sends this process's logs to standard error. `level` is a level or `module=level,…` directives.
 pub fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
+    let ansi = std::io::stderr().is_terminal();
+    let dispatch = subscriber(level, format, ansi, std::io::stderr)?;
+    tracing::dispatcher::set_global_default(dispatch).map_err(|_| LogError::Twice)
+}
+
+fn subscriber<W>(level: &str, format: LogFormat, ansi: bool, to: W) -> Result<Dispatch, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::builder().parse(level);
     let filter = filter.map_err(|_| LogError::Level(level.to_owned()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let outcome = match format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    outcome.map_err(|_| LogError::Twice)
+        .with_writer(to);
+    Ok(match format {
+        LogFormat::Text => Dispatch::new(lines.with_ansi(ansi).finish()),
+        LogFormat::Json => Dispatch::new(lines.json().flatten_event(true).finish()),
+    })
 }
 
 impl std::str::FromStr for LogFormat {
@@ -223,6 +233,47 @@ mod tests {
         let (limiter, start) = (LogLimiter::new(1, SECOND), Instant::now() + 9 * SECOND);
         assert_eq!(limiter.check("a", start), SAID);
         assert_eq!(limiter.check("a", start - 5 * SECOND), Verdict::Suppress);
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written while `work` runs.
+    fn logged(level: &str, format: LogFormat, work: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let to = lines.clone();
+        let dispatch = subscriber(level, format, false, move || to.clone()).unwrap();
+        tracing::dispatcher::with_default(&dispatch, work);
+        String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn json_lines_have_their_fields_at_the_top_and_levels_are_kept() {
+        let work = || {
+            tracing::info!(rule = "x", "quiet");
+            tracing::warn!(rule = "say \"x\"", count = 3, "loud");
+        };
+        let json = logged("warn", LogFormat::Json, work);
+        assert_eq!(json.lines().count(), 1, "{json}");
+        for part in ["\"level\":\"WARN\"", "\"message\":\"loud\"", "\"count\":3"] {
+            assert!(json.contains(part), "{json}");
+        }
+        assert!(json.contains(r#""rule":"say \"x\"""#), "{json}");
+        let text = logged("info", LogFormat::Text, work);
+        assert!(
+            text.contains("quiet rule=\"x\"") && text.contains("count=3"),
+            "{text}"
+        );
     }
 
     #[test]

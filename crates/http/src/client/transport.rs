@@ -19,7 +19,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant as Deadline;
 
 use super::connect::{Connector, Proxy};
-use super::{ClientConfigError, ClientError, Reply, split_userinfo};
+use super::url::split_userinfo;
+use super::{ClientConfigError, ClientError, Reply};
 use crate::secret::Secret;
 use crate::tls::{ClientTls, ClientTlsConfig};
 
