@@ -1,1 +1,23 @@
-//! End-to-end, crash and tidy tests on the real binaries.
+//! The harness of the end-to-end tests: real programs, real sockets, an independent oracle.
+//!
+//! Each file of `tests/` proves one promise of the gateway's binary. What they share is here:
+//! [`processes`] runs programs, [`packages`] finds Debian's, [`gateway`] is the program under test,
+//! [`sender`] and [`backend`] are its scripted peers, [`promql`] asks the real ones, and [`oracle`]
+//! computes on its own what must come out.
+//!
+//! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
+//! are its oracle. No test waits for time to pass where it can wait for a condition: [`wait`] is
+//! the one place that sleeps.
+
+pub mod backend;
+pub mod gateway;
+pub mod http;
+pub mod metrics;
+pub mod oracle;
+pub mod packages;
+pub mod processes;
+pub mod promql;
+pub mod samples;
+pub mod sender;
+pub mod target;
+pub mod wait;

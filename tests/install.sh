@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs the real programs that the end-to-end tests run, where they are missing.
+#
+# Idempotent. Needs Debian's registry and root or sudo only when something is missing. The
+# services that come with the packages are kept from starting.
+set -euo pipefail
+
+declare -A package_of=(
+    [prometheus]=prometheus
+    [prometheus-node-exporter]=prometheus-node-exporter
+    [victoria-metrics]=victoria-metrics
+    [vmagent]=victoria-metrics
+)
+
+missing=()
+for program in "${!package_of[@]}"; do
+    command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "install.sh: needs root or sudo to install: ${missing[*]}" >&2; exit 1; }
+    root=(sudo)
+fi
+
+# Debian asks this program whether a service may start when its package is installed; 101 is no.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+    "${root[@]}" chmod 755 "$policy"
+    trap '"${root[@]}" rm -f "$policy"' EXIT
+fi
+
+echo "install.sh: installing ${missing[*]}"
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

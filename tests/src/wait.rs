@@ -1,0 +1,45 @@
+//! Waiting for conditions. The only file of the tests that sleeps.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Asks again and again until the answer is `Ok`; panics with the last reason after `within`.
+pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let reason = match ask() {
+            Ok(answer) => return answer,
+            Err(reason) => reason,
+        };
+        assert!(
+            began.elapsed() < within,
+            "not within {within:?}: {what}: {reason}"
+        );
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+/// [`until`] for a condition that is true or false.
+pub fn until_true(what: &str, within: Duration, mut ask: impl FnMut() -> bool) {
+    until(what, within, || {
+        ask().then_some(()).ok_or_else(|| "it is not so".into())
+    });
+}
+
+/// Waits for a moment of the wall clock, in milliseconds since the epoch.
+///
+/// For what is driven by the clock itself (samples at a pace, a window that must end) and for
+/// blows at random moments; never for something to be done.
+pub fn for_clock(unix_ms: i64) {
+    let left = unix_ms - now_ms();
+    std::thread::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+}
+
+/// The wall clock in milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
