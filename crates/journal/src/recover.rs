@@ -105,12 +105,12 @@ pub(crate) fn recover(fs: &Arc<dyn Fs>, config: &Config) -> Result<Recovered, Op
         segments.push(Arc::new(house.take_in(id, limit, &mut report)?));
     }
     if segments.is_empty() {
-        let spare = house.spare()?;
+        let spare = house.spare(true)?;
         report.next = config.first_position;
         let segment = activate(&**fs, dir, spare, report.next, config.segment_bytes)?;
         segments.push(Arc::new(segment));
     }
-    house.top_up(segments.len());
+    house.top_up(&segments);
     fs.sync_dir(dir).at("sync", dir)?;
     report.first = segments.first().map_or(0, |segment| segment.id.first);
     report.segments = segments.len();
@@ -313,7 +313,7 @@ impl<'a> House<'a> {
         let unfinished = dir.join(format!("repair{UNFINISHED}"));
         let (file, len) = if image.len() as u64 <= self.config.segment_bytes {
             // A leftover frame in the spare file has another salt than the image's.
-            let spare = self.spare()?;
+            let spare = self.spare(false)?;
             self.fs
                 .rename(&spare.path, &unfinished)
                 .at("rename", &spare.path)?;
@@ -334,29 +334,33 @@ impl<'a> House<'a> {
     }
 
     /// A spare file, made if there is none.
-    fn spare(&mut self) -> Result<Spare, IoError> {
+    fn spare(&mut self, fill: bool) -> Result<Spare, IoError> {
         match self.spares.pop() {
             Some(spare) => Ok(spare),
-            None => self.create_spare(),
+            None => self.create_spare(fill),
         }
     }
 
-    fn create_spare(&mut self) -> Result<Spare, IoError> {
+    fn create_spare(&mut self, fill: bool) -> Result<Spare, IoError> {
         let number = self.spare_number;
         self.spare_number += 1;
         let len = self.config.segment_bytes;
-        create_spare(self.fs, &self.config.dir, number, len, false)
+        create_spare(self.fs, &self.config.dir, number, len, fill)
     }
 
-    /// Makes the reserve and one more at once, if the disk has room; the rest is the helper's.
-    fn top_up(&mut self, live: usize) {
-        let allowed = self
-            .config
+    /// Makes what the first reservations need, if the disk has room: the reserve, and another where the
+    /// active segment is half used. The rest is the helper's, which takes its time to zero-fill.
+    fn top_up(&mut self, segments: &[Arc<Segment>]) {
+        let config = self.config;
+        let allowed = config
             .quota_segments()
-            .map_or(usize::MAX, |quota| quota.saturating_sub(live));
-        let wanted = (1 + self.config.reserve_segments()).min(allowed);
+            .map_or(usize::MAX, |quota| quota.saturating_sub(segments.len()));
+        let half_used = segments
+            .last()
+            .is_none_or(|active| active.len < active.end() + config.segment_bytes / 2);
+        let wanted = (usize::from(half_used) + config.reserve_segments()).min(allowed);
         while self.spares.len() < wanted {
-            match self.create_spare() {
+            match self.create_spare(false) {
                 Ok(spare) => self.spares.push(spare),
                 // Reservations fail until the helper finds room.
                 Err(_) => return,

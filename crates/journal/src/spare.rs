@@ -24,8 +24,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         if room.closing {
             return;
         }
-        // Writing zeros takes its time; who waits for the last spare gets one that is only allocated.
-        let fill = !room.spares.is_empty();
+        // Writing zeros takes its time; when a segment is needed soon, one that is only allocated will do.
+        let soon = room.active_left < shared.bounds.usable_bytes / 4;
+        let fill = !(room.spares.is_empty() && soon);
         drop(room);
         let spare = create_spare(
             &*shared.fs,

@@ -22,6 +22,10 @@ use crate::room::lock;
 use crate::segment::{Segment, activate, create_spare};
 use crate::stats::{add, set};
 
+/// Most bytes of a group, unless a single record has more: the first records of a backlog shall not wait
+/// until the last are written. Large enough that the sync's own cost stays small beside the writing.
+const GROUP_BYTES_MAX: u64 = 8 << 20;
+
 /// A record on its way.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -146,13 +150,15 @@ impl Writer {
 
     fn take_group(&mut self) -> Vec<Entry> {
         let mut left = self.left();
+        let mut group_left = GROUP_BYTES_MAX;
         let mut count = 0;
         for entry in self.backlog.iter().take(GROUP_RECORDS_MAX) {
             let size = frame_bytes(entry.len as usize) as u64;
-            if size > left {
+            if size > left || (count > 0 && size > group_left) {
                 break;
             }
             left -= size;
+            group_left = group_left.saturating_sub(size);
             count += 1;
         }
         self.backlog.drain(..count).collect()
