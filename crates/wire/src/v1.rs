@@ -18,7 +18,7 @@ use crate::decode::{
 use crate::error::{DecodeError, DecodeErrorKind as Kind};
 use crate::histogram::{self, HistogramVersion};
 use crate::target::Pair;
-use crate::varint::{FIXED64, LEN, Reader, VARINT};
+use crate::varint::{FIXED64, LEN, Reader, VARINT, varint_in};
 
 /// Walks a whole request.
 pub(crate) fn walk(
@@ -291,7 +291,10 @@ fn sample(mut message: Reader<'_>) -> Result<(Timestamp, f64), DecodeError> {
 #[inline]
 fn sample_at_end(message: &[u8]) -> Option<(usize, Timestamp, f64)> {
     let (head, tail) = message.split_last_chunk::<8>()?;
-    let timestamp = six_byte_varint(u64::from_le_bytes(*tail) >> 16)?;
+    let (timestamp, 6) = varint_in(u64::from_le_bytes(*tail) >> 16)? else {
+        return None;
+    };
+    let timestamp = timestamp as Timestamp;
     if tail[1] != 0x10 {
         return None;
     }
@@ -311,19 +314,6 @@ fn head_with_value(head: &[u8], last: u8) -> Option<(usize, [u8; 11])> {
     let mut all = [last; 11];
     all[..10].copy_from_slice(value);
     Some((labels.len(), all))
-}
-
-/// Reads a varint that is exactly the six low bytes.
-#[inline]
-fn six_byte_varint(bytes: u64) -> Option<i64> {
-    if bytes & 0x8080_8080_8080 != 0x0080_8080_8080 {
-        return None;
-    }
-    let bits = bytes & 0x7f7f_7f7f_7f7f;
-    // Pairs of 7 bits to 14, then those to 28, then all together.
-    let pairs = (bits & 0x007f_007f_007f) | ((bits & 0x7f00_7f00_7f00) >> 1);
-    let low = (pairs & 0x3fff) | ((pairs >> 2) & 0x0fff_c000);
-    Some((low | ((pairs >> 32) << 28)) as i64)
 }
 
 /// Whether the first `len` bytes are label fields and nothing else; their places go to `spots`.
@@ -349,24 +339,6 @@ fn hop_labels(message: &[u8], len: usize, base: u32, spots: &mut Vec<(u32, u32)>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn six_byte_varints() {
-        for value in [
-            1i64 << 35,
-            (1 << 42) - 1,
-            1_700_000_000_000,
-            0x0123_4567_89ab,
-        ] {
-            let mut bytes = Vec::new();
-            weir_model::varint::write(value as u64, &mut bytes);
-            assert_eq!(bytes.len(), 6);
-            bytes.extend([0, 0]);
-            let word = u64::from_le_bytes(bytes.try_into().unwrap());
-            assert_eq!(six_byte_varint(word), Some(value));
-        }
-        assert_eq!(six_byte_varint(0x8080_8080_8080), None);
-    }
 
     #[test]
     fn a_sample_at_the_end_is_seen_with_and_without_a_value() {

@@ -19,7 +19,7 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind};
 use crate::histogram::{self, HistogramVersion};
 use crate::target::Pair;
 use crate::v1::{lossy, range_from};
-use crate::varint::{FIXED64, LEN, Reader, VARINT};
+use crate::varint::{FIXED64, LEN, Reader, VARINT, varint_in};
 
 const SYMBOLS: u32 = 4;
 const TIME_SERIES: u32 = 5;
@@ -375,6 +375,8 @@ impl SeriesMetadata {
 /// Appends packed references.
 #[inline]
 fn read_refs(mut packed: Reader<'_>, out: &mut Vec<u32>) -> Result<(), DecodeError> {
+    // One look at the vector's room for all of them: each takes a byte at least.
+    out.reserve(packed.rest().len());
     while !packed.is_done() {
         out.push(packed.varint()? as u32);
     }
@@ -396,6 +398,13 @@ fn combine_refs(hasher: &BlockHasher, refs: &[u32], symbols: &[u128]) -> Option<
 #[inline]
 fn sample(mut message: Reader<'_>) -> Result<(Timestamp, f64, Timestamp), DecodeError> {
     let (mut timestamp, mut value, mut start) = (0, 0.0, 0);
+    // The usual form: value, timestamp of six bytes, nothing else.
+    if let [0x09, rest @ ..] = message.rest()
+        && let Some((bits, &[0x10, a, b, c, d, e, f])) = rest.split_first_chunk::<8>()
+        && let Some((timestamp, 6)) = varint_in(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    {
+        return Ok((timestamp as Timestamp, f64::from_le_bytes(*bits), 0));
+    }
     while !message.is_done() {
         match message.key()? {
             (1, FIXED64) => value = message.double()?,

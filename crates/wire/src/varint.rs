@@ -66,17 +66,32 @@ impl<'a> Reader<'a> {
     /// A base-128 varint.
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
-        match self.bytes.get(self.pos) {
-            Some(&byte) if byte < 0x80 => {
+        match *self.rest() {
+            [byte, ..] if byte < 0x80 => {
                 self.pos += 1;
                 Ok(u64::from(byte))
             }
-            _ => self.long_varint(),
+            [low, high, ..] if high < 0x80 => {
+                self.pos += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            [a, b, c, d, e, f, g, h, ..] => {
+                let word = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                match varint_in(word) {
+                    Some((value, len)) => {
+                        self.pos += len;
+                        Ok(value)
+                    }
+                    None => self.slow_varint(),
+                }
+            }
+            _ => self.slow_varint(),
         }
     }
 
-    #[inline(never)]
-    fn long_varint(&mut self) -> Result<u64, DecodeError> {
+    /// A varint at the very end, or of nine or ten bytes.
+    #[cold]
+    fn slow_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0u64;
         for (at, &byte) in self.rest().iter().take(10).enumerate() {
             if at == 9 && byte > 1 {
@@ -193,9 +208,47 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The varint that begins a word's bytes and its length, unless it is longer than eight bytes.
+#[inline]
+pub(crate) fn varint_in(word: u64) -> Option<(u64, usize)> {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let ends = !word & HIGH;
+    if ends == 0 {
+        return None;
+    }
+    // Everything up to the lowest byte without the high bit.
+    let bits = word & (ends ^ (ends - 1)) & !HIGH;
+    // Pairs of 7 bits to 14, those to 28, those to 56.
+    let bits = (bits & 0x007f_007f_007f_007f) | ((bits & 0x7f00_7f00_7f00_7f00) >> 1);
+    let bits = (bits & 0x0000_3fff_0000_3fff) | ((bits & 0x3fff_0000_3fff_0000) >> 2);
+    let bits = (bits & 0x0000_0000_0fff_ffff) | ((bits & 0x0fff_ffff_0000_0000) >> 4);
+    Some((bits, ends.trailing_zeros() as usize / 8 + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn varints_of_every_length_and_what_follows_them() {
+        for len in 1..=10 {
+            let least = 1u64 << (7 * (len - 1));
+            for value in [least, least | (least - 1), least | 0x55] {
+                let mut bytes = Vec::new();
+                weir_model::varint::write(value, &mut bytes);
+                let exact = bytes.len();
+                for tail in [0x00, 0x7f, 0x80, 0xff] {
+                    let mut followed = bytes.clone();
+                    followed.extend([tail; 9]);
+                    for all in [&bytes, &followed] {
+                        let mut reader = Reader::new(all);
+                        assert_eq!(reader.varint(), Ok(value));
+                        assert_eq!(reader.pos(), exact);
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn varints_have_at_most_64_bits() {

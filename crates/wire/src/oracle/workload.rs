@@ -31,7 +31,7 @@ pub fn labels_of(number: usize, series_per_target: usize) -> [(&'static str, Str
     const METRICS: [&str; 5] = [
         "http_server_requests_total",
         "grpc_server_handled_messages_total",
-        "process_network_transmit_bytes_total",
+        "process_network_bytes_total",
         "kv_store_operations_total",
         "queue_consumer_lag_records",
     ];
@@ -39,7 +39,7 @@ pub fn labels_of(number: usize, series_per_target: usize) -> [(&'static str, Str
     let family = METRICS[metric / 4 % METRICS.len()];
     [
         ("__name__", format!("{family}_{}", metric / 40)),
-        ("cluster", "production-eu-west-1a".into()),
+        ("cluster", "eu-west-1a".into()),
         ("container", format!("service-{:02}", target % 40)),
         ("handler", format!("/api/v1/resource/{:03}", metric % 97)),
         (
@@ -56,13 +56,13 @@ pub fn labels_of(number: usize, series_per_target: usize) -> [(&'static str, Str
             format!("team-{:02}/service-{:02}", target % 12, target % 40),
         ),
         ("method", METHODS[metric % 4].into()),
-        ("namespace", format!("team-{:02}-production", target % 12)),
+        ("namespace", format!("team-{:02}", target % 12)),
         (
             "pod",
             format!("service-{:02}-7d9f8b6c5d-{target:05x}", target % 40),
         ),
         ("shard", format!("{:02}", target % 16)),
-        ("version", format!("v2.{}.1-3f9ab02c", target % 7)),
+        ("version", format!("v2.{}.1-3f9a", target % 7)),
     ]
 }
 
