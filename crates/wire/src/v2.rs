@@ -1,9 +1,10 @@
 //! Remote write 2.0 (`io.prometheus.write.v2.Request`): symbols once, then series that refer to
 //! them.
 //!
-//! Each symbol is hashed once a request; a series' block hash combines its symbols' hashes, names
-//! in one chain and values in another (two short chains are quicker than a long one, and say the
-//! same). Senders write the table first; one that comes later, whole or in part, is fetched when a
+//! Each symbol is hashed once a request; a series' block hash combines its labels' hashes, those of
+//! odd and of even place in a chain of their own (two short chains are quicker than a long one, and
+//! say the same). Almost every series is references, one sample and metadata in this order, and is
+//! read as such; all else goes field by field. Senders write the table first; one that comes later, whole or in part, is fetched when a
 //! reference needs it.
 
 use weir_model::{
@@ -19,7 +20,12 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind};
 use crate::histogram::{self, HistogramVersion};
 use crate::target::Pair;
 use crate::v1::{lossy, range_from};
-use crate::varint::{FIXED64, LEN, Reader, VARINT, varint_in};
+use crate::varint::{FIXED64, LEN, Reader, VARINT};
+
+mod series;
+
+pub(crate) use series::SeriesMetadata;
+use series::{PlainSeries, combine_refs, plain_series, read_refs, sample};
 
 const SYMBOLS: u32 = 4;
 const TIME_SERIES: u32 = 5;
@@ -42,6 +48,7 @@ pub(crate) fn walk(
         tables: Tables::default(),
         all_symbols: false,
         behind: 0,
+        last_metadata: (&[], None),
         pairs: Vec::new(),
         buckets: 0,
         text_bytes: 0,
@@ -61,7 +68,11 @@ pub(crate) fn walk(
                 walker.behind = fields.pos();
                 let number = walker.columns.entries.len();
                 check_room(number, SERIES_MAX, "time series", message.pos())?;
-                walker.series(message).map_err(|e| e.in_series(number))?;
+                let done = match plain_series(message.rest()) {
+                    Some(plain) => walker.plain(&plain, &message),
+                    None => walker.series(message),
+                };
+                done.map_err(|e| e.in_series(number))?;
             }
             (SYMBOLS | TIME_SERIES, _) => return Err(fields.wire_error("Request", field, wire)),
             _ => fields.skip(field, wire)?,
@@ -85,6 +96,8 @@ struct Walker<'a, 'c> {
     all_symbols: bool,
     /// Where the series in hand ends.
     behind: usize,
+    /// The metadata field of the plain series before, and its place in the columns.
+    last_metadata: (&'a [u8], Option<u32>),
     /// Labels of a series that has to be read.
     pairs: Vec<Pair<'a>>,
     /// Native histograms' buckets so far.
@@ -125,6 +138,26 @@ impl<'a> Walker<'a, '_> {
         Ok(())
     }
 
+    #[inline]
+    fn plain(&mut self, plain: &PlainSeries<'a>, message: &Reader<'_>) -> Result<(), DecodeError> {
+        let begin = message.pos();
+        let refs_start = self.tables.refs.len();
+        let samples_start = self.columns.timestamps.len();
+        // The references stand behind the field's key and length.
+        read_refs(plain.refs, begin + 2, &mut self.tables.refs)?;
+        push_sample(self.columns, plain.timestamp, plain.value, 0);
+        let mut extra = Extra::default();
+        if plain.metadata != self.last_metadata.0 {
+            let mut metadata = SeriesMetadata::default();
+            let end = message.end();
+            metadata.read(Reader::over(self.body, end - plain.metadata.len() + 2, end))?;
+            let place = self.place_metadata(&metadata, begin)?;
+            self.last_metadata = (plain.metadata, place);
+        }
+        extra.metadata = self.last_metadata.1;
+        self.push_series(refs_start, samples_start, extra, begin)
+    }
+
     fn series(&mut self, mut message: Reader<'a>) -> Result<(), DecodeError> {
         let refs_start = self.tables.refs.len();
         let samples_start = self.columns.timestamps.len();
@@ -139,7 +172,10 @@ impl<'a> Walker<'a, '_> {
             let at = message.pos();
             let (field, wire) = message.key()?;
             match (field, wire) {
-                (1, LEN) => read_refs(message.message()?, &mut self.tables.refs)?,
+                (1, LEN) => {
+                    let packed = message.message()?;
+                    read_refs(packed.rest(), packed.pos(), &mut self.tables.refs)?;
+                }
                 (1, VARINT) => self.tables.refs.push(message.varint()? as u32),
                 (2, LEN) => {
                     check_room(self.columns.timestamps.len(), SAMPLES_MAX, "samples", at)?;
@@ -272,7 +308,10 @@ impl<'a> Walker<'a, '_> {
         let (mut value, mut timestamp) = (0.0, 0);
         while !message.is_done() {
             match message.key()? {
-                (1, LEN) => read_refs(message.message()?, &mut refs)?,
+                (1, LEN) => {
+                    let packed = message.message()?;
+                    read_refs(packed.rest(), packed.pos(), &mut refs)?;
+                }
                 (1, VARINT) => refs.push(message.varint()? as u32),
                 (2, FIXED64) => value = message.double()?,
                 (3, VARINT) => timestamp = message.varint()? as Timestamp,
@@ -344,77 +383,6 @@ impl<'a> Walker<'a, '_> {
             at,
         )
     }
-}
-
-/// A series' metadata as it stands on the wire.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct SeriesMetadata {
-    kind: u32,
-    help: u32,
-    unit: u32,
-}
-
-impl SeriesMetadata {
-    /// Reads a message over what is known; one that stands twice is merged, as protobuf has it.
-    fn read(&mut self, mut message: Reader<'_>) -> Result<(), DecodeError> {
-        while !message.is_done() {
-            match message.key()? {
-                (1, VARINT) => self.kind = message.varint()? as u32,
-                (3, VARINT) => self.help = message.varint()? as u32,
-                (4, VARINT) => self.unit = message.varint()? as u32,
-                (field @ (1 | 3 | 4), wire) => {
-                    return Err(message.wire_error("Metadata", field, wire));
-                }
-                (field, wire) => message.skip(field, wire)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Appends packed references.
-#[inline]
-fn read_refs(mut packed: Reader<'_>, out: &mut Vec<u32>) -> Result<(), DecodeError> {
-    // One look at the vector's room for all of them: each takes a byte at least.
-    out.reserve(packed.rest().len());
-    while !packed.is_done() {
-        out.push(packed.varint()? as u32);
-    }
-    Ok(())
-}
-
-/// The hash of a label set's symbols; `None` if one is not in the table.
-#[inline]
-fn combine_refs(hasher: &BlockHasher, refs: &[u32], symbols: &[u128]) -> Option<u128> {
-    let (mut names, mut values) = (hasher.start(), hasher.start());
-    for pair in refs.chunks_exact(2) {
-        names = hasher.combine(names, *symbols.get(pair[0] as usize)?);
-        values = hasher.combine(values, *symbols.get(pair[1] as usize)?);
-    }
-    Some(hasher.combine(names, values))
-}
-
-/// Any `Sample`: timestamp, value, start timestamp.
-#[inline]
-fn sample(mut message: Reader<'_>) -> Result<(Timestamp, f64, Timestamp), DecodeError> {
-    let (mut timestamp, mut value, mut start) = (0, 0.0, 0);
-    // The usual form: value, timestamp of six bytes, nothing else.
-    if let [0x09, rest @ ..] = message.rest()
-        && let Some((bits, &[0x10, a, b, c, d, e, f])) = rest.split_first_chunk::<8>()
-        && let Some((timestamp, 6)) = varint_in(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
-    {
-        return Ok((timestamp as Timestamp, f64::from_le_bytes(*bits), 0));
-    }
-    while !message.is_done() {
-        match message.key()? {
-            (1, FIXED64) => value = message.double()?,
-            (2, VARINT) => timestamp = message.varint()? as Timestamp,
-            (3, VARINT) => start = message.varint()? as Timestamp,
-            (field @ 1..=3, wire) => return Err(message.wire_error("Sample", field, wire)),
-            (field, wire) => message.skip(field, wire)?,
-        }
-    }
-    Ok((timestamp, value, start))
 }
 
 /// Refuses tables whose references unfold to far more text than any real request has: a symbol of

@@ -196,12 +196,13 @@ fn check_identity(body: &Body, entry: &Entry, theirs: &Plain) {
     let hasher = BlockHasher::new(99);
     let pairs = theirs.labels.iter().map(|(n, v)| Label::new(n, v));
     if body.version() == Version::V2 {
-        let (mut names, mut values) = (hasher.start(), hasher.start());
-        for label in pairs.clone() {
-            names = hasher.combine(names, hasher.bytes(label.name.as_bytes()));
-            values = hasher.combine(values, hasher.bytes(label.value.as_bytes()));
+        let mut chains = [hasher.start(), hasher.start()];
+        for (place, label) in pairs.clone().enumerate() {
+            let [name, value] = [label.name, label.value].map(|t| hasher.bytes(t.as_bytes()));
+            let turned = value.rotate_left(64);
+            chains[place % 2] = hasher.combine(chains[place % 2], name.wrapping_add(turned));
         }
-        let hash = hasher.with_tenant(hasher.combine(names, values), 3);
+        let hash = hasher.with_tenant(hasher.combine(chains[0], chains[1]), 3);
         assert_eq!(entry.hash, hash);
     }
     let mut sorted: Vec<Label<'_>> = pairs.collect();
