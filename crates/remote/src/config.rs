@@ -13,9 +13,9 @@ use std::time::Duration;
 use weir_model::Millis;
 use weir_relabel::Program;
 
-use crate::protocol::{Compression, Protocol};
 use crate::retry::Backoff;
 use crate::verdict::Kind;
+use weir_wire::{Encoding, Version};
 
 pub mod raw;
 pub mod secret;
@@ -41,14 +41,14 @@ pub struct Destination {
     /// `send_exemplars`. Default false.
     pub send_exemplars: bool,
     /// `send_native_histograms`: where false they are dropped and counted. Default true
-    /// (Prometheus: false).
+    /// (Prometheus: false), but false for M3, which would lose them in silence.
     pub send_native_histograms: bool,
     /// `protobuf_message`: 2.0 falls back to 1.0 when the backend does not know it, and is never
     /// spoken to M3 and VictoriaMetrics. Default 1.0.
-    pub protocol: Protocol,
+    pub protocol: Version,
     /// `compression`: `snappy` or `zstd` (VictoriaMetrics, newer receivers); zstd falls back.
     /// Default snappy.
-    pub compression: Compression,
+    pub compression: Encoding,
     /// `basic_auth`, `authorization` or `oauth2`: at most one.
     pub auth: Auth,
     /// `tls_config`.

@@ -1,4 +1,15 @@
-//! A durable sender: queue, ordered lanes, retry, reading the backend's answer.
+//! A durable sender of remote write: it reads frames from a queue on disk, turns them into
+//! requests for one backend, and moves its own durable cursor.
+//!
+//! In reading order: [`config`] is Prometheus's `remote_write` block; [`frame`] is what stands in
+//! the queue; [`prepare`] makes [`unit`]s of it; [`lanes`] keep every series in order; [`outbox`]
+//! is the state machine, with [`verdict`] (what an answer means), [`retry`] (when to try again),
+//! [`split`] (who is to blame) and [`cursor`] (how far we are); [`sender`] drives it, and
+//! [`seams`] are what it needs from outside; [`source`] is the journal's side of that.
+//!
+//! Invariant: a frame is behind the stored cursor only if each of its samples was delivered, set
+//! aside or given up, the latter two counted by reason. Not here: HTTP, TLS, credentials, who
+//! writes the frames, and when the queue is cut.
 
 pub mod config;
 pub mod cursor;
@@ -7,8 +18,20 @@ pub mod frame;
 pub mod lanes;
 pub mod metrics;
 pub mod outbox;
-pub mod protocol;
+pub mod prepare;
+pub mod request;
 pub mod retry;
+pub mod seams;
+pub mod sender;
+pub mod source;
 pub mod split;
 pub mod unit;
 pub mod verdict;
+
+pub use config::{Destination, validate};
+pub use frame::{FrameHeader, FrameKind};
+pub use metrics::{Metrics, State, Status};
+pub use request::Post;
+pub use seams::{Frames, PostError, Reply, Transport};
+pub use sender::{Parts, Sender, WallClock};
+pub use source::{Cursors, JournalFrames};

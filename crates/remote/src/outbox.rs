@@ -14,9 +14,9 @@ use crate::cursor::{Cursor, OpenFrame};
 use crate::delivery::{Delivery, sample_count};
 use crate::lanes::{Fill, Lanes};
 use crate::metrics::{GivenUp, Metrics, StatusCell};
-use crate::protocol::{Compression, Protocol};
 use crate::unit::Unit;
 use crate::verdict::{Kind, Written};
+use weir_wire::{Encoding, Version};
 
 mod report;
 mod settle;
@@ -41,9 +41,9 @@ pub struct Settings {
     /// Which backend it is.
     pub kind: Kind,
     /// What is spoken at first.
-    pub protocol: Protocol,
+    pub protocol: Version,
     /// How bodies are encoded at first.
-    pub compression: Compression,
+    pub compression: Encoding,
     /// Bounds and waits.
     pub queue: Queue,
 }
@@ -58,9 +58,9 @@ pub struct Request {
     /// Whose samples they are.
     pub tenant: Arc<str>,
     /// The protocol to speak.
-    pub protocol: Protocol,
+    pub protocol: Version,
     /// The encoding of the body.
-    pub compression: Compression,
+    pub compression: Encoding,
     /// Which retry it is; 0 for the first attempt.
     pub attempt: u32,
 }
@@ -102,8 +102,9 @@ const OPEN_FRAMES_MAX: usize = 100_000;
 #[derive(Debug)]
 pub struct Outbox {
     settings: Settings,
-    protocol: Protocol,
-    compression: Compression,
+    protocol: Version,
+    compression: Encoding,
+    compression_proven: bool,
     lanes: Lanes,
     cursor: Cursor,
     deliveries: BTreeMap<u64, Delivery>,
@@ -127,6 +128,7 @@ impl Outbox {
         Self {
             protocol: settings.protocol,
             compression: settings.compression,
+            compression_proven: false,
             lanes: Lanes::default(),
             cursor: Cursor::new(position),
             deliveries: BTreeMap::new(),

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::{Compression, Protocol};
+use weir_wire::{Encoding, Version};
 
 /// Which backend stands behind a URL, where that changes what an answer means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -149,9 +149,11 @@ pub struct Asked {
     /// The backend.
     pub kind: Kind,
     /// The protocol of the request.
-    pub protocol: Protocol,
+    pub protocol: Version,
     /// Its encoding.
-    pub compression: Compression,
+    pub compression: Encoding,
+    /// Whether the backend has ever taken a request in this encoding.
+    pub compression_proven: bool,
     /// Samples of both kinds in it.
     pub samples: u64,
     /// Whether a 429 is retried.
@@ -239,7 +241,7 @@ fn retry(answer: &Answer<'_>) -> Verdict {
 }
 
 fn judge_success(answer: &Answer<'_>, asked: &Asked) -> Verdict {
-    if asked.protocol == Protocol::V1 {
+    if asked.protocol == Version::V1 {
         return Verdict::Delivered { unwritten: 0 };
     }
     // A 1.0 receiver decodes a 2.0 body as an empty request and is content with it.
@@ -252,11 +254,11 @@ fn judge_success(answer: &Answer<'_>, asked: &Asked) -> Verdict {
 
 fn judge_bad_request(answer: &Answer<'_>, asked: &Asked) -> Verdict {
     // VictoriaMetrics and M3 answer 400 to an encoding that they do not know.
-    if asked.compression == Compression::Zstd {
+    if asked.compression == Encoding::Zstd && !asked.compression_proven {
         return Verdict::FallBack(Fallback::Snappy);
     }
     let all_written = answer.written.samples_total() >= asked.samples && asked.samples > 0;
-    if asked.protocol == Protocol::V2 && all_written {
+    if asked.protocol == Version::V2 && all_written {
         return Verdict::Delivered { unwritten: 0 };
     }
     Verdict::Split {
@@ -266,9 +268,9 @@ fn judge_bad_request(answer: &Answer<'_>, asked: &Asked) -> Verdict {
 
 fn judge_unsupported(asked: &Asked) -> Verdict {
     match (asked.compression, asked.protocol) {
-        (Compression::Zstd, _) => Verdict::FallBack(Fallback::Snappy),
-        (Compression::Snappy, Protocol::V2) => Verdict::FallBack(Fallback::V1),
-        (Compression::Snappy, Protocol::V1) => Verdict::Blocked,
+        (Encoding::Zstd, _) => Verdict::FallBack(Fallback::Snappy),
+        (Encoding::Snappy, Version::V2) => Verdict::FallBack(Fallback::V1),
+        (Encoding::Snappy, Version::V1) => Verdict::Blocked,
     }
 }
 

@@ -15,7 +15,7 @@ fn the_smallest_block_has_the_documented_defaults() {
     assert_eq!(one.timeout, Duration::from_secs(30));
     assert_eq!(
         (one.protocol, one.compression),
-        (Protocol::V1, Compression::Snappy)
+        (Version::V1, Encoding::Snappy)
     );
     assert_eq!((one.kind, &one.auth), (Kind::Auto, &Auth::None));
     assert!(one.send_native_histograms && !one.send_exemplars && one.send_metadata);
@@ -65,7 +65,7 @@ fn a_full_block_is_read() {
     let all = read(yaml).unwrap();
     let one = &all[0];
     assert_eq!(one.name, "mimir-eu");
-    assert_eq!((one.protocol, one.kind), (Protocol::V2, Kind::Mimir));
+    assert_eq!((one.protocol, one.kind), (Version::V2, Kind::Mimir));
     assert_eq!(one.queue.capacity, 500, "never below a request");
     assert_eq!(one.queue.max_bytes, 64 << 20);
     assert_eq!(one.queue.max_age, Some(Millis::from_secs(7200)));

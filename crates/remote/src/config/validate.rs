@@ -13,9 +13,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::raw;
 use super::{Destination, OnFull, Queue};
-use crate::protocol::{Compression, Protocol};
 use crate::retry::Backoff;
 use crate::verdict::Kind;
+use weir_wire::{Encoding, Version};
 
 mod access;
 
@@ -119,13 +119,13 @@ impl Check<'_> {
     }
 }
 
-const MESSAGES: [(&str, Protocol); 2] = [
-    ("prometheus.WriteRequest", Protocol::V1),
-    ("io.prometheus.write.v2.Request", Protocol::V2),
+const MESSAGES: [(&str, Version); 2] = [
+    (Version::V1.message(), Version::V1),
+    (Version::V2.message(), Version::V2),
 ];
 
-const COMPRESSIONS: [(&str, Compression); 2] =
-    [("snappy", Compression::Snappy), ("zstd", Compression::Zstd)];
+const COMPRESSIONS: [(&str, Encoding); 2] =
+    [("snappy", Encoding::Snappy), ("zstd", Encoding::Zstd)];
 
 const KINDS: [(&str, Kind); 7] = [
     ("auto", Kind::Auto),
@@ -181,13 +181,13 @@ fn destination(block: &raw::RemoteWrite, is_sole: bool, check: &mut Check<'_>) -
         headers: access::headers(block, check),
         relabel,
         send_exemplars: block.send_exemplars.unwrap_or(false),
-        send_native_histograms: block.send_native_histograms.unwrap_or(true),
+        send_native_histograms: block.send_native_histograms.unwrap_or(kind != Kind::M3),
         protocol,
         compression: check.choice(
             "compression",
             block.compression.as_ref(),
             &COMPRESSIONS,
-            Compression::Snappy,
+            Encoding::Snappy,
         ),
         auth: access::auth(block, check),
         tls: access::tls("tls_config", block.tls_config.as_ref(), check),
@@ -202,10 +202,10 @@ fn destination(block: &raw::RemoteWrite, is_sole: bool, check: &mut Check<'_>) -
     }
 }
 
-fn protocol(block: &raw::RemoteWrite, kind: Kind, check: &mut Check<'_>) -> Protocol {
+fn protocol(block: &raw::RemoteWrite, kind: Kind, check: &mut Check<'_>) -> Version {
     let text = block.protobuf_message.as_ref();
-    let protocol = check.choice("protobuf_message", text, &MESSAGES, Protocol::V1);
-    if protocol == Protocol::V2 && !kind.may_speak_v2() {
+    let protocol = check.choice("protobuf_message", text, &MESSAGES, Version::V1);
+    if protocol == Version::V2 && !kind.may_speak_v2() {
         check.error(
             "protobuf_message",
             "m3 and victoriametrics read a 2.0 request as an empty one, and lose it in silence; \

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::Now;
 use crate::metrics::{GivenUp, Metrics, SetAside, State, StatusCell};
-use crate::protocol::Protocol;
 use crate::unit::Unit;
 use crate::verdict::{Fallback, Reason};
+use weir_wire::Version;
 
 /// Log lines of one kind in a minute; the rest is counted in the next line.
 const LINES_A_MINUTE: u32 = 10;
@@ -36,10 +36,10 @@ impl Report {
         }
     }
 
-    pub(super) fn protocol(&self, protocol: Protocol) {
+    pub(super) fn protocol(&self, protocol: Version) {
         let number = match protocol {
-            Protocol::V1 => 1,
-            Protocol::V2 => 2,
+            Version::V1 => 1,
+            Version::V2 => 2,
         };
         Metrics::set(&self.metrics.protocol, number);
     }

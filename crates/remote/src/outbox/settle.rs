@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{Now, Outbox, Outcome};
 use crate::delivery::sample_count;
-use crate::protocol::{Compression, Protocol};
 use crate::retry::Backoff;
 use crate::split::{Halves, halve};
 use crate::unit::Unit;
 use crate::verdict::{self, Answer, Asked, Fallback, Kind, Reason, Verdict};
+use weir_wire::{Encoding, Version};
 
 /// How often a request is tried that the backend answers as if it could never succeed.
 const BOUNDED_RETRIES: u32 = 10;
@@ -23,9 +23,9 @@ const BLOCKED: Backoff = Backoff {
 #[derive(Clone, Copy, Debug)]
 pub struct SentAs {
     /// The protocol spoken.
-    pub protocol: Protocol,
+    pub protocol: Version,
     /// The encoding of the body.
-    pub compression: Compression,
+    pub compression: Encoding,
 }
 
 /// A piece whose request has ended, and what is known of it.
@@ -96,6 +96,7 @@ impl Outbox {
                     kind: self.settings.kind,
                     protocol: sent_as.protocol,
                     compression: sent_as.compression,
+                    compression_proven: self.compression_proven,
                     samples: sample_count(piece) as u64,
                     retry_on_429: self.settings.queue.retry_on_429,
                 };
@@ -109,6 +110,7 @@ impl Outbox {
     fn apply(&mut self, verdict: Verdict, ended: Ended, sent_as: SentAs) {
         match verdict {
             Verdict::Delivered { unwritten } => {
+                self.compression_proven |= sent_as.compression == self.compression;
                 self.report
                     .delivered(sample_count(&ended.piece), unwritten, &ended.text);
                 self.end_piece(&ended);
@@ -238,13 +240,15 @@ impl Outbox {
 
     /// Whether a 400 may have stored the other samples; Prometheus rolls a 1.0 request back.
     fn stores_in_part(&self, sent_as: SentAs) -> bool {
-        !(self.settings.kind == Kind::Prometheus && sent_as.protocol == Protocol::V1)
+        !(self.settings.kind == Kind::Prometheus && sent_as.protocol == Version::V1)
     }
 
     fn fall_back(&mut self, ended: Ended, fallback: Fallback) {
         match fallback {
-            Fallback::V1 => self.protocol = Protocol::V1,
-            Fallback::Snappy => self.compression = Compression::Snappy,
+            Fallback::V1 => self.protocol = Version::V1,
+            Fallback::Snappy => {
+                (self.compression, self.compression_proven) = (Encoding::Snappy, false);
+            }
         }
         self.report.fell_back(fallback, &ended.text);
         self.report.protocol(self.protocol);

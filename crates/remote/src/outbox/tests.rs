@@ -17,8 +17,8 @@ fn settings() -> Settings {
     Settings {
         name: "test".into(),
         kind: Kind::Auto,
-        protocol: Protocol::V1,
-        compression: Compression::Snappy,
+        protocol: Version::V1,
+        compression: Encoding::Snappy,
         queue: Queue {
             capacity: 100,
             max_shards: 4,
@@ -182,7 +182,7 @@ fn an_unknown_storage_policy_does_not_loop_for_ever() {
 #[test]
 fn two_point_oh_falls_back_and_sends_the_same_again() {
     let mut settings = settings();
-    settings.protocol = Protocol::V2;
+    settings.protocol = Version::V2;
     let mut bench = Bench::new(settings);
     bench.frame(0, &[("a", &[1])]);
     let first = bench.answer(204, "");
@@ -190,7 +190,7 @@ fn two_point_oh_falls_back_and_sends_the_same_again() {
     let second = bench.answer(204, "");
     assert_eq!(
         (first.protocol, second.protocol),
-        (Protocol::V2, Protocol::V1)
+        (Version::V2, Version::V1)
     );
     assert_eq!(content(&first), content(&second));
     assert_eq!((bench.outbox.position(), bench.sent()), (1, 1));

@@ -2,11 +2,12 @@
 
 use super::*;
 
-fn asked(kind: Kind, protocol: Protocol) -> Asked {
+fn asked(kind: Kind, protocol: Version) -> Asked {
     Asked {
         kind,
         protocol,
-        compression: Compression::Snappy,
+        compression: Encoding::Snappy,
+        compression_proven: false,
         samples: 10,
         retry_on_429: true,
     }
@@ -105,7 +106,7 @@ fn what_each_backend_answers_to_1_0() {
         (Mimir, 422, "label name", split(Reason::Labels)),
     ];
     for (kind, status, text, verdict) in rows {
-        let found = judge(&answer(status, text), &asked(kind, Protocol::V1));
+        let found = judge(&answer(status, text), &asked(kind, Version::V1));
         assert_eq!(found, verdict, "{kind:?} {status} {text}");
     }
 }
@@ -183,14 +184,14 @@ const TEXTS: &[(&str, Reason)] = &[
 #[test]
 fn the_texts_of_a_400_name_the_reason() {
     for &(text, reason) in TEXTS {
-        let found = judge(&answer(400, text), &asked(Kind::Auto, Protocol::V1));
+        let found = judge(&answer(400, text), &asked(Kind::Auto, Version::V1));
         assert_eq!(found, split(reason), "{text}");
     }
 }
 
 #[test]
 fn a_429_is_dropped_only_on_request() {
-    let mut asked = asked(Kind::Cortex, Protocol::V1);
+    let mut asked = asked(Kind::Cortex, Version::V1);
     asked.retry_on_429 = false;
     assert_eq!(judge(&answer(429, ""), &asked), aside(Reason::RateLimited));
 }
@@ -199,7 +200,7 @@ fn a_429_is_dropped_only_on_request() {
 fn retry_after_goes_along() {
     let mut busy = answer(503, "");
     busy.retry_after = Some(Duration::from_secs(7));
-    let verdict = judge(&busy, &asked(Kind::Auto, Protocol::V1));
+    let verdict = judge(&busy, &asked(Kind::Auto, Version::V1));
     assert_eq!(
         verdict,
         Verdict::Retry {
@@ -210,7 +211,7 @@ fn retry_after_goes_along() {
 
 #[test]
 fn answers_to_2_0_are_believed_by_their_written_headers() {
-    let v2 = asked(Kind::Auto, Protocol::V2);
+    let v2 = asked(Kind::Auto, Version::V2);
     let fallback = Verdict::FallBack(Fallback::V1);
     assert_eq!(judge(&written(204, 10), &v2), DELIVERED);
     assert_eq!(judge(&answer(204, ""), &v2), fallback);
@@ -235,13 +236,20 @@ fn zstd_gives_way_to_snappy_before_anything_else() {
         (Kind::M3, 400),
         (Kind::Cortex, 415),
     ] {
-        for protocol in [Protocol::V1, Protocol::V2] {
+        for protocol in [Version::V1, Version::V2] {
             let mut asked = asked(kind, protocol);
-            asked.compression = Compression::Zstd;
+            asked.compression = Encoding::Zstd;
             let verdict = judge(&answer(status, ""), &asked);
             assert_eq!(verdict, Verdict::FallBack(Fallback::Snappy), "{kind:?}");
         }
     }
+}
+
+#[test]
+fn a_400_is_about_the_data_once_zstd_was_understood() {
+    let mut asked = asked(Kind::VictoriaMetrics, Version::V1);
+    (asked.compression, asked.compression_proven) = (Encoding::Zstd, true);
+    assert_eq!(judge(&answer(400, ""), &asked), split(Reason::Other));
 }
 
 #[test]

@@ -1,0 +1,169 @@
+//! What a destination makes of a frame, with frames written as the gateway writes them.
+
+use weir_model::{Exemplar, NativeHistogram, STALE_NAN, Sample};
+use weir_wire::{Compressor, encode};
+
+use super::*;
+use crate::config::{raw, validate};
+use crate::frame::{FrameHeader, FrameKind};
+use crate::unit::tests::labels;
+
+/// A series' name, its other labels, its samples.
+pub(crate) type Given<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [Sample]);
+
+/// A frame of these series.
+pub(crate) fn frame(tenant: &str, all: &[Given<'_>]) -> Vec<u8> {
+    let mut writer = encode::v2::Writer::default();
+    for (name, pairs, samples) in all {
+        writer.series(labels(name, pairs).iter(), samples, &[], &[], None);
+    }
+    with_header(tenant, false, &mut writer)
+}
+
+fn with_header(tenant: &str, snappy: bool, writer: &mut encode::v2::Writer) -> Vec<u8> {
+    let header = FrameHeader {
+        kind: FrameKind::Pass,
+        source_position: 1,
+        written_ms: 77,
+        tenant,
+        last_of_position: true,
+        recovered: false,
+        atomic: false,
+        snappy,
+    };
+    let (mut payload, mut body) = (Vec::new(), Vec::new());
+    header.write(&mut payload);
+    writer.finish(&mut body);
+    if snappy {
+        let mut packed = Vec::new();
+        let mut compressor = Compressor::new(1);
+        compressor
+            .compress(Encoding::Snappy, &body, &mut packed)
+            .unwrap();
+        body = packed;
+    }
+    payload.extend(body);
+    payload
+}
+
+pub(crate) fn destination(yaml: &str) -> Destination {
+    let block: raw::RemoteWrite = serde_saphyr::from_str(yaml).unwrap();
+    validate(&[block]).unwrap().remove(0)
+}
+
+fn preparer(yaml: &str, external: &[(&str, &str)]) -> Preparer {
+    let external = external.iter().map(|&(n, v)| (n.to_owned(), v.to_owned()));
+    Preparer::new(&destination(yaml), external.collect())
+}
+
+fn names(prepared: &Prepared) -> Vec<String> {
+    let all = prepared.units.iter().flat_map(|(_, u)| &u.series);
+    let mut names: Vec<String> = all.map(|s| s.labels.to_string()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn labels_are_added_rewritten_and_dropped_in_prometheus_order() {
+    let yaml = "{url: 'http://a', tenant_label: tenant, write_relabel_configs: [
+        {source_labels: [region], regex: eu, target_label: zone, replacement: z1},
+        {source_labels: [__name__], regex: go_.*, action: drop}]}";
+    let mut preparer = preparer(yaml, &[("region", "eu"), ("job", "other")]);
+    let one = [Sample::new(1, 1.0)];
+    let payload = frame(
+        "acme",
+        &[
+            ("up", &[("job", "node"), ("tenant", "forged")], &one),
+            ("go_info", &[], &one),
+        ],
+    );
+    let prepared = preparer.prepare(9, &payload, false).unwrap();
+    let up = r#"up{job="node",region="eu",tenant="acme",zone="z1"}"#;
+    assert_eq!(names(&prepared), [up]);
+    assert_eq!((prepared.relabelled, prepared.written_ms), (1, 77));
+    let unit = &prepared.units[0].1;
+    assert_eq!((unit.position, &*unit.tenant), (9, "acme"));
+    assert!(!unit.recovered && !unit.maybe_stored);
+}
+
+#[test]
+fn what_was_in_the_queue_at_the_start_may_have_been_sent() {
+    let payload = frame("t", &[("up", &[], &[Sample::new(1, 1.0)])]);
+    let mut preparer = preparer("{url: 'http://a'}", &[]);
+    let prepared = preparer.prepare(1, &payload, true).unwrap();
+    let unit = &prepared.units[0].1;
+    assert!(unit.recovered && unit.maybe_stored);
+}
+
+#[test]
+fn bits_survive_packing_and_what_is_not_sent_is_counted() {
+    let histogram = NativeHistogram {
+        timestamp: 5,
+        integer: true,
+        ..NativeHistogram::default()
+    };
+    let exemplar = Exemplar {
+        labels: vec![("trace".into(), "x".into())],
+        value: 1.0,
+        timestamp: 1,
+    };
+    let samples = [
+        Sample::new(1, STALE_NAN),
+        Sample {
+            timestamp: 2,
+            value: -0.0,
+            start: 1,
+        },
+    ];
+    let mut writer = encode::v2::Writer::default();
+    let up = labels("up", &[]);
+    writer.series(
+        up.iter(),
+        &samples,
+        &[],
+        std::slice::from_ref(&exemplar),
+        None,
+    );
+    writer.series(
+        labels("h", &[]).iter(),
+        &[],
+        &[histogram.clone(), histogram],
+        &[],
+        None,
+    );
+    let payload = with_header("t", true, &mut writer);
+
+    let mut plain = preparer("{url: 'http://a', send_native_histograms: false}", &[]);
+    let prepared = plain.prepare(1, &payload, false).unwrap();
+    assert_eq!(names(&prepared), ["up{}"]);
+    assert_eq!(prepared.native_histograms, 2);
+    let series = &prepared.units[0].1.series[0];
+    assert_eq!(
+        (&series.samples[..], series.exemplars.len()),
+        (&samples[..], 0)
+    );
+
+    let mut rich = preparer("{url: 'http://a', send_exemplars: true}", &[]);
+    let prepared = rich.prepare(1, &payload, false).unwrap();
+    assert_eq!(names(&prepared), ["h{}", "up{}"]);
+    let all = prepared.units.iter().flat_map(|(_, u)| &u.series);
+    let (exemplars, histograms): (Vec<_>, Vec<_>) =
+        all.map(|s| (s.exemplars.len(), s.histograms.len())).unzip();
+    assert_eq!(exemplars.iter().sum::<usize>(), 1);
+    assert_eq!(histograms.iter().sum::<usize>(), 2);
+}
+
+#[test]
+fn damaged_frames_are_errors() {
+    let mut preparer = preparer("{url: 'http://a'}", &[]);
+    let mut payload = frame("t", &[("up", &[], &[Sample::new(1, 1.0)])]);
+    payload.truncate(payload.len() - 1);
+    assert!(matches!(
+        preparer.prepare(1, &payload, false),
+        Err(PrepareError::Decode(_))
+    ));
+    assert!(matches!(
+        preparer.prepare(1, b"", false),
+        Err(PrepareError::Frame(_))
+    ));
+}
