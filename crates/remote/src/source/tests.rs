@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use weir_journal::fs::DiskFs;
-use weir_journal::{Config, Importance, Poisoned};
+use weir_journal::{Config, Importance, Poisoned, ReserveError};
 
 use super::*;
 
@@ -19,10 +19,15 @@ fn open(dir: &std::path::Path) -> (Arc<Journal>, watch::Receiver<u64>) {
     (Arc::new(journal), receiver)
 }
 
+/// Segments this small run out now and then, until the next one has been made.
 fn append(journal: &Journal, payload: Vec<u8>) -> u64 {
-    let room = journal
-        .reserve(payload.len() as u64, Importance::Ordinary)
-        .unwrap();
+    let room = loop {
+        match journal.reserve(payload.len() as u64, Importance::Ordinary) {
+            Ok(room) => break room,
+            Err(ReserveError::Disk) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
     let position = journal.append(room, 1, vec![Bytes::from(payload)]).unwrap();
     journal.wait_durable(position).unwrap();
     position
