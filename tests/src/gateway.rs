@@ -197,6 +197,15 @@ impl Gateway {
     }
 }
 
+/// A configuration with one destination that is written to at once, and this grace.
+pub fn sending_to(url: &str, grace: &str, more_of_the_destination: &str) -> String {
+    format!(
+        "windows: {{grace: {grace}}}\n\
+         remote_write:\n  - url: {url}\n    name: sink\n{more_of_the_destination}    queue_config: \
+         {{batch_send_deadline: 100ms, min_backoff: 20ms, max_backoff: 200ms}}\n"
+    )
+}
+
 /// The gateway's binary: `WEIR_GATEWAY_BIN`, or the one that cargo builds beside the tests.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();

@@ -1,8 +1,8 @@
 //! The harness of the end-to-end tests: real programs, real sockets, an independent oracle.
 //!
 //! Each file of `tests/` proves one promise of the gateway's binary. What they share is here:
-//! [`processes`] runs programs, [`packages`] finds Debian's, [`gateway`] is the program under test,
-//! [`sender`] and [`backend`] are its scripted peers, [`promql`] asks the real ones, and [`oracle`]
+//! [`processes`] runs programs, [`packages`] finds Debian's and [`peers`] starts them, [`gateway`] is the program under test,
+//! [`sender`], [`load`], [`target`] and [`backend`] are its scripted peers, [`promql`] asks the real ones, and [`oracle`]
 //! computes on its own what must come out.
 //!
 //! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
@@ -12,9 +12,11 @@
 pub mod backend;
 pub mod gateway;
 pub mod http;
+pub mod load;
 pub mod metrics;
 pub mod oracle;
 pub mod packages;
+pub mod peers;
 pub mod processes;
 pub mod promql;
 pub mod samples;

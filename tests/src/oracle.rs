@@ -23,10 +23,10 @@ use window::Window;
 /// A rule as the oracle sees it.
 #[derive(Clone)]
 pub struct Rule {
-    /// Which series it takes.
-    pub matches: fn(&Labels) -> bool,
+    /// The metrics that it takes.
+    pub metrics: Vec<&'static str>,
     /// As it stands in the rule file, for names.
-    pub interval: &'static str,
+    pub interval: String,
     /// The same in milliseconds.
     pub interval_ms: i64,
     /// `staleness_interval`.
@@ -65,7 +65,7 @@ impl Rule {
     pub fn outputs(&self, history: &History, through: i64) -> Outputs {
         let mut groups: BTreeMap<Labels, Vec<&BTreeMap<i64, f64>>> = BTreeMap::new();
         for (labels, samples) in &history.0 {
-            if (self.matches)(labels) {
+            if self.metrics.contains(&name(labels)) {
                 groups.entry(self.group(labels)).or_default().push(samples);
             }
         }

@@ -7,8 +7,8 @@ use crate::samples::{Sample, labels, stale_marker};
 
 fn rule(outputs: &[&'static str]) -> Rule {
     Rule {
-        matches: |_| true,
-        interval: "10s",
+        metrics: vec!["m"],
+        interval: "10s".into(),
         interval_ms: 10_000,
         staleness_ms: 25_000,
         grouping: Grouping::Without(vec!["instance"]),

@@ -1,0 +1,160 @@
+//! `kill -9` at any moment changes nothing: no acknowledged sample lost, none counted twice.
+//!
+//! A gateway under load is killed again and again, at moments aimed at everything it does, while
+//! windows of 10 s and of 1 min go by; then what the backend received is compared with what the
+//! oracle computes from what was acknowledged. `WEIR_KILLS` says how many kills (100 by default,
+//! within some six minutes).
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use weir_tests::backend::{Backend, Reply};
+use weir_tests::gateway::{Gateway, sending_to};
+use weir_tests::load::{Load, Rules};
+use weir_tests::wait;
+
+const RULES: Rules = Rules {
+    short_s: 10,
+    long_s: 60,
+};
+/// Longer than a restart, so that nothing that was acknowledged came late.
+const GRACE_MS: i64 = 10_000;
+/// Comes and goes with reloads; the others keep their state.
+const ANOTHER_RULE: &str =
+    "- {name: another, match: nothing_at_all, interval: 30s, outputs: [sum_last]}\n";
+const SOON: Duration = Duration::from_secs(60);
+
+/// What the gateway is about to do when the blow falls.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Moment {
+    /// Under load: appending, syncing.
+    Load,
+    /// While it reads its log after the last kill.
+    Replay,
+    /// When windows end: FRONTIER and EMIT records are written.
+    Frontier,
+    /// While a request is on its way to the backend, which has not answered yet.
+    Send,
+    /// Just after SIGHUP.
+    Reload,
+}
+
+const MOMENTS: [Moment; 5] = [
+    Moment::Load,
+    Moment::Replay,
+    Moment::Frontier,
+    Moment::Send,
+    Moment::Reload,
+];
+
+#[test]
+fn kills_at_any_moment_lose_double_and_change_nothing() {
+    let kills = std::env::var("WEIR_KILLS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(100);
+    let backend = Arc::new(Backend::start());
+    let mut gateway = Gateway::start(&config(&backend), &RULES.file());
+    let load = Load::start(gateway.address(), 4, 250);
+    let mut dice = Dice(0x5eed);
+    let mut struck: BTreeMap<Moment, usize> = BTreeMap::new();
+    for kill in 0..kills {
+        let moment = MOMENTS[kill % MOMENTS.len()];
+        let before = load.acknowledged();
+        strike(moment, &mut gateway, &backend, &mut dice);
+        *struck.entry(moment).or_default() += 1;
+        gateway.spawn();
+        if moment != Moment::Load || kill % 2 == 0 {
+            // Mostly it gets back to work first; else the next blow meets it on its feet or not.
+            wait::until_true("samples are acknowledged again", SOON, || {
+                load.acknowledged() > before
+            });
+        }
+    }
+    gateway.wait_ready();
+    let last_tick = wait::now_ms();
+    let history = load.stop();
+    let through = RULES.window_end(last_tick) - RULES.long_s * 1000;
+    gateway.wait_frontier(through, SOON);
+    let verdict = wait::until(
+        "everything arrives as computed",
+        Duration::from_secs(30),
+        || {
+            RULES
+                .compare(&history, &backend.samples(), through)
+                .into_result()
+        },
+    );
+    let late = gateway
+        .metrics()
+        .count("weir_samples_total", &[("class", "late")]);
+    assert_eq!(late, 0.0, "samples within grace were late");
+    gateway.assert_audited();
+    let summary = format!(
+        "{} samples acknowledged; {verdict}; killed: {struck:?}\n",
+        history.len()
+    );
+    std::io::stdout()
+        .write_all(summary.as_bytes())
+        .expect("stdout");
+}
+
+/// Kills the gateway at such a moment.
+fn strike(moment: Moment, gateway: &mut Gateway, backend: &Arc<Backend>, dice: &mut Dice) {
+    match moment {
+        Moment::Load => wait::for_clock(wait::now_ms() + dice.below(1500)),
+        Moment::Replay => {
+            gateway.kill();
+            gateway.spawn();
+            wait::for_clock(wait::now_ms() + dice.below(120));
+        }
+        Moment::Frontier => {
+            // Some of these before the frontier moves past a window's end, most just after.
+            let now = wait::now_ms();
+            let next = now - (now - GRACE_MS).rem_euclid(10_000) + 10_000;
+            wait::for_clock(next - 30 + dice.below(120));
+        }
+        Moment::Send => {
+            let arrived = Arc::new(AtomicBool::new(false));
+            let seen = Arc::clone(&arrived);
+            backend.script(move |_| {
+                seen.store(true, Ordering::SeqCst);
+                Reply::Hang
+            });
+            wait::until_true("a request reaches the backend", SOON, || {
+                arrived.load(Ordering::SeqCst)
+            });
+        }
+        Moment::Reload => {
+            gateway.wait_ready();
+            let with_another = dice.below(2) == 0;
+            let rules = if with_another { ANOTHER_RULE } else { "" };
+            gateway.configure(&config(backend), &format!("{rules}{}", RULES.file()));
+            gateway.hang_up();
+            wait::for_clock(wait::now_ms() + dice.below(30));
+        }
+    }
+    gateway.kill();
+    // Those that hang are taken now, after the kill: the answer never arrives.
+    backend.accept_all();
+}
+
+fn config(backend: &Backend) -> String {
+    sending_to(&backend.url(), &format!("{GRACE_MS}ms"), "")
+}
+
+/// Reproducible moments: a linear congruential generator.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: i64) -> i64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(self.0 >> 33).unwrap_or(0) % bound
+    }
+}
