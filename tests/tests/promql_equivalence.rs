@@ -79,7 +79,7 @@ impl Stage {
         let prometheus = peers::prometheus("prometheus", "global: {}\n", folder.path());
         let victoria = peers::victoria_metrics("victoria", folder.path());
         let raw = peers::victoria_metrics("raw", folder.path());
-        let node = peers::node_exporter(&folder);
+        let node = peers::node_exporter(folder.path());
         let page = Target::start();
         page.say(Some(page_at(0)));
         let mut config = format!("windows: {{grace: {GRACE_MS}ms}}\nremote_write:\n");

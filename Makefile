@@ -1,0 +1,37 @@
+# `make demo` shows Weir at work, `make test` proves it. Both set up what they need.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.PHONY: demo test lint fuzz bench packages
+
+# The whole of `make test` stays below 30 minutes on two cores; a test that hangs ends here.
+TEST_SECONDS ?= 1500
+
+# Real traffic of this host, reduced; Ctrl-C ends it.
+demo: packages
+	cargo build --release --package weir-gateway
+	tests/demo.sh
+
+# Everything that must hold before a commit. Ends with cargo's own result lines.
+test: packages lint fuzz
+	timeout $(TEST_SECONDS) cargo test --workspace --no-fail-fast
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	if command -v cargo-deny >/dev/null; then
+	    cargo deny check
+	else
+	    echo "cargo-deny is not installed: licences and duplicates are not checked"
+	fi
+
+# Every fuzz target, FUZZ_RUNS executions each; needs nightly and cargo-fuzz.
+fuzz:
+	tests/fuzz.sh
+
+bench:
+	cargo bench --package weir-benches
+
+packages:
+	tests/install.sh
