@@ -1,0 +1,187 @@
+//! The configuration file as it is written: serde only, every key optional, nothing judged.
+//!
+//! Invariant: single values stay text until they are validated, so that all that is wrong with
+//! them is said at once. Defaults and meaning stand with the domain types in [`super`], and key by
+//! key in `docs/CONFIGURATION.md`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use weir_http::ServerAuthConfig;
+use weir_relabel::RelabelConfig;
+use weir_remote::config::raw::{RemoteWrite, Unread};
+
+/// A single value, unread.
+pub(crate) type Text = Option<String>;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Raw {
+    pub(crate) listen: Text,
+    pub(crate) data_dir: Text,
+    pub(crate) rule_files: Option<Vec<String>>,
+    pub(crate) external_labels: Option<BTreeMap<String, String>>,
+    pub(crate) global: Option<Global>,
+    pub(crate) relabel_configs: Option<Vec<RelabelConfig>>,
+    pub(crate) remote_write: Option<Vec<RemoteWrite>>,
+    pub(crate) tenancy: Option<Tenancy>,
+    pub(crate) ha: Option<Ha>,
+    pub(crate) windows: Option<Windows>,
+    pub(crate) wal: Option<Wal>,
+    pub(crate) queue: Option<Queue>,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) http: Option<Http>,
+    pub(crate) auth: Option<ServerAuthConfig>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) cluster: Option<Cluster>,
+    pub(crate) log: Option<Log>,
+    pub(crate) shutdown: Option<Shutdown>,
+    /// Known, and refused.
+    pub(crate) agents: Option<Unread>,
+}
+
+/// Prometheus's `global` block, so that one can be pasted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Global {
+    pub(crate) external_labels: Option<BTreeMap<String, String>>,
+    // The rest is about scraping and evaluating: accepted, without effect.
+    pub(crate) scrape_interval: Option<Unread>,
+    pub(crate) scrape_timeout: Option<Unread>,
+    pub(crate) scrape_protocols: Option<Unread>,
+    pub(crate) evaluation_interval: Option<Unread>,
+    pub(crate) rule_query_offset: Option<Unread>,
+    pub(crate) query_log_file: Option<Unread>,
+    pub(crate) body_size_limit: Option<Unread>,
+    pub(crate) sample_limit: Option<Unread>,
+    pub(crate) label_limit: Option<Unread>,
+    pub(crate) label_name_length_limit: Option<Unread>,
+    pub(crate) label_value_length_limit: Option<Unread>,
+    pub(crate) target_limit: Option<Unread>,
+}
+
+/// `tenancy`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tenancy {
+    pub(crate) header: Text,
+    pub(crate) default: Text,
+    pub(crate) required: Text,
+}
+
+/// `ha`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ha {
+    pub(crate) mode: Text,
+    pub(crate) cluster_label: Text,
+    pub(crate) replica_label: Text,
+}
+
+/// `windows`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Windows {
+    pub(crate) grace: Text,
+    pub(crate) backlog_wait_max: Text,
+    pub(crate) future_max: Text,
+    pub(crate) counter_memory: Text,
+}
+
+/// `wal`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Wal {
+    pub(crate) commit_delay: Text,
+    pub(crate) segment_size: Text,
+    pub(crate) max_size: Text,
+}
+
+/// `queue`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Queue {
+    pub(crate) max_size: Text,
+    pub(crate) max_age: Text,
+    pub(crate) on_full: Text,
+}
+
+/// `limits`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    pub(crate) defaults: Option<TenantLimits>,
+    pub(crate) tenants: Option<BTreeMap<String, Option<TenantLimits>>>,
+}
+
+/// What a tenant may do: `limits.defaults`, and each entry of `limits.tenants`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TenantLimits {
+    pub(crate) max_series: Text,
+    pub(crate) new_series_per_second: Text,
+    pub(crate) samples_per_second: Text,
+    pub(crate) labels_per_series: Text,
+    pub(crate) label_name_length: Text,
+    pub(crate) label_value_length: Text,
+    pub(crate) status_over_limit: Text,
+}
+
+/// `http`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http {
+    pub(crate) max_connections: Text,
+    pub(crate) max_body_size: Text,
+    pub(crate) header_timeout: Text,
+    pub(crate) body_timeout: Text,
+    pub(crate) memory_budget: Text,
+}
+
+/// `tls`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    pub(crate) cert_file: Text,
+    pub(crate) key_file: Text,
+    pub(crate) client_ca_file: Text,
+    pub(crate) min_version: Text,
+}
+
+/// `cluster`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Cluster {
+    pub(crate) name: Text,
+    pub(crate) shard_key: Option<ShardKey>,
+    // Known, and refused: one node has no use for them.
+    pub(crate) peers: Option<Unread>,
+    pub(crate) etcd: Option<Unread>,
+    pub(crate) advertise: Option<Unread>,
+    pub(crate) capacity: Option<Unread>,
+    pub(crate) replication_factor: Option<Unread>,
+}
+
+/// `cluster.shard_key`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ShardKey {
+    pub(crate) labels: Option<Vec<String>>,
+    pub(crate) split: Option<Vec<Vec<String>>>,
+}
+
+/// `log`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    pub(crate) level: Text,
+    pub(crate) format: Text,
+}
+
+/// `shutdown`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Shutdown {
+    pub(crate) deadline: Text,
+}

@@ -1,0 +1,257 @@
+//! Reads the configuration and all that it names, at start, for `--check` and at each reload.
+//!
+//! Invariant: it changes nothing. A configuration that comes back was read as a whole, with every
+//! file that it names; what is done with it is the caller's business.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use weir_http::{Authenticator, ServerTls};
+use weir_remote::config::{Auth, Destination, SecretSource, TextSource, Tls};
+
+use super::decisions::RuleText;
+use super::error::{ConfigErrors, Problem};
+use super::raw::Raw;
+use super::source::Source;
+use super::validate::{World, directives, listen, validate};
+use super::{Config, Log};
+
+/// What flags say over the file. Their texts are checked as the file's are.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--log.level`.
+    pub log_level: Option<String>,
+    /// `--log.format`.
+    pub log_format: Option<String>,
+}
+
+/// Reads the configuration; without a file all is default. `env` gives an environment variable's
+/// value.
+///
+/// Every error is returned, but for bad YAML, which ends at its first fault, and for files of
+/// secrets and certificates, which are only opened once the rest is right.
+pub fn load(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigErrors> {
+    let mut flags = FlagErrors(Vec::new());
+    let (listen, log_format) = flags.read(overrides);
+    let read = file.map_or(Ok((Source::none(), Raw::default())), read);
+    let built = read.map_err(ConfigErrors).and_then(|(source, raw)| {
+        let mut warnings = Vec::new();
+        let rule_files = rule_files(&raw, file, &source, &mut warnings);
+        let config = validate(
+            &source,
+            raw,
+            World {
+                file,
+                rule_files,
+                warnings,
+                env,
+            },
+        )?;
+        let errors = unreadable(&config, &source);
+        if errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigErrors(errors))
+        }
+    });
+    let mut config = match built {
+        Ok(config) if flags.0.is_empty() => config,
+        Ok(_) => return Err(ConfigErrors(flags.0)),
+        Err(ConfigErrors(errors)) => {
+            flags.0.extend(errors);
+            return Err(ConfigErrors(flags.0));
+        }
+    };
+    config.listen = listen.unwrap_or(config.listen);
+    config.data_dir = overrides.data_dir.clone().unwrap_or(config.data_dir);
+    config.log = Log {
+        level: overrides.log_level.clone().unwrap_or(config.log.level),
+        format: log_format.unwrap_or(config.log.format),
+    };
+    Ok(config)
+}
+
+fn read(file: &Path) -> Result<(Source, Raw), Vec<Problem>> {
+    let name = file.display().to_string();
+    let text = read_text(file).map_err(|error| vec![Problem::of_file(&name, error)])?;
+    Source::read(&name, &text)
+}
+
+/// A text file of a size that a person could have written.
+fn read_text(file: &Path) -> Result<String, String> {
+    const BYTES_MAX: u64 = 16 << 20;
+    let len = std::fs::metadata(file).map_err(cannot_read)?.len();
+    if len > BYTES_MAX {
+        return Err(format!("is {len} bytes long; at most 16MiB are read"));
+    }
+    std::fs::read_to_string(file).map_err(cannot_read)
+}
+
+fn cannot_read(error: io::Error) -> String {
+    format!("cannot be read: {error}")
+}
+
+/// The flags' errors, under the flags' names.
+struct FlagErrors(Vec<Problem>);
+
+impl FlagErrors {
+    fn read(
+        &mut self,
+        overrides: &Overrides,
+    ) -> (Option<SocketAddr>, Option<weir_telemetry::logs::LogFormat>) {
+        if let Some(level) = &overrides.log_level {
+            self.take("--log.level", directives(level));
+        }
+        if overrides
+            .data_dir
+            .as_ref()
+            .is_some_and(|dir| dir.as_os_str().is_empty())
+        {
+            self.take::<()>("--data-dir", Err("is empty; name a folder".into()));
+        }
+        let address = overrides.listen.as_deref().map(listen);
+        let format = overrides.log_format.as_deref().map(str::parse);
+        (
+            address.and_then(|a| self.take("--listen", a)),
+            format.and_then(|f| self.take("--log.format", f)),
+        )
+    }
+
+    fn take<T>(&mut self, flag: &str, result: Result<T, String>) -> Option<T> {
+        result
+            .map_err(|message| self.0.push(Problem::of_file(flag, message)))
+            .ok()
+    }
+}
+
+/// The texts of all rule files: patterns in the order in which they stand, files by name.
+fn rule_files(
+    raw: &Raw,
+    file: Option<&Path>,
+    source: &Source,
+    warnings: &mut Vec<Problem>,
+) -> Result<Vec<RuleText>, Vec<Problem>> {
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let mut errors = Vec::new();
+    let mut files: Vec<PathBuf> = Vec::new();
+    for (index, pattern) in raw.rule_files.iter().flatten().enumerate() {
+        let key = format!("rule_files[{index}]");
+        match expand(folder, pattern) {
+            Err(message) => errors.push(source.problem(&key, message)),
+            Ok(found) if found.is_empty() => {
+                warnings.push(source.problem(&key, format!("{pattern:?} matches no file")));
+            }
+            Ok(found) => files.extend(found),
+        }
+    }
+    let mut texts: Vec<RuleText> = Vec::new();
+    for path in files {
+        let file = path.display().to_string();
+        if texts.iter().any(|text| text.file == file) {
+            continue;
+        }
+        match read_text(&path) {
+            Ok(text) => texts.push(RuleText { file, text }),
+            Err(message) => errors.push(Problem::of_file(file, message)),
+        }
+    }
+    if errors.is_empty() {
+        Ok(texts)
+    } else {
+        Err(errors)
+    }
+}
+
+/// The files that a pattern names; a pattern without wildcards names one, whether it is there or not.
+fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    if pattern.is_empty() {
+        return Err("is empty; name a file or a pattern such as rules/*.yml".into());
+    }
+    if !pattern.contains(['*', '?', '[']) {
+        return Ok(vec![folder.join(pattern)]);
+    }
+    let escaped = glob::Pattern::escape(&folder.display().to_string());
+    let whole = Path::new(&escaped).join(pattern);
+    let paths = glob::glob(&whole.display().to_string())
+        .map_err(|error| format!("{pattern:?} is not a pattern: {}", error.msg))?;
+    let mut found = paths
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
+    found.retain(|path| path.is_file());
+    found.sort();
+    Ok(found)
+}
+
+/// Opens what the configuration names beside rules: certificates, keys, secrets.
+fn unreadable(config: &Config, source: &Source) -> Vec<Problem> {
+    let mut errors = Vec::new();
+    let now = Instant::now();
+    if let Err(error) = Authenticator::new(&config.auth, now) {
+        errors.push(source.problem("auth", error));
+    }
+    if let Some(tls) = &config.tls
+        && let Err(error) = ServerTls::load(tls.clone(), now)
+    {
+        errors.push(source.problem("tls", error));
+    }
+    for (index, destination) in config.destinations.iter().enumerate() {
+        for path in files_of(destination) {
+            if let Err(error) = std::fs::File::open(path) {
+                let key = format!("remote_write[{index}]");
+                let message = format!("{} {}", path.display(), cannot_read(error));
+                errors.push(source.problem(&key, message));
+            }
+        }
+    }
+    errors
+}
+
+fn files_of(destination: &Destination) -> Vec<&Path> {
+    let mut files = Vec::new();
+    tls_files(&destination.tls, &mut files);
+    match &destination.auth {
+        Auth::None => {}
+        Auth::Basic { username, password } => {
+            text_file(username, &mut files);
+            password
+                .iter()
+                .for_each(|secret| secret_file(secret, &mut files));
+        }
+        Auth::Authorization { credentials, .. } => secret_file(credentials, &mut files),
+        Auth::OAuth2(oauth2) => {
+            secret_file(&oauth2.client_secret, &mut files);
+            tls_files(&oauth2.tls, &mut files);
+        }
+    }
+    files
+}
+
+fn tls_files<'a>(tls: &'a Tls, files: &mut Vec<&'a Path>) {
+    tls.ca.iter().for_each(|ca| text_file(ca, files));
+    if let Some(identity) = &tls.identity {
+        text_file(&identity.cert, files);
+        secret_file(&identity.key, files);
+    }
+}
+
+fn text_file<'a>(text: &'a TextSource, files: &mut Vec<&'a Path>) {
+    if let TextSource::File(path) = text {
+        files.push(path);
+    }
+}
+
+fn secret_file<'a>(secret: &'a SecretSource, files: &mut Vec<&'a Path>) {
+    if let SecretSource::File(path) = secret {
+        files.push(path);
+    }
+}

@@ -1,0 +1,136 @@
+//! Rule files: reading their texts, and what only shows when all of them lie side by side.
+//!
+//! Invariant: what it returns is what `weir_aggregate` would run, in the order of the files. Files
+//! are not opened here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weir_aggregate::rule::{RuleFile, load};
+use weir_model::Relabel;
+use weir_relabel::{Program, RelabelConfig};
+
+use super::decisions::RuleText;
+use super::error::Problem;
+use super::nearest::explain_unknown_field;
+
+/// All rules, and what is worth a word about them.
+pub(crate) struct Rules {
+    pub(crate) rules: Vec<weir_aggregate::rule::Rule>,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+/// Reads all rule files; every file's problems are returned.
+pub(crate) fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
+    let mut all = Rules {
+        rules: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let mut errors = Vec::new();
+    let mut names: HashMap<String, Named> = HashMap::new();
+    let mut meanings: HashMap<u128, Named> = HashMap::new();
+    for text in texts {
+        let file = match load::<RelabelConfig>(&text.text, &compile) {
+            Ok(file) => file,
+            Err(problems) => {
+                errors.extend(problems.into_iter().map(|problem| {
+                    Problem {
+                        file: text.file.clone(),
+                        line: problem.line,
+                        key: problem
+                            .rule
+                            .map_or(String::new(), |rule| format!("rule {rule}")),
+                        message: explain_unknown_field(&problem.error.to_string()),
+                    }
+                }));
+                continue;
+            }
+        };
+        all.warnings.extend(notices(&text.file, &file));
+        for (at, rule) in file.rules.iter().enumerate() {
+            let here = Named {
+                file: text.file.clone(),
+                rule: at + 1,
+                name: rule.name().to_owned(),
+            };
+            if let Some(other) = names.get(rule.name()) {
+                let unnamed = here.is_unnamed() && other.is_unnamed();
+                let problem = here.problem(format!(
+                    "the name {:?} is taken by {other}; names tell the rules' metrics apart",
+                    here.name
+                ));
+                if unnamed {
+                    all.warnings.push(problem)
+                } else {
+                    errors.push(problem)
+                }
+            }
+            if let Some(other) = meanings.get(&rule.identity()) {
+                all.warnings.push(here.problem(format!(
+                    "means the same as {other}: their outputs are the same series"
+                )));
+            }
+            names
+                .entry(here.name.clone())
+                .or_insert_with(|| here.clone());
+            meanings.entry(rule.identity()).or_insert(here);
+        }
+        all.rules.extend(file.rules);
+    }
+    if all.rules.len() > usize::from(u16::MAX) {
+        let message = format!("{} rules in all files; at most 65535 fit", all.rules.len());
+        errors.push(Problem::of_file("rule_files", message));
+    }
+    if errors.is_empty() {
+        Ok(all)
+    } else {
+        Err(errors)
+    }
+}
+
+fn compile(configs: &[RelabelConfig]) -> Result<Arc<dyn Relabel>, Vec<String>> {
+    match Program::compile(configs) {
+        Ok(program) => Ok(Arc::new(program)),
+        Err(errors) => Err(errors.iter().map(ToString::to_string).collect()),
+    }
+}
+
+fn notices(file: &str, rules: &RuleFile) -> Vec<Problem> {
+    let problem = |notice: &weir_aggregate::rule::Notice| Problem {
+        file: file.to_owned(),
+        line: notice.line,
+        key: format!("rule {}", notice.rule),
+        message: format!("{} has no effect: {}", notice.key, notice.reason),
+    };
+    rules.notices.iter().map(problem).collect()
+}
+
+/// A rule and where it stands.
+#[derive(Clone)]
+struct Named {
+    file: String,
+    rule: usize,
+    name: String,
+}
+
+impl Named {
+    /// Whether the name is the one that rules without a name get.
+    fn is_unnamed(&self) -> bool {
+        self.name == format!("rule_{}", self.rule)
+    }
+
+    fn problem(&self, message: String) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            line: None,
+            key: format!("rule {}", self.rule),
+            message,
+        }
+    }
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "rule {} of {}", self.rule, self.file)
+    }
+}

@@ -1,0 +1,326 @@
+//! From what is written to what is meant: all errors at once, each with its key and line.
+//!
+//! Invariant: no [`Config`] while there is an error. The environment is an argument; no file is
+//! opened here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use weir_aggregate::ha::Mode;
+use weir_model::Millis;
+use weir_telemetry::logs::LogFormat;
+
+use super::check::Check;
+use super::decisions::{DecisionText, Parts, RuleText};
+use super::error::{ConfigErrors, Problem};
+use super::raw::{self, Raw};
+use super::source::Source;
+use super::units::Size;
+use super::{Config, Http, Log, Queue, Wal, Windows, rules};
+
+mod cluster;
+mod labels;
+mod limits;
+mod listen;
+mod paths;
+mod remote;
+mod tenancy;
+
+pub(crate) use listen::{directives, listen};
+
+/// What validation needs to know of the world.
+pub(crate) struct World<'a> {
+    /// The configuration file.
+    pub(crate) file: Option<&'a Path>,
+    /// The rule files' texts, or what kept them from being read.
+    pub(crate) rule_files: Result<Vec<RuleText>, Vec<Problem>>,
+    /// What finding them had to say.
+    pub(crate) warnings: Vec<Problem>,
+    /// The environment.
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Turns a file into a configuration, or says everything that is wrong with it.
+pub(crate) fn validate(
+    source: &Source,
+    mut raw: Raw,
+    world: World<'_>,
+) -> Result<Config, ConfigErrors> {
+    let mut check = Check::new(source);
+    check.warnings = world.warnings;
+    let folder = world.file.and_then(Path::parent).unwrap_or(Path::new(""));
+    paths::resolve(&mut raw, folder);
+    refuse_later(&raw, &mut check);
+    let (rule_texts, rules) = read_rules(world.rule_files, &mut check);
+    let queue = queue(&raw.queue.take().unwrap_or_default(), &mut check);
+    let destinations = remote::destinations(&mut raw, &queue, &mut check);
+    let tenancy = tenancy::tenancy(&raw, &rules, &destinations, &mut check);
+    let (windows, counter_memory) = windows(&raw.windows.unwrap_or_default(), &mut check);
+    let ha = labels::ha(&raw.ha.unwrap_or_default(), &mut check);
+    let cluster = raw.cluster.unwrap_or_default();
+    let shard_key = cluster::shard_key(cluster.shard_key.as_ref(), &ha, &mut check);
+    let relabel = raw.relabel_configs.unwrap_or_default();
+    labels::relabelling(&relabel, &shard_key, &mut check);
+    let (limits, series) = limits::limits(raw.limits.unwrap_or_default(), &mut check);
+    let http = http(&raw.http.unwrap_or_default(), &mut check);
+    let global = raw.global.unwrap_or_default();
+    labels::global(&global, &mut check);
+    let wal = wal(&raw.wal.unwrap_or_default(), &http, &mut check);
+    let config = Config {
+        file: world.file.map(Path::to_owned),
+        listen: listen::of_file(&raw.listen, &mut check),
+        data_dir: PathBuf::from(check.word("data_dir", &raw.data_dir, "weir-data")),
+        external_labels: labels::external(
+            raw.external_labels,
+            global.external_labels,
+            world.env,
+            &mut check,
+        ),
+        destinations: destinations
+            .into_iter()
+            .map(|(destination, _)| destination)
+            .collect(),
+        tenancy,
+        windows,
+        wal,
+        queue: queue.bounds,
+        limits,
+        http,
+        auth: listen::auth(raw.auth.unwrap_or_default(), &mut check),
+        tls: raw.tls.and_then(|tls| listen::tls(&tls, &mut check)),
+        node_name: cluster::node_name(&cluster.name, &mut check),
+        log: log(&raw.log.unwrap_or_default(), &mut check),
+        shutdown_deadline: shutdown(&raw.shutdown.unwrap_or_default(), &mut check),
+        decisions: DecisionText::new(Parts {
+            rule_files: rule_texts,
+            rules: &rules,
+            relabel: &relabel,
+            ha,
+            shard_key,
+            series,
+            counter_memory,
+        }),
+        warnings: std::mem::take(&mut check.warnings),
+    };
+    if check.errors.is_empty() {
+        Ok(config)
+    } else {
+        check
+            .errors
+            .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        Err(ConfigErrors(check.errors))
+    }
+}
+
+fn read_rules(
+    files: Result<Vec<RuleText>, Vec<Problem>>,
+    check: &mut Check<'_>,
+) -> (Vec<RuleText>, Vec<weir_aggregate::rule::Rule>) {
+    let read = files.and_then(|texts| rules::read(&texts).map(|read| (texts, read)));
+    match read {
+        Ok((texts, read)) => {
+            check.warnings.extend(read.warnings);
+            (texts, read.rules)
+        }
+        Err(problems) => {
+            check.errors.extend(problems);
+            (Vec::new(), Vec::new())
+        }
+    }
+}
+
+/// Keys of what does not exist yet: saying so is kinder than "unknown key".
+fn refuse_later(raw: &Raw, check: &mut Check<'_>) {
+    if raw.agents.is_some() {
+        let message = "is not supported yet: configurations of agents are not handed out by \
+                       this version; configure each agent on its host and remove this key";
+        check.error("agents", message);
+    }
+    if let Some(cluster) = &raw.cluster {
+        cluster::refuse_later(cluster, check);
+    }
+}
+
+const DAY: Millis = Millis::from_secs(86_400);
+
+fn windows(raw: &raw::Windows, check: &mut Check<'_>) -> (Windows, Millis) {
+    let secs = Millis::from_secs;
+    let hour = secs(3600);
+    let grace = check.duration("windows.grace", &raw.grace, secs(30), Millis(0)..=hour);
+    let default = secs(300).max(grace);
+    let wait = check.duration(
+        "windows.backlog_wait_max",
+        &raw.backlog_wait_max,
+        default,
+        Millis(0)..=DAY,
+    );
+    if wait < grace {
+        check.error(
+            "windows.backlog_wait_max",
+            format!("{wait} is less than windows.grace, {grace}"),
+        );
+    }
+    let future = check.duration(
+        "windows.future_max",
+        &raw.future_max,
+        secs(600),
+        secs(1)..=DAY,
+    );
+    let week = Millis(7 * DAY.0);
+    let memory = check.duration(
+        "windows.counter_memory",
+        &raw.counter_memory,
+        hour,
+        secs(60)..=week,
+    );
+    (
+        Windows {
+            grace,
+            backlog_wait_max: wait,
+            future_max: future,
+        },
+        memory,
+    )
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+fn wal(raw: &raw::Wal, http: &Http, check: &mut Check<'_>) -> Wal {
+    let delay = check.duration(
+        "wal.commit_delay",
+        &raw.commit_delay,
+        Millis(0),
+        Millis(0)..=Millis(1000),
+    );
+    // A segment's length is stored in 32 bits.
+    let segments = Size(MIB)..=Size(4 * GIB - MIB);
+    let segment = check.size(
+        "wal.segment_size",
+        &raw.segment_size,
+        Size(64 * MIB),
+        segments,
+    );
+    let needed = Size(http.body_bytes_max as u64 + MIB);
+    if segment < needed {
+        let body = Size(http.body_bytes_max as u64);
+        let message = format!(
+            "{segment} cannot hold a request of http.max_body_size, {body}; allowed is {needed} or more"
+        );
+        check.error("wal.segment_size", message);
+    }
+    let max = raw.max_size.as_ref().map(|_| {
+        check.size(
+            "wal.max_size",
+            &raw.max_size,
+            Size(GIB),
+            Size(0)..=Size(1024 * TIB),
+        )
+    });
+    let max = max.filter(|max| max.0 > 0);
+    let least = Size(4 * segment.0);
+    if let Some(max) = max.filter(|max| *max < least) {
+        let message =
+            format!("{max} is less than four segments, {least}; 0 is no bound but the disk");
+        check.error("wal.max_size", message);
+    }
+    Wal {
+        commit_delay: delay.to_std(),
+        segment_bytes: segment.0,
+        max_bytes: max.map(|max| max.0),
+    }
+}
+
+/// `queue`, as bounds and as texts for the destinations that do not say.
+struct QueueDefaults {
+    bounds: Queue,
+    on_full: Option<String>,
+}
+
+fn queue(raw: &raw::Queue, check: &mut Check<'_>) -> QueueDefaults {
+    let allowed = Size(MIB)..=Size(1024 * TIB);
+    let max = check.size("queue.max_size", &raw.max_size, Size(4 * GIB), allowed);
+    let year = Millis(366 * DAY.0);
+    let age = check.duration("queue.max_age", &raw.max_age, Millis(0), Millis(0)..=year);
+    let words = [
+        ("block", Some("block")),
+        ("drop_oldest", Some("drop_oldest")),
+    ];
+    let on_full = check.choice("queue.on_full", &raw.on_full, None, &words);
+    QueueDefaults {
+        bounds: Queue {
+            max_bytes: max.0,
+            max_age: (age.0 > 0).then_some(age),
+        },
+        on_full: on_full.map(str::to_owned),
+    }
+}
+
+fn http(raw: &raw::Http, check: &mut Check<'_>) -> Http {
+    let secs = Millis::from_secs;
+    let times = Millis(100)..=secs(3600);
+    let connections = check.number(
+        "http.max_connections",
+        &raw.max_connections,
+        16_384,
+        1..=1_000_000,
+    );
+    // Reservations count bytes in 32 bits.
+    let bodies = Size(64 * KIB)..=Size(GIB);
+    let body = check.size(
+        "http.max_body_size",
+        &raw.max_body_size,
+        Size(32 * MIB),
+        bodies,
+    );
+    let budgets = Size(MIB)..=Size(TIB);
+    let memory = check.size("http.memory_budget", &raw.memory_budget, Size(GIB), budgets);
+    if memory < body {
+        let message = format!("{memory} cannot hold one request of http.max_body_size, {body}");
+        check.error("http.memory_budget", message);
+    }
+    let headers = check.duration(
+        "http.header_timeout",
+        &raw.header_timeout,
+        secs(10),
+        times.clone(),
+    );
+    let bodies = check.duration("http.body_timeout", &raw.body_timeout, secs(30), times);
+    let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+    Http {
+        connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
+        body_bytes_max: bytes(body),
+        header_timeout: headers.to_std(),
+        body_timeout: bodies.to_std(),
+        memory_bytes: bytes(memory),
+    }
+}
+
+fn log(raw: &raw::Log, check: &mut Check<'_>) -> Log {
+    let level = check.word("log.level", &raw.level, "info");
+    if let (Some(_), Err(message)) = (&raw.level, directives(&level)) {
+        check.error("log.level", message);
+    }
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    Log {
+        level,
+        format: check.choice("log.format", &raw.format, LogFormat::Text, &formats),
+    }
+}
+
+fn shutdown(raw: &raw::Shutdown, check: &mut Check<'_>) -> Duration {
+    let allowed = Millis::from_secs(1)..=Millis::from_secs(600);
+    check
+        .duration(
+            "shutdown.deadline",
+            &raw.deadline,
+            Millis::from_secs(30),
+            allowed,
+        )
+        .to_std()
+}
+
+/// The modes of `ha`, as they are written.
+const MODES: [(&str, Mode); 2] = [("merge", Mode::Merge), ("elect", Mode::Elect)];

@@ -1,0 +1,43 @@
+//! `remote_write`: each block is read by `weir_remote`; here it gets the defaults of `queue` and
+//! its errors get their lines.
+
+use weir_remote::config::{Destination, validate};
+
+use crate::config::check::Check;
+use crate::config::raw::Raw;
+
+use super::QueueDefaults;
+
+/// The destinations, each with its key for messages.
+pub(super) fn destinations(
+    raw: &mut Raw,
+    queue: &QueueDefaults,
+    check: &mut Check<'_>,
+) -> Vec<(Destination, String)> {
+    let mut blocks = raw.remote_write.take().unwrap_or_default();
+    for block in &mut blocks {
+        block
+            .max_bytes
+            .get_or_insert_with(|| queue.bounds.max_bytes.to_string());
+        if block.max_age.is_none() {
+            block.max_age = queue.bounds.max_age.map(|age| age.to_string());
+        }
+        if block.on_full.is_none() {
+            block.on_full.clone_from(&queue.on_full);
+        }
+    }
+    match validate(&blocks) {
+        Ok(destinations) => {
+            let keyed = destinations.into_iter().enumerate();
+            keyed
+                .map(|(index, d)| (d, format!("remote_write[{index}]")))
+                .collect()
+        }
+        Err(errors) => {
+            errors
+                .iter()
+                .for_each(|error| check.error(&error.at, &error.message));
+            Vec::new()
+        }
+    }
+}
