@@ -133,14 +133,20 @@ impl Layout {
         self.offset(primitive).map_or(0.0, |at| row[at])
     }
 
+    /// Whether anything was folded into a row.
+    pub fn is_touched(&self, row: &[f64]) -> bool {
+        row[0] != 0.0 || self.get(row, Primitive::Live) != 0.0
+    }
+
     /// Writes the untouched row.
     pub fn reset(&self, row: &mut [f64]) {
         row.fill(0.0);
+        // `f64::min` and `max` prefer a number: NaN is their neutral element.
         for (primitive, neutral) in [
-            (Primitive::Min, f64::INFINITY),
-            (Primitive::Max, f64::NEG_INFINITY),
-            (Primitive::LiveMin, f64::INFINITY),
-            (Primitive::LiveMax, f64::NEG_INFINITY),
+            (Primitive::Min, f64::NAN),
+            (Primitive::Max, f64::NAN),
+            (Primitive::LiveMin, f64::NAN),
+            (Primitive::LiveMax, f64::NAN),
             (Primitive::Last, f64::NEG_INFINITY),
         ] {
             if let Some(at) = self.offset(primitive) {

@@ -221,8 +221,9 @@ impl Shard {
         Some((plan, cells))
     }
 
-    /// Forgets series without samples since `before`.
-    pub(crate) fn expire(&mut self, vshard: VShard, before: Timestamp) {
+    /// Forgets series that have been silent for as long as their plan remembers them.
+    pub(crate) fn expire(&mut self, vshard: VShard, frontier: Timestamp) {
+        let plans = &self.plans;
         let Some(shard) = self.vshards[usize::from(vshard.0)].as_deref() else {
             return;
         };
@@ -230,10 +231,11 @@ impl Shard {
             let histogram = shard.histograms.get(&at).map(|h| h.folded_through);
             shard.series[at as usize].recent.newest().max(histogram)
         };
-        let silent: Vec<u32> = shard
-            .live_series()
-            .filter(|&at| newest(at).is_none_or(|t| t <= before))
-            .collect();
+        let is_silent = |&at: &u32| {
+            let before = frontier - plans.get(shard.series[at as usize].plan).memory_ms;
+            newest(at).is_none_or(|t| t <= before)
+        };
+        let silent: Vec<u32> = shard.live_series().filter(is_silent).collect();
         for at in silent {
             self.forget(vshard, at);
         }
@@ -241,9 +243,9 @@ impl Shard {
 
     fn forget(&mut self, vshard: VShard, at: u32) {
         let Self {
+            config,
             vshards,
             plans,
-            groups,
             ..
         } = self;
         let Some(shard) = vshards[usize::from(vshard.0)].as_deref_mut() else {
@@ -265,15 +267,24 @@ impl Shard {
         let mut gone = Vec::new();
         for (&rule, cell) in rules.iter().zip(cells) {
             shard.bindings.remove(&(at, rule));
-            let freed = shard.cells_of(rule).release(cell);
-            if let Some(group) = freed.filter(|&g| groups[usize::from(rule)].release(g)) {
-                gone.push(GroupNews::Gone { rule, group });
-            }
+            let freed = shard
+                .cells_of(rule)
+                .release(cell, &config.rules[usize::from(rule)].layout);
+            gone.extend(freed.map(|group| (rule, group)));
         }
-        gone.into_iter().for_each(|news| self.tell(news));
+        for (rule, group) in gone {
+            self.release_group(rule, group);
+        }
         self.release_pairs(&pairs);
         if let Some(count) = self.series_by_tenant.get_mut(&tenant) {
             *count -= 1;
+        }
+    }
+
+    /// A cell that referred to a group is free.
+    pub(crate) fn release_group(&mut self, rule: u16, group: u32) {
+        if self.groups[usize::from(rule)].release(group) {
+            self.tell(GroupNews::Gone { rule, group });
         }
     }
 

@@ -2,8 +2,8 @@
 //! one row of numbers for each cell and open window.
 //!
 //! Rows of one window stand together (window-major), and a window exists only once something has
-//! been folded into it. Invariant: a cell is freed only when no series refers to it; its rows in
-//! open windows are then untouched, for series outlive their windows by far.
+//! been folded into it. Invariant: a cell is freed only when no series refers to it and no open
+//! window has anything of it; until then it is idle, and its group with it.
 
 use std::collections::VecDeque;
 
@@ -29,8 +29,47 @@ pub struct Window {
     pub end: Timestamp,
     /// Rows by cell; cells beyond it are untouched.
     pub rows: Vec<f64>,
+    /// Cells that have a series which is alive at the window's end, as far as is known yet.
+    pub alive: Vec<bool>,
     /// What does not fit in rows, by cell.
     pub complex: AHashMap<u32, Box<Complex>>,
+}
+
+impl Window {
+    /// A window into which nothing has been folded.
+    pub fn new(end: Timestamp) -> Self {
+        Self {
+            end,
+            rows: Vec::new(),
+            alive: Vec::new(),
+            complex: AHashMap::new(),
+        }
+    }
+
+    /// A cell's row, if it or something behind it has been touched.
+    pub fn row(&self, cell: u32, stride: usize) -> Option<&[f64]> {
+        let start = cell as usize * stride;
+        self.rows.get(start..start + stride)
+    }
+
+    /// Whether a cell has a series that is alive at the window's end.
+    pub fn is_alive(&self, cell: u32) -> bool {
+        self.alive.get(cell as usize).copied().unwrap_or(false)
+    }
+
+    /// Notes that a cell has a series that is alive at the window's end.
+    pub fn mark_alive(&mut self, cell: u32) {
+        let cell = cell as usize;
+        if self.alive.len() <= cell {
+            self.alive.resize(cell + 1, false);
+        }
+        self.alive[cell] = true;
+    }
+
+    fn has(&self, cell: u32, layout: &Layout) -> bool {
+        let row = self.row(cell, layout.stride());
+        self.is_alive(cell) || row.is_some_and(|row| layout.is_touched(row))
+    }
 }
 
 /// One rule's cells in one virtual shard.
@@ -38,6 +77,8 @@ pub struct Window {
 pub struct Cells {
     cells: Vec<Cell>,
     free: Vec<u32>,
+    /// Cells without series that open windows still have something of.
+    idle: Vec<u32>,
     by_group: AHashMap<u32, u32>,
     windows: VecDeque<Window>,
 }
@@ -65,17 +106,44 @@ impl Cells {
         (cell, true)
     }
 
-    /// Refers to a cell once less; the group, if that was the last one.
-    pub fn release(&mut self, cell: u32) -> Option<u32> {
+    /// Refers to a cell once less; the group, if its cell is free now.
+    pub fn release(&mut self, cell: u32, layout: &Layout) -> Option<u32> {
         let entry = &mut self.cells[cell as usize];
         entry.series -= 1;
         if entry.series > 0 {
             return None;
         }
-        let group = entry.group;
+        if self.windows.iter().any(|w| w.has(cell, layout)) {
+            self.idle.push(cell);
+            return None;
+        }
+        Some(self.free_cell(cell))
+    }
+
+    /// Frees idle cells that no open window has anything of any more, and gives their groups.
+    pub fn free_idle(&mut self, layout: &Layout, freed: &mut Vec<u32>) {
+        let mut idle = std::mem::take(&mut self.idle);
+        idle.sort_unstable();
+        idle.dedup();
+        for cell in idle {
+            let Cell { group, series } = self.cells[cell as usize];
+            // It may have been referred to again, and even been freed since.
+            if series > 0 || self.cell(group) != Some(cell) {
+                continue;
+            }
+            if self.windows.iter().any(|w| w.has(cell, layout)) {
+                self.idle.push(cell);
+            } else {
+                freed.push(self.free_cell(cell));
+            }
+        }
+    }
+
+    fn free_cell(&mut self, cell: u32) -> u32 {
+        let group = self.cells[cell as usize].group;
         self.by_group.remove(&group);
         self.free.push(cell);
-        Some(group)
+        group
     }
 
     /// The group of a cell.
@@ -114,6 +182,12 @@ impl Cells {
             );
         }
         &mut rows[start..start + stride]
+    }
+
+    /// Notes that a cell has a series that is alive at the end of the window.
+    pub fn mark_alive(&mut self, end: Timestamp, cell: u32) {
+        let at = self.window(end);
+        self.windows[at].mark_alive(cell);
     }
 
     /// What a cell has in that window beside its row.
@@ -162,12 +236,7 @@ impl Cells {
         if at > 0 && self.windows[at - 1].end == end {
             return at - 1;
         }
-        let window = Window {
-            end,
-            rows: Vec::new(),
-            complex: AHashMap::new(),
-        };
-        self.windows.insert(at, window);
+        self.windows.insert(at, Window::new(end));
         at
     }
 }
@@ -198,8 +267,30 @@ mod tests {
         assert_eq!(ends, [10, 20]);
         assert_eq!(cells.close(10).unwrap().rows[..2], [0.0, 1.0]);
         assert!(cells.close(10).is_none());
-        assert_eq!(cells.release(a), None);
-        assert_eq!(cells.release(a), Some(7));
+        assert_eq!(cells.release(a, &layout), None);
+        assert_eq!(cells.release(a, &layout), Some(7));
         assert_eq!(cells.refer(9), (a, true), "a freed cell is used again");
+    }
+
+    #[test]
+    fn a_cell_stays_while_a_window_has_something_of_it() {
+        let layout = Layout::new(&[OutputKind::Total]);
+        let mut cells = Cells::default();
+        let (a, b) = (cells.refer(7).0, cells.refer(8).0);
+        cells.row(20, &layout, b)[0] += 1.0;
+        assert_eq!(
+            cells.release(a, &layout),
+            Some(7),
+            "another cell's row is no hindrance"
+        );
+        assert_eq!(cells.release(b, &layout), None);
+        assert_eq!(cells.refer(8), (b, false), "it may come back meanwhile");
+        assert_eq!(cells.release(b, &layout), None);
+        let mut freed = Vec::new();
+        cells.free_idle(&layout, &mut freed);
+        assert_eq!(freed, []);
+        cells.close(20);
+        cells.free_idle(&layout, &mut freed);
+        assert_eq!(freed, [8]);
     }
 }

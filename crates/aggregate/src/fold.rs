@@ -6,6 +6,7 @@
 use weir_model::{Timestamp, is_stale};
 
 use crate::accumulator::{Layout, Primitive};
+use crate::cells::Cells;
 use crate::decisions::{ActiveRule, Decisions};
 use crate::plan::Plan;
 use crate::recent::{BIRTH, LATE, OBSERVED, SWITCHED, Slot};
@@ -125,21 +126,11 @@ fn fold_into(
     let (rule, layout) = (&active.rule, &active.layout);
     let interval = rule.interval().0;
     let first_open = next_end(shard.frontier, interval);
-    if layout.live
-        && let Some(before) = before
+    if slot.timestamp > first_open
+        && let Some(before) = before.filter(|b| !is_stale(b.value))
     {
-        let span = (before.timestamp, slot.timestamp);
-        let staleness = rule.staleness().0;
-        live_between(
-            shard,
-            number,
-            active,
-            cell,
-            before.value,
-            span,
-            staleness,
-            first_open,
-        );
+        let cells = shard.cells_of(number);
+        live_between(cells, active, cell, before, slot.timestamp, first_open);
     }
     if slot.value.is_nan() || (slot.marks & LATE != 0 && !active.carries()) {
         return;
@@ -158,15 +149,7 @@ fn fold_into(
     layout.fold_increase(row, increase.prometheus + births, increase.prometheus);
     if needs_binding {
         shard.series[at as usize].rare = true;
-        fold_binding(
-            shard,
-            (at, number, cell),
-            active,
-            end,
-            slot,
-            increase,
-            before,
-        );
+        fold_binding(shard, (at, number, cell), active, end, slot, increase);
     } else if slot.marks & LATE == 0 {
         fold_value(
             shard,
@@ -197,25 +180,24 @@ fn fold_value(
 
 /// A series that is folded past window ends which are still open was alive at those ends with
 /// its value before; the sweep that closes them will not see it any more.
-#[allow(clippy::too_many_arguments, reason = "one call site, plain numbers")]
 fn live_between(
-    shard: &mut Vshard,
-    number: u16,
+    cells: &mut Cells,
     active: &ActiveRule,
     cell: u32,
-    value: f64,
-    (from, to): (Timestamp, Timestamp),
-    staleness: i64,
+    before: Slot,
+    to: Timestamp,
     first_open: Timestamp,
 ) {
-    if is_stale(value) {
-        return;
-    }
-    let interval = active.rule.interval().0;
-    let mut end = window_end(from, interval).max(first_open);
-    while end < to && end - from < staleness {
-        let row = shard.cells_of(number).row(end, &active.layout, cell);
-        active.layout.fold_live(row, value);
+    let (interval, staleness) = (active.rule.interval().0, active.rule.staleness().0);
+    let mut end = window_end(before.timestamp, interval).max(first_open);
+    while end < to && end - before.timestamp < staleness {
+        if end > active.active_after {
+            cells.mark_alive(end, cell);
+            if active.layout.live {
+                let row = cells.row(end, &active.layout, cell);
+                active.layout.fold_live(row, before.value);
+            }
+        }
         end += interval;
     }
 }
@@ -228,7 +210,6 @@ fn fold_binding(
     end: Timestamp,
     slot: Slot,
     increase: Increase,
-    before: Option<Slot>,
 ) {
     let mut binding = shard
         .bindings
@@ -236,16 +217,11 @@ fn fold_binding(
         .copied()
         .unwrap_or_default();
     if binding.end != end {
-        flush_rate(
-            shard,
-            &mut binding,
-            (number, cell),
-            active,
-            before.map(|b| b.timestamp),
-        );
+        flush_rate(shard, &mut binding, (number, cell), active);
         binding.end = end;
     }
     binding.increase += increase.prometheus;
+    binding.last = slot.timestamp;
     if slot.marks & LATE == 0 {
         match active.rule.dedup_interval() {
             Some(dedup) => {
@@ -272,18 +248,16 @@ pub(crate) fn flush_rate(
     binding: &mut Binding,
     (number, cell): (u16, u32),
     active: &ActiveRule,
-    last: Option<Timestamp>,
 ) {
-    let Some(last) = last else { return };
-    if binding.end > shard.frontier && binding.from != 0 && last > binding.from {
-        let rate = binding.increase * 1000.0 / (last - binding.from) as f64;
+    if binding.end > shard.frontier && binding.from != 0 && binding.last > binding.from {
+        let rate = binding.increase * 1000.0 / (binding.last - binding.from) as f64;
         let row = shard
             .cells_of(number)
             .row(binding.end, &active.layout, cell);
         active.layout.fold_rate(row, rate);
     }
     binding.increase = 0.0;
-    binding.from = last;
+    binding.from = binding.last;
     binding.end = 0;
 }
 

@@ -85,6 +85,15 @@ impl Groups {
         self.entries.get(number as usize)?.1.as_ref()
     }
 
+    /// What the home must know of all groups in use, under this rule's number.
+    pub fn news(&self, rule: u16) -> impl Iterator<Item = GroupNews> + '_ {
+        let added = move |(key, &group): (&GroupKey, &u32)| {
+            let key = key.clone();
+            GroupNews::Added { rule, group, key }
+        };
+        self.numbers.iter().map(added)
+    }
+
     /// Groups in use.
     pub fn len(&self) -> usize {
         self.numbers.len()

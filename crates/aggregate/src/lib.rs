@@ -26,6 +26,7 @@ pub mod matcher;
 pub mod output;
 pub mod plan;
 pub mod recent;
+mod reconfigure;
 pub mod rule;
 pub mod shard;
 pub mod snapshot;

@@ -22,6 +22,11 @@ pub struct Plan {
     pub pass_until: Timestamp,
     /// Whether some rule carries late increases.
     pub carries: bool,
+    /// How long its series count as alive without samples, for any of the rules.
+    pub staleness_ms: i64,
+    /// How long its series are remembered: as a counter's base, while they count as alive, and
+    /// as long as a window may have something of them.
+    pub memory_ms: i64,
 }
 
 /// All plans of a worker.
@@ -48,12 +53,18 @@ impl Plans {
             .max()
             .unwrap_or(0);
         let pass = rules.is_empty() || keeps;
+        let longest = |of: &dyn Fn(&u16) -> i64| rules.iter().map(of).max().unwrap_or(0);
+        let staleness_ms = longest(&|at| of(at).rule.staleness().0);
+        let interval_ms = longest(&|at| of(at).rule.interval().0);
+        let memory_ms = config.counter_memory.0.max(staleness_ms).max(interval_ms);
         self.plans.push(Plan {
             tenant,
             rules: key.1.clone(),
             pass,
             pass_until,
             carries,
+            staleness_ms,
+            memory_ms,
         });
         self.numbers.insert(key, number);
         Some(number)

@@ -22,7 +22,7 @@ use crate::ha::Verdict;
 use crate::histogram_fold;
 use crate::plan::{Plan, Plans};
 use crate::recent::{BIRTH, LATE, OBSERVED, Placed, SWITCHED, Slot};
-use crate::sweep::{Closings, advance};
+use crate::sweep::{Closings, Swept, advance};
 use crate::vshard::{NO_TARGET, Vshard};
 
 /// A batch's part for one worker.
@@ -142,9 +142,16 @@ impl Shard {
             }
             self.frontiers[at] = to;
             if let Some(shard) = &mut self.vshards[at] {
-                advance(shard, to, &self.plans, &config, &mut self.closings);
+                let mut swept = Swept {
+                    closings: &mut self.closings,
+                    freed: Vec::new(),
+                };
+                advance(shard, to, &self.plans, &config, &mut swept);
+                for (rule, group) in swept.freed {
+                    self.release_group(rule, group);
+                }
                 if to.div_euclid(EXPIRY_EVERY_MS) != from.div_euclid(EXPIRY_EVERY_MS) {
-                    self.expire(vshard, to - config.counter_memory.0);
+                    self.expire(vshard, to);
                 }
             }
         }

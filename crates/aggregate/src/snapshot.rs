@@ -4,6 +4,7 @@
 //! identity), so the reader may have other workers, other rule numbers, another process. What can
 //! be worked out again is left out: aliases, plans, cells. `docs/DISK_FORMAT.md` has the layout.
 
+mod home;
 mod read;
 mod windows;
 mod write;

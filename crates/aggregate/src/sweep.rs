@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use weir_model::{Timestamp, is_stale};
 
 use crate::accumulator::{Complex, Layout, Primitive};
-use crate::cells::Window;
+use crate::cells::Cells;
 use crate::decisions::Decisions;
 use crate::fold::{cell_of, flush_dedup, flush_rate, fold_oldest};
 use crate::histogram_fold;
@@ -87,22 +87,42 @@ impl Closing {
 /// The partials of one FRONTIER record, by window end and rule.
 pub type Closings = std::collections::BTreeMap<(Timestamp, u16), Closing>;
 
+/// What the passing frontier gives.
+pub(crate) struct Swept<'a> {
+    /// Partials.
+    pub(crate) closings: &'a mut Closings,
+    /// Groups, by rule, whose cells were waiting for their windows and are free now.
+    pub(crate) freed: Vec<(u16, u32)>,
+}
+
 /// Moves a virtual shard's frontier to `to`, closing what ends on the way.
 pub(crate) fn advance(
     shard: &mut Vshard,
     to: Timestamp,
     plans: &Plans,
     config: &Decisions,
-    out: &mut Closings,
+    out: &mut Swept<'_>,
 ) {
     while shard.frontier < to {
-        let end = next_close(shard, config).min(to);
-        if end < to || closes(shard, config, end) {
-            close_at(shard, end, plans, config, out);
+        let end = next_close(shard, config);
+        if end > to {
+            shard.frontier = to;
+            return;
         }
+        if next_end(end, LONG_JUMP_MS) <= to {
+            let quiet_until = next_event(shard, plans).min(to);
+            if quiet_until > shard.frontier {
+                shard.frontier = quiet_until;
+                continue;
+            }
+        }
+        close_at(shard, end, plans, config, out);
         shard.frontier = end;
     }
 }
+
+/// From here on it pays to look whether anything is going to happen.
+const LONG_JUMP_MS: i64 = 60_000;
 
 /// The first window end past the frontier of any rule that has cells here.
 fn next_close(shard: &Vshard, config: &Decisions) -> Timestamp {
@@ -115,12 +135,37 @@ fn next_close(shard: &Vshard, config: &Decisions) -> Timestamp {
     ends.min().unwrap_or(Timestamp::MAX)
 }
 
-fn is_busy(cells: Option<&crate::cells::Cells>) -> bool {
+fn is_busy(cells: Option<&Cells>) -> bool {
     cells.is_some_and(|c| !c.is_idle())
 }
 
-fn closes(shard: &Vshard, config: &Decisions, end: Timestamp) -> bool {
-    next_close(shard, config) == end
+/// Up to where the frontier may move without anything to fold, to close or to say.
+fn next_event(shard: &Vshard, plans: &Plans) -> Timestamp {
+    let windows = shard.cells.iter().flatten().flat_map(|c| c.windows());
+    let mut event = windows.map(|w| w.end - 1).min().unwrap_or(Timestamp::MAX);
+    for series in shard.series.iter().filter(|s| s.pairs != 0) {
+        if let Some(slot) = series.recent.due(Timestamp::MAX) {
+            event = event.min(slot.timestamp - 1);
+        }
+        let folded = series.recent.folded().checked_sub(1);
+        if let Some(newest) = folded.map(|at| series.recent.slot(at)) {
+            let staleness = plans.get(series.plan).staleness_ms;
+            let alive = !is_stale(newest.value) && shard.frontier - newest.timestamp < staleness;
+            if alive {
+                event = event.min((newest.timestamp - 1).max(shard.frontier));
+            }
+        }
+    }
+    for (&at, state) in &shard.histograms {
+        if let Some(first) = state.waiting.first() {
+            event = event.min(first.timestamp - 1);
+        }
+        let plan = plans.get(shard.series[at as usize].plan);
+        if histogram_fold::is_alive(shard, at, shard.frontier, plan.staleness_ms) {
+            event = event.min(shard.frontier);
+        }
+    }
+    event
 }
 
 /// Closes every window of this virtual shard that ends at `end`.
@@ -129,10 +174,12 @@ fn close_at(
     end: Timestamp,
     plans: &Plans,
     config: &Decisions,
-    out: &mut Closings,
+    out: &mut Swept<'_>,
 ) {
-    let closing = |number: u16| end % config.rules[usize::from(number)].rule.interval().0 == 0;
-    let mut alive: AHashMap<u16, Vec<bool>> = AHashMap::new();
+    let closing = |number: u16| {
+        let active = &config.rules[usize::from(number)];
+        end % active.rule.interval().0 == 0 && end > active.active_after
+    };
     for at in 0..shard.series.len() as u32 {
         let series = &shard.series[at as usize];
         if series.pairs == 0 {
@@ -152,71 +199,53 @@ fn close_at(
             let number = plan.rules[index];
             if closing(number) {
                 let cell = cell_of(shard, at, plan, index);
-                if visit(shard, at, number, cell, config, end) {
-                    let cells = shard.cells_of(number).count();
-                    let flags = alive.entry(number).or_default();
-                    flags.resize(cells.max(flags.len()), false);
-                    flags[cell as usize] = true;
-                }
+                visit(shard, at, number, cell, config, end);
             }
         }
     }
     for number in 0..shard.cells.len().min(config.rules.len()) as u16 {
         if is_busy(shard.cells[usize::from(number)].as_deref()) && closing(number) {
-            let flags = alive.remove(&number).unwrap_or_default();
-            collect(shard, number, end, &flags, config, out);
+            collect(shard, number, end, config, out);
         }
     }
 }
 
-/// What a series gives to a window of a rule at its end, beyond its samples. Tells whether it is
-/// alive there.
-fn visit(
-    shard: &mut Vshard,
-    at: u32,
-    number: u16,
-    cell: u32,
-    config: &Decisions,
-    end: Timestamp,
-) -> bool {
+/// What a series gives to a window of a rule at its end, beyond its samples.
+fn visit(shard: &mut Vshard, at: u32, number: u16, cell: u32, config: &Decisions, end: Timestamp) {
     let active = &config.rules[usize::from(number)];
-    let series = &shard.series[at as usize];
-    if series.rare
+    if shard.series[at as usize].rare
         && let Some(mut binding) = shard.bindings.get(&(at, number)).copied()
     {
-        flush_dedup(shard, &mut binding, (number, cell), active);
-        if binding.end == end && active.layout.offset(Primitive::Rate).is_some() {
-            let last = shard.series[at as usize]
-                .recent
-                .at(end)
-                .map(|s| s.timestamp);
-            flush_rate(shard, &mut binding, (number, cell), active, last);
+        if binding.dedup_at <= end {
+            flush_dedup(shard, &mut binding, (number, cell), active);
+        }
+        if binding.end == end {
+            flush_rate(shard, &mut binding, (number, cell), active);
         }
         shard.bindings.insert((at, number), binding);
     }
     let staleness = active.rule.staleness().0;
     if histogram_fold::is_alive(shard, at, end, staleness) {
-        if active.layout.live {
-            let row = shard.cells_of(number).row(end, &active.layout, cell);
-            row[active.layout.offset(Primitive::Live).unwrap_or(0)] += 1.0;
+        let cells = shard.cells_of(number);
+        cells.mark_alive(end, cell);
+        if let Some(live) = active.layout.offset(Primitive::Live) {
+            cells.row(end, &active.layout, cell)[live] += 1.0;
         }
-        return true;
+        return;
     }
     let recent = &shard.series[at as usize].recent;
-    match recent.folded_through() {
-        // Folded past this end early: `live_between` has given what there was to give.
-        Some(through) if through > end => recent.at(through).is_some_and(|s| !is_stale(s.value)),
-        Some(through) if end - through < staleness => {
-            let Some(latest) = recent.at(end).filter(|s| !is_stale(s.value)) else {
-                return false;
-            };
-            if active.layout.live && latest.timestamp > active.active_after {
-                let row = shard.cells_of(number).row(end, &active.layout, cell);
-                active.layout.fold_live(row, latest.value);
-            }
-            true
+    let Some(newest) = recent.folded().checked_sub(1).map(|at| recent.slot(at)) else {
+        return;
+    };
+    // One that is folded past this end already was seen to by `live_between`.
+    let seen_to = newest.timestamp > end;
+    if !seen_to && end - newest.timestamp < staleness && !is_stale(newest.value) {
+        let cells = shard.cells_of(number);
+        cells.mark_alive(end, cell);
+        if active.layout.live {
+            let row = cells.row(end, &active.layout, cell);
+            active.layout.fold_live(row, newest.value);
         }
-        _ => false,
     }
 }
 
@@ -225,37 +254,28 @@ fn collect(
     shard: &mut Vshard,
     number: u16,
     end: Timestamp,
-    alive: &[bool],
     config: &Decisions,
-    out: &mut Closings,
+    out: &mut Swept<'_>,
 ) {
     let layout = &config.rules[usize::from(number)].layout;
     let cells = shard.cells_of(number);
-    let window = cells.close(end);
-    let empty = Window {
-        end,
-        rows: Vec::new(),
-        complex: AHashMap::new(),
-    };
-    let Window {
-        rows, mut complex, ..
-    } = window.unwrap_or(empty);
-    let touched = rows.chunks_exact(layout.stride());
-    let mut touched = touched
-        .map(|row| (row[0] != 0.0 || layout.get(row, Primitive::Live) != 0.0).then_some(row));
-    let count = alive.len().max(rows.len() / layout.stride());
-    if count == 0 {
+    let Some(mut window) = cells.close(end) else {
         return;
-    }
-    let closing = out
-        .entry((end, number))
-        .or_insert_with(|| Closing::new(number, end));
-    for cell in 0..count {
-        let row = touched.next().flatten();
-        let alive = alive.get(cell).copied().unwrap_or(false);
+    };
+    let count = window.alive.len().max(window.rows.len() / layout.stride());
+    for cell in 0..count as u32 {
+        let alive = window.is_alive(cell);
+        let complex = window.complex.remove(&cell);
+        let row = window.row(cell, layout.stride());
+        let row = row.filter(|row| layout.is_touched(row));
         if row.is_some() || alive {
-            let complex = complex.remove(&(cell as u32));
-            closing.merge(layout, cells.group(cell as u32), alive, row, complex);
+            let closing =
+                (out.closings.entry((end, number))).or_insert_with(|| Closing::new(number, end));
+            closing.merge(layout, cells.group(cell), alive, row, complex);
         }
     }
+    let mut freed = Vec::new();
+    cells.free_idle(layout, &mut freed);
+    out.freed
+        .extend(freed.into_iter().map(|group| (number, group)));
 }

@@ -45,8 +45,10 @@ pub struct Binding {
     pub end: Timestamp,
     /// The increase in that window so far.
     pub increase: f64,
-    /// Timestamp of the last sample of the window before; 0 if unknown.
+    /// Timestamp of the last number of the window before; 0 if unknown.
     pub from: Timestamp,
+    /// Timestamp of the last number.
+    pub last: Timestamp,
     /// The sample that stands for the current dedup slot, if `dedup_at` is not 0.
     pub dedup_value: f64,
     /// Its timestamp.

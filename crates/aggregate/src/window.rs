@@ -19,7 +19,8 @@ pub fn window_end(timestamp: Timestamp, interval_ms: i64) -> Timestamp {
 /// The first window end past `timestamp`.
 #[inline]
 pub fn next_end(timestamp: Timestamp, interval_ms: i64) -> Timestamp {
-    timestamp - timestamp.rem_euclid(interval_ms) + interval_ms
+    let past = timestamp.rem_euclid(interval_ms);
+    timestamp.saturating_sub(past).saturating_add(interval_ms)
 }
 
 #[cfg(test)]

@@ -146,6 +146,7 @@ impl Shard {
                 end: from.signed()?,
                 increase: from.float()?,
                 from: from.signed()?,
+                last: from.signed()?,
                 dedup_value: from.float()?,
                 dedup_at: from.signed()?,
             };

@@ -30,14 +30,20 @@ pub(super) fn write_cells(
         out.number(cells.windows().count() as u64);
         for window in cells.windows() {
             out.signed(window.end);
-            let touched: Vec<(usize, &[f64])> = (window.rows.chunks_exact(stride).enumerate())
-                .filter(|(_, row)| row.iter().any(|v| v.is_finite() && *v != 0.0))
-                .collect();
+            let has = |cell: &u32| {
+                let row = window.row(*cell, stride);
+                window.is_alive(*cell) || row.is_some_and(|r| active.layout.is_touched(r))
+            };
+            let touched: Vec<u32> = (0..cells.count() as u32).filter(has).collect();
             out.number(touched.len() as u64);
-            for (cell, row) in touched {
-                write_key(worker, rule, cells.group(cell as u32), tenants, out);
+            let mut untouched = vec![0.0; stride];
+            active.layout.reset(&mut untouched);
+            for cell in touched {
+                write_key(worker, rule, cells.group(cell), tenants, out);
+                out.number(u64::from(window.is_alive(cell)));
+                let row = window.row(cell, stride).unwrap_or(&untouched);
                 row.iter().for_each(|&v| out.float(v));
-                write_complex(window.complex.get(&(cell as u32)).map(|c| &**c), out);
+                write_complex(window.complex.get(&cell).map(|c| &**c), out);
             }
         }
     }
@@ -94,14 +100,11 @@ fn read_window(
     tenants: &[TenantId],
     from: &mut Reader<'_>,
 ) -> Result<Window, Unreadable> {
-    let mut window = Window {
-        end,
-        rows: Vec::new(),
-        complex: AHashMap::new(),
-    };
+    let mut window = Window::new(end);
     for _ in 0..from.count()? {
         let tenant = *tenants.get(from.small::<usize>()?).ok_or(Unreadable)?;
         let labels = Labels::from_canonical(from.blob()?).map_err(|_| Unreadable)?;
+        let alive = from.number()? != 0;
         let row: Vec<f64> = (0..stride)
             .map(|_| from.float())
             .collect::<Result<_, _>>()?;
@@ -121,6 +124,9 @@ fn read_window(
             layout.reset(&mut window.rows[from..]);
         }
         window.rows[start..start + stride].copy_from_slice(&row);
+        if alive {
+            window.mark_alive(cell);
+        }
         if let Some(complex) = complex {
             window.complex.insert(cell, Box::new(complex));
         }

@@ -122,6 +122,7 @@ impl Shard {
             out.signed(binding.end);
             out.float(binding.increase);
             out.signed(binding.from);
+            out.signed(binding.last);
             out.float(binding.dedup_value);
             out.signed(binding.dedup_at);
         }

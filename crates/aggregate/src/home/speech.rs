@@ -1,0 +1,181 @@
+//! What an output group says at a window's end: values, and markers for what ends.
+//!
+//! Invariant: of one output series a window has a value or a stale marker, never both; a marker
+//! comes once, at the first window end at which nothing alive stands behind the series.
+
+use weir_model::{Labels, LabelsBuilder, STALE_NAN, Sample, Timestamp};
+
+use super::{Emission, EmissionSource, PendingRow};
+use crate::decisions::ActiveRule;
+use crate::group::GroupKey;
+use crate::output::{Closed, Totals, Value, values};
+use crate::rule::OutputKind;
+
+/// An output group at home.
+#[derive(Clone, Debug)]
+pub struct HomeGroup {
+    /// What it is.
+    pub key: GroupKey,
+    /// Running totals.
+    pub totals: Totals,
+    /// The start of its first window; 0 before that.
+    pub started: Timestamp,
+    /// Its series that have said something since their last marker.
+    pub speaking: Vec<Labels>,
+    /// Numbers of workers that stand for it.
+    pub(super) workers: u32,
+}
+
+impl HomeGroup {
+    /// A group as a checkpoint kept it.
+    pub fn restored(
+        key: GroupKey,
+        totals: Totals,
+        started: Timestamp,
+        speaking: Vec<Labels>,
+    ) -> Self {
+        Self {
+            key,
+            totals,
+            started,
+            speaking,
+            workers: 0,
+        }
+    }
+
+    /// What the group's outputs say at a window's end: values, and markers for those that end.
+    pub(super) fn speak(
+        &mut self,
+        active: &ActiveRule,
+        (rule, number): (u16, u32),
+        end: Timestamp,
+        part: Option<PendingRow>,
+        out: &mut Vec<Emission>,
+    ) {
+        let layout = &active.layout;
+        let alive = part.as_ref().is_some_and(|p| p.alive);
+        let mut said = Vec::new();
+        if let Some(part) = &part {
+            let complex = Some(&part.complex);
+            let closed = Closed {
+                layout,
+                row: &part.row,
+                complex,
+                alive,
+                end,
+            };
+            self.totals.add(&closed);
+            let start = end - active.rule.interval().0;
+            for (at, output) in active.rule.outputs().iter().enumerate() {
+                for value in values(output, &closed, &self.totals) {
+                    let source = EmissionSource {
+                        rule,
+                        group: number,
+                        output: at as u16,
+                    };
+                    let emission = self.emission(active, output, value, (start, end), source);
+                    said.extend(emission);
+                }
+            }
+            if self.started == 0 && !said.is_empty() {
+                self.started = start;
+            }
+        }
+        self.end_the_silent(alive, end, (rule, number), &said, out);
+        out.append(&mut said);
+    }
+
+    /// Markers for the series that spoke before, do not now, and have nothing alive behind them.
+    fn end_the_silent(
+        &mut self,
+        alive: bool,
+        end: Timestamp,
+        (rule, group): (u16, u32),
+        said: &[Emission],
+        out: &mut Vec<Emission>,
+    ) {
+        if !alive {
+            let speaks = |labels: &Labels| said.iter().any(|e| &e.labels == labels);
+            for labels in self.speaking.extract_if(.., |l| !speaks(l)) {
+                let source = EmissionSource {
+                    rule,
+                    group,
+                    output: 0,
+                };
+                let samples = vec![Sample::new(end, STALE_NAN)];
+                let tenant = self.key.tenant;
+                out.push(Emission {
+                    tenant,
+                    labels,
+                    samples,
+                    histogram: None,
+                    source,
+                });
+            }
+        }
+        for emission in said {
+            if !self.speaking.contains(&emission.labels) {
+                self.speaking.push(emission.labels.clone());
+            }
+        }
+    }
+
+    fn emission(
+        &self,
+        active: &ActiveRule,
+        output: &OutputKind,
+        value: Value,
+        (start, end): (Timestamp, Timestamp),
+        source: EmissionSource,
+    ) -> Option<Emission> {
+        let rule = &active.rule;
+        let mut labels = LabelsBuilder::from_labels(self.key.labels.iter());
+        let name = rule.output_name(self.key.labels.metric_name(), output);
+        labels.set(weir_model::labels::METRIC_NAME, &name);
+        if let Value::Labelled(label, text, _) = &value {
+            labels.set(label, text);
+        }
+        if let Some(relabel) = rule.output_relabel()
+            && (!relabel.apply(&mut labels) || labels.is_empty())
+        {
+            return None;
+        }
+        let began = if self.started == 0 {
+            start
+        } else {
+            self.started
+        };
+        let counts_up = matches!(output, OutputKind::Total | OutputKind::TotalPrometheus);
+        let stamp = if counts_up { began } else { 0 };
+        let mut samples = Vec::new();
+        let mut histogram = None;
+        match value {
+            Value::Float(value) | Value::Labelled(_, _, value) => {
+                if counts_up && self.started == 0 {
+                    samples.push(Sample {
+                        timestamp: start + 1,
+                        value: 0.0,
+                        start: stamp,
+                    });
+                }
+                samples.push(Sample {
+                    timestamp: end,
+                    value,
+                    start: stamp,
+                });
+            }
+            Value::Histogram(mut value) => {
+                value.start = stamp;
+                histogram = Some(value);
+            }
+        }
+        let tenant = self.key.tenant;
+        Some(Emission {
+            tenant,
+            labels: labels.build(),
+            samples,
+            histogram,
+            source,
+        })
+    }
+}

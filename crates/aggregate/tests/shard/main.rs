@@ -1,0 +1,7 @@
+//! The state machine from outside: driven as the gateway drives it, compared with what the
+//! specification says.
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod home_snapshot;
