@@ -15,7 +15,7 @@ use crate::alias::{Alias, DROPPED};
 use crate::decisions::{Decisions, HaLabels, SeriesLimits};
 use crate::group::{GroupKey, GroupNews};
 use crate::shard::{Shard, Work};
-use crate::vshard::{NO_TARGET, Series};
+use crate::vshard::{NO_TARGET, Series, Vshard};
 
 /// Why a series (or a histogram) is refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -167,11 +167,7 @@ impl Shard {
         let (plan, cells) = self.bind(tenant_name, tenant, vshard, builder)?;
         let shard = self.vshard_mut(vshard);
         let target = target.map_or(NO_TARGET, |key| shard.target(key));
-        let cells = match cells.len() {
-            0 => 0,
-            1 => cells[0],
-            _ => shard.cell_lists.alloc(&cells),
-        };
+        let cells = shard.cell_list(&cells);
         let series = Series {
             plan,
             cells,
@@ -193,32 +189,45 @@ impl Shard {
         vshard: VShard,
         builder: &LabelsBuilder,
     ) -> Option<(u16, Vec<u32>)> {
-        let config = Arc::clone(&self.config);
-        let mut matched = Vec::new();
-        config.matcher.matching(tenant_name, builder, &mut matched);
-        let mut bound: Vec<(u16, Labels)> = Vec::with_capacity(matched.len());
-        for number in matched {
-            if let Some(group) = group_of(&config, number, builder) {
-                bound.push((number, group));
-            }
-        }
+        let bound = self.matching(tenant_name, builder);
         let rules: Vec<u16> = bound.iter().map(|(number, _)| *number).collect();
-        let plan = self.plans.number(tenant, &rules, &config)?;
-        let mut cells = Vec::with_capacity(bound.len());
-        for (rule, labels) in bound {
-            let key = GroupKey { tenant, labels };
-            let (group, new) = self.groups[usize::from(rule)].refer(key.clone());
-            if new {
-                self.tell(GroupNews::Added { rule, group, key });
-            }
-            let (cell, opened) = self.vshard_mut(vshard).cells_of(rule).refer(group);
-            if !opened {
-                // This virtual shard's cell refers to the group already.
-                self.groups[usize::from(rule)].release(group);
-            }
-            cells.push(cell);
-        }
+        let plan = self.plans.number(tenant, &rules, &self.config)?;
+        let at = usize::from(vshard.0);
+        self.vshard_mut(vshard);
+        let mut shard = self.vshards[at].take()?;
+        let refer = |(rule, labels)| self.refer(&mut shard, tenant, rule, labels);
+        let cells = bound.into_iter().map(refer).collect();
+        self.vshards[at] = Some(shard);
         Some((plan, cells))
+    }
+
+    /// The rules that take a series, with its output group under each.
+    pub(crate) fn matching(&self, tenant: &str, builder: &LabelsBuilder) -> Vec<(u16, Labels)> {
+        let mut matched = Vec::new();
+        self.config.matcher.matching(tenant, builder, &mut matched);
+        let group = |number| Some((number, group_of(&self.config, number, builder)?));
+        matched.into_iter().filter_map(group).collect()
+    }
+
+    /// The cell of a group, referred to once more.
+    pub(crate) fn refer(
+        &mut self,
+        shard: &mut Vshard,
+        tenant: TenantId,
+        rule: u16,
+        labels: Labels,
+    ) -> u32 {
+        let key = GroupKey { tenant, labels };
+        let (group, new) = self.groups[usize::from(rule)].refer(key.clone());
+        if new {
+            self.tell(GroupNews::Added { rule, group, key });
+        }
+        let (cell, opened) = shard.cells_of(rule).refer(group);
+        if !opened {
+            // This virtual shard's cell refers to the group already.
+            self.groups[usize::from(rule)].release(group);
+        }
+        cell
     }
 
     /// Forgets series that have been silent for as long as their plan remembers them.
@@ -242,20 +251,12 @@ impl Shard {
     }
 
     fn forget(&mut self, vshard: VShard, at: u32) {
-        let Self {
-            config,
-            vshards,
-            plans,
-            ..
-        } = self;
-        let Some(shard) = vshards[usize::from(vshard.0)].as_deref_mut() else {
+        let Some(mut shard) = self.vshards[usize::from(vshard.0)].take() else {
             return;
         };
-        let plan = plans.get(shard.series[at as usize].plan);
+        let series = shard.series[at as usize];
+        let plan = self.plans.get(series.plan);
         let (tenant, rules) = (plan.tenant, plan.rules.clone());
-        let Some((series, pairs)) = shard.remove(at, tenant) else {
-            return;
-        };
         let cells = match rules.len() {
             0 => Vec::new(),
             1 => vec![series.cells],
@@ -264,20 +265,30 @@ impl Shard {
         if rules.len() > 1 {
             shard.cell_lists.free(series.cells, rules.len());
         }
-        let mut gone = Vec::new();
         for (&rule, cell) in rules.iter().zip(cells) {
             shard.bindings.remove(&(at, rule));
-            let freed = shard
-                .cells_of(rule)
-                .release(cell, &config.rules[usize::from(rule)].layout);
-            gone.extend(freed.map(|group| (rule, group)));
+            self.release_cell(&mut shard, rule, cell);
         }
-        for (rule, group) in gone {
-            self.release_group(rule, group);
-        }
+        self.drop_series(&mut shard, at, tenant);
+        self.vshards[usize::from(vshard.0)] = Some(shard);
+    }
+
+    /// Takes out a series whose cells have been released.
+    pub(crate) fn drop_series(&mut self, shard: &mut Vshard, at: u32, tenant: TenantId) {
+        let Some((_, pairs)) = shard.remove(at, tenant) else {
+            return;
+        };
         self.release_pairs(&pairs);
         if let Some(count) = self.series_by_tenant.get_mut(&tenant) {
             *count -= 1;
+        }
+    }
+
+    /// Refers to a cell once less, and with the last reference to its group.
+    pub(crate) fn release_cell(&mut self, shard: &mut Vshard, rule: u16, cell: u32) {
+        let layout = &self.config.rules[usize::from(rule)].layout;
+        if let Some(group) = shard.cells_of(rule).release(cell, layout) {
+            self.release_group(rule, group);
         }
     }
 

@@ -87,11 +87,11 @@ impl Groups {
 
     /// What the home must know of all groups in use, under this rule's number.
     pub fn news(&self, rule: u16) -> impl Iterator<Item = GroupNews> + '_ {
-        let added = move |(key, &group): (&GroupKey, &u32)| {
-            let key = key.clone();
-            GroupNews::Added { rule, group, key }
-        };
-        self.numbers.iter().map(added)
+        let each = self.entries.iter().zip(0..);
+        each.filter_map(move |((_, key), group)| {
+            let key = key.clone()?;
+            Some(GroupNews::Added { rule, group, key })
+        })
     }
 
     /// Groups in use.

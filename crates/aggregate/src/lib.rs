@@ -5,7 +5,8 @@
 //! place among the series' last ones ([`recent`]). Folding (`fold`) adds it to the open windows
 //! of its rules ([`cells`], [`accumulator`]). When the frontier passes a window's end, [`sweep`]
 //! closes it into one partial for each output group; [`home`] merges the partials of all workers
-//! and says what the outputs say ([`output`]). [`snapshot`] turns a virtual shard into bytes.
+//! and says what the outputs say ([`output`]). [`snapshot`] turns a virtual shard into bytes, and
+//! `reconfigure` carries it over into another rule set.
 //!
 //! No I/O, no clock, no randomness but hash seeds that nothing depends on: state after a log
 //! position is a function of the log.

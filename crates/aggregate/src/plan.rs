@@ -17,8 +17,8 @@ pub struct Plan {
     pub rules: Box<[u16]>,
     /// Whether samples also leave as they came.
     pub pass: bool,
-    /// Until then they leave as they came in any case: a rule that was added since is waiting for
-    /// its first window boundary.
+    /// Until then they leave as they came in any case: all of the rules were added of late and are
+    /// waiting for their first window boundary.
     pub pass_until: Timestamp,
     /// Whether some rule carries late increases.
     pub carries: bool,
@@ -50,8 +50,8 @@ impl Plans {
         let pass_until = rules
             .iter()
             .map(|at| of(at).active_after)
-            .max()
-            .unwrap_or(0);
+            .min()
+            .unwrap_or(Timestamp::MAX);
         let pass = rules.is_empty() || keeps;
         let longest = |of: &dyn Fn(&u16) -> i64| rules.iter().map(of).max().unwrap_or(0);
         let staleness_ms = longest(&|at| of(at).rule.staleness().0);

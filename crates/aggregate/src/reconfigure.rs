@@ -1,147 +1,154 @@
-//! Another configuration: which state goes on, and what every series matches now.
+//! Another configuration comes into force: rules that mean the same keep what they have gathered.
 //!
-//! Rules that mean the same (by identity) keep cells, windows and bindings under their new number;
-//! series are matched again. Invariant: afterwards the home is told of every group in use, for its
-//! numbers are new.
+//! Every series is matched anew and every alias forgotten, for what blocks mean may have changed.
+//! Invariant: a rule is the same if its identity is; its cells, open windows and groups then move
+//! to its new number untouched, and what belonged to rules that are gone is dropped. Where global
+//! relabelling or HA labels changed, blocks may lead to other series from now on; the old ones
+//! age out like any that fall silent.
 
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use weir_model::{LabelsBuilder, VSHARDS, VShard};
+use weir_model::symbols::PairId;
+use weir_model::{LabelsBuilder, Timestamp, VSHARDS, VShard};
 
+use crate::arena::Arena;
 use crate::decisions::Decisions;
-use crate::group::{GroupNews, Groups};
 use crate::plan::Plans;
-use crate::shard::{LateCounts, Shard};
+use crate::shard::Shard;
+use crate::vshard::{Series, Vshard};
+
+/// Old rule number → new rule number, where the rule still means the same.
+type Renumbered = Vec<Option<u16>>;
 
 impl Shard {
-    /// Goes over to another configuration, at this place in the log.
+    /// Goes over to another configuration. News and closings must have been taken; the news that
+    /// follow name every group in use under the new rule numbers.
     pub fn handle_config(&mut self, config: Arc<Decisions>) {
-        let old = std::mem::replace(&mut self.config, config);
-        let numbers = renumber(&old, &self.config);
-        let rules = self.config.rules.len();
-        let mut groups = vec![Groups::default(); rules];
-        let mut late = vec![LateCounts::default(); rules];
-        for (from, to) in numbers
-            .iter()
-            .enumerate()
-            .filter_map(|(from, to)| Some((from, (*to)?)))
-        {
-            groups[usize::from(to)] = std::mem::take(&mut self.groups[from]);
-            late[usize::from(to)] = self.late[from];
-        }
-        (self.groups, self.late) = (groups, late);
-        let plans = std::mem::take(&mut self.plans);
+        let old = std::mem::replace(&mut self.config, Arc::clone(&config));
+        let renumbered = renumber(&old, &config);
+        self.groups = moved(std::mem::take(&mut self.groups), &renumbered, &config);
+        self.late = moved(std::mem::take(&mut self.late), &renumbered, &config);
+        let old_plans = std::mem::take(&mut self.plans);
+        self.news.clear();
         for vshard in (0..VSHARDS).map(VShard) {
-            if self.vshards[usize::from(vshard.0)].is_some() {
-                self.rebind(vshard, &plans, &numbers);
+            if let Some(mut shard) = self.vshards[usize::from(vshard.0)].take() {
+                self.move_vshard(&mut shard, &old_plans, &renumbered);
+                self.vshards[usize::from(vshard.0)] = Some(shard);
             }
         }
-        self.take_news();
-        let all: Vec<GroupNews> = (0..rules as u16)
-            .flat_map(|rule| {
-                self.groups[usize::from(rule)]
-                    .news(rule)
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        all.into_iter().for_each(|news| self.tell(news));
+        // Only now: what was born and given up on the way is nobody's business.
+        self.news.clear();
+        for (groups, rule) in self.groups.iter().zip(0..) {
+            self.news.extend(groups.news(rule));
+        }
     }
 
-    /// Matches every series of a virtual shard again.
-    fn rebind(&mut self, vshard: VShard, plans: &Plans, numbers: &[Option<u16>]) {
-        let version = self.config.version;
-        let rules = self.config.rules.len();
-        let shard = self.vshard_mut(vshard);
+    fn move_vshard(&mut self, shard: &mut Vshard, old_plans: &Plans, renumbered: &Renumbered) {
         shard.aliases.clear();
-        shard
-            .targets
-            .iter_mut()
-            .for_each(|target| target.reconfigured(version));
-        let mut cells: Vec<_> = (0..rules).map(|_| None).collect();
-        for (from, old) in std::mem::take(&mut shard.cells).into_iter().enumerate() {
-            if let Some(Some(to)) = numbers.get(from) {
-                cells[usize::from(*to)] = old;
+        let version = self.config.version;
+        (shard.targets.iter_mut()).for_each(|target| target.reconfigured(version));
+        let cells = std::mem::take(&mut shard.cells);
+        for (old, cells) in cells.into_iter().enumerate() {
+            if let (Some(cells), Some(Some(new))) = (cells, renumbered.get(old)) {
+                *shard.cells_of(*new) = *cells;
             }
         }
-        shard.cells = cells;
         let bindings = std::mem::take(&mut shard.bindings);
-        let kept = |((at, rule), binding)| {
-            let to: Option<u16> = numbers.get(usize::from(rule)).copied().flatten();
-            to.map(|to| ((at, to), binding))
+        let renumbered_key = |((at, rule), binding)| {
+            let rule: u16 = (*renumbered.get(usize::from(rule))?)?;
+            Some(((at, rule), binding))
         };
-        shard.bindings = bindings.into_iter().filter_map(kept).collect();
+        shard.bindings = bindings.into_iter().filter_map(renumbered_key).collect();
         let lists = std::mem::take(&mut shard.cell_lists);
-        for at in shard.live_series().collect::<Vec<_>>() {
-            let series = self.vshard_mut(vshard).series[at as usize];
-            let plan = plans.get(series.plan);
-            let old: Vec<u32> = match plan.rules.len() {
-                0 => Vec::new(),
-                1 => vec![series.cells],
-                len => lists.get(series.cells, len).to_vec(),
-            };
-            let renumbered = plan.rules.iter().zip(old);
-            let held: AHashMap<u16, u32> = renumbered
-                .filter_map(|(&rule, cell)| Some((numbers[usize::from(rule)]?, cell)))
-                .collect();
-            self.rebind_series(vshard, at, plan.tenant, held);
+        let series: Vec<u32> = shard.live_series().collect();
+        for at in series {
+            let held = held_cells(shard, at, old_plans, &lists, renumbered);
+            self.rebind(shard, at, old_plans, held);
         }
     }
 
-    /// Matches one series again. `held` are the cells that it refers to already.
-    fn rebind_series(
-        &mut self,
-        vshard: VShard,
-        at: u32,
-        tenant: weir_model::TenantId,
-        held: AHashMap<u16, u32>,
-    ) {
-        let labels = self.labels(vshard, at);
+    /// Matches a series anew. `held` are its cells of rules that still stand.
+    fn rebind(&mut self, shard: &mut Vshard, at: u32, old: &Plans, mut held: AHashMap<u16, u32>) {
+        let tenant = old.get(shard.series[at as usize].plan).tenant;
+        let pairs = shard.pairs(&shard.series[at as usize]).iter();
+        let labels = pairs.map(|&id| self.pairs.get(PairId(id)));
         let builder = LabelsBuilder::from_labels(labels);
-        let name = self
-            .tenants
-            .get(&tenant)
-            .cloned()
-            .unwrap_or_else(|| "".into());
-        // More plans than can be numbered: the series passes on raw.
-        let bound = self.bind(&name, tenant, vshard, &builder);
-        let (plan, mut cells) = match bound {
-            Some(bound) => bound,
-            None => match self.plans.number(tenant, &[], &Arc::clone(&self.config)) {
-                Some(plan) => (plan, Vec::new()),
-                None => return,
-            },
-        };
-        let rules = self.plans.get(plan).rules.clone();
-        let config = Arc::clone(&self.config);
-        let mut freed = Vec::new();
+        let name = self.tenants.get(&tenant).cloned().unwrap_or_default();
+        let bound = self.matching(&name, &builder);
+        let rules: Vec<u16> = bound.iter().map(|(number, _)| *number).collect();
+        let plan = self.plans.number(tenant, &rules, &self.config);
+        let mut cells = Vec::with_capacity(bound.len());
+        for (rule, labels) in bound.into_iter().filter(|_| plan.is_some()) {
+            cells.push(match held.remove(&rule) {
+                Some(cell) => cell,
+                None => self.refer(shard, tenant, rule, labels),
+            });
+        }
         for (rule, cell) in held {
-            // Binding has referred to the cell again where the rule still matches, so one of the
-            // two references goes; where it does not, the only one does.
-            let layout = &config.rules[usize::from(rule)].layout;
-            let group = self.vshard_mut(vshard).cells_of(rule).release(cell, layout);
-            freed.extend(group.map(|group| (rule, group)));
+            shard.bindings.remove(&(at, rule));
+            self.release_cell(shard, rule, cell);
         }
-        for (rule, group) in freed {
-            self.release_group(rule, group);
-        }
-        let shard = self.vshard_mut(vshard);
-        let cells = match rules.len() {
-            0 => 0,
-            1 => cells.remove(0),
-            _ => shard.cell_lists.alloc(&cells),
+        let Some(plan) = plan else {
+            return self.drop_series(shard, at, tenant);
         };
-        let series = &mut shard.series[at as usize];
-        (series.plan, series.cells) = (plan, cells);
+        let list = shard.cell_list(&cells);
+        let Series {
+            plan: its_plan,
+            cells: its_cells,
+            recent,
+            ..
+        } = &mut shard.series[at as usize];
+        (*its_plan, *its_cells) = (plan, list);
+        if rules.is_empty() {
+            // Nobody will fold what waits: its samples are the base of whoever comes next.
+            while let Some(slot) = recent.due(Timestamp::MAX) {
+                recent.fold_oldest(slot.value);
+            }
+        }
     }
 }
 
-/// Old number → new number, for rules that mean the same.
-fn renumber(old: &Decisions, new: &Decisions) -> Vec<Option<u16>> {
-    let identities = new.rules.iter().map(|active| active.rule.identity());
-    let places: AHashMap<u128, u16> = identities.zip(0..).collect();
-    old.rules
-        .iter()
-        .map(|active| places.get(&active.rule.identity()).copied())
+fn renumber(old: &Decisions, new: &Decisions) -> Renumbered {
+    let mut taken = vec![false; new.rules.len()];
+    let find = |identity: u128, taken: &mut Vec<bool>| {
+        let mut each = new.rules.iter().enumerate();
+        let (at, _) = each.find(|(at, r)| r.rule.identity() == identity && !taken[*at])?;
+        taken[at] = true;
+        u16::try_from(at).ok()
+    };
+    let old = old.rules.iter();
+    old.map(|r| find(r.rule.identity(), &mut taken)).collect()
+}
+
+/// What rules have, under their new numbers.
+fn moved<T: Default>(old: Vec<T>, renumbered: &Renumbered, config: &Decisions) -> Vec<T> {
+    let mut new: Vec<T> = config.rules.iter().map(|_| T::default()).collect();
+    for (state, number) in old.into_iter().zip(renumbered) {
+        if let Some(number) = number {
+            new[usize::from(*number)] = state;
+        }
+    }
+    new
+}
+
+/// A series' cells of rules that still stand, by the rules' new numbers.
+fn held_cells(
+    shard: &Vshard,
+    at: u32,
+    plans: &Plans,
+    lists: &Arena,
+    renumbered: &Renumbered,
+) -> AHashMap<u16, u32> {
+    let series = &shard.series[at as usize];
+    let rules = &plans.get(series.plan).rules;
+    let one = [series.cells];
+    let cells = match rules.len() {
+        0 => &[][..],
+        1 => &one[..],
+        len => lists.get(series.cells, len),
+    };
+    let each = rules.iter().zip(cells);
+    each.filter_map(|(&rule, &cell)| Some(((*renumbered.get(usize::from(rule))?)?, cell)))
         .collect()
 }

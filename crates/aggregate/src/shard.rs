@@ -93,7 +93,7 @@ pub struct Shard {
     pub(crate) series_by_tenant: AHashMap<TenantId, u64>,
     pub(crate) births: u64,
     pub(crate) late: Vec<LateCounts>,
-    news: Vec<GroupNews>,
+    pub(crate) news: Vec<GroupNews>,
     closings: Closings,
 }
 
@@ -393,7 +393,7 @@ impl Taking<'_> {
                 (Class::Late, passes)
             }
             _ if marker => (Class::Marker, passes),
-            _ if self.plan.rules.is_empty() => (Class::Passed, true),
+            _ if sample.timestamp <= self.plan.pass_until => (Class::Passed, true),
             _ => (Class::Folded, passes),
         }
     }
@@ -426,7 +426,7 @@ impl Taking<'_> {
                 (Class::Late, passes)
             }
             _ if marker => (Class::Marker, passes),
-            _ if self.plan.rules.is_empty() => (Class::Passed, true),
+            _ if histogram.timestamp <= self.plan.pass_until => (Class::Passed, true),
             _ => (Class::Folded, passes),
         }
     }

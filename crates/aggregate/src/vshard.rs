@@ -230,6 +230,15 @@ impl Vshard {
         self.cells[rule].get_or_insert_default()
     }
 
+    /// What a series keeps of its cells: the only one, or where the list of them stands.
+    pub fn cell_list(&mut self, cells: &[u32]) -> u32 {
+        match cells {
+            [] => 0,
+            [one] => *one,
+            several => self.cell_lists.alloc(several),
+        }
+    }
+
     /// Bytes of memory, side tables roughly.
     pub fn memory_bytes(&self) -> usize {
         let cells: usize = self.cells.iter().flatten().map(|c| c.memory_bytes()).sum();

@@ -199,6 +199,18 @@ impl Gate {
         self.counts.get(&class).copied().unwrap_or(0)
     }
 
+    /// Another configuration comes into force.
+    pub(crate) fn reload(&mut self, config: Decisions) {
+        self.config = Arc::new(config);
+        let at = self.frontier;
+        let last_words = self.home.reconfigure(Arc::clone(&self.config), at);
+        self.emitted.extend(last_words.into_iter().map(|e| (at, e)));
+        for worker in 0..self.workers.len() {
+            self.workers[worker].handle_config(Arc::clone(&self.config));
+            self.news(worker);
+        }
+    }
+
     /// Writes all state to bytes and goes on with other workers in another process.
     pub(crate) fn restart(&mut self, workers: usize) {
         let old_tenants = self.tenants.clone();

@@ -5,3 +5,5 @@
 mod harness;
 #[cfg(test)]
 mod home_snapshot;
+#[cfg(test)]
+mod reload;
