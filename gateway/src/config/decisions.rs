@@ -21,6 +21,10 @@ use weir_relabel::{Program, RelabelConfig};
 use super::error::{ConfigErrors, Problem};
 use super::rules;
 
+mod text;
+
+use text::{HaText, ModeText, RelabelText, SeriesText, ShardKeyText, Start};
+
 const FORMAT: u32 = 1;
 
 /// A rule file: its name as messages show it, and its text.
@@ -57,57 +61,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) shard_key: ShardKey,
     pub(crate) series: SeriesLimits,
     pub(crate) counter_memory: Millis,
-}
-
-/// When a rule begins to take samples.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Start {
-    interval_ms: i64,
-    active_after: Timestamp,
-}
-
-/// A relabelling rule with all its keys.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RelabelText {
-    source_labels: Vec<String>,
-    separator: String,
-    regex: String,
-    modulus: u64,
-    target_label: String,
-    replacement: String,
-    action: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HaText {
-    mode: ModeText,
-    cluster_label: String,
-    replica_label: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ModeText {
-    Merge,
-    Elect,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ShardKeyText {
-    labels: Vec<String>,
-    split: Vec<Vec<String>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SeriesText {
-    labels: usize,
-    name_bytes: usize,
-    value_bytes: usize,
 }
 
 impl DecisionText {
@@ -220,11 +173,6 @@ impl DecisionText {
         &self.rule_files
     }
 
-    /// Whether there is relabelling before the rules.
-    pub fn relabels(&self) -> bool {
-        !self.relabel_configs.is_empty()
-    }
-
     /// How many relabelling steps run before the rules.
     pub fn relabel_steps(&self) -> usize {
         self.relabel_configs.len()
@@ -293,35 +241,6 @@ impl DecisionText {
                 None
             }
         }
-    }
-}
-
-impl RelabelText {
-    fn of(config: &RelabelConfig) -> Self {
-        Self {
-            source_labels: config.source_labels.clone(),
-            separator: config.separator.clone(),
-            regex: config.regex.clone(),
-            modulus: config.modulus,
-            target_label: config.target_label.clone(),
-            replacement: config.replacement.clone(),
-            action: config.action.to_string(),
-        }
-    }
-
-    fn config(&self) -> Result<RelabelConfig, String> {
-        Ok(RelabelConfig {
-            source_labels: self.source_labels.clone(),
-            separator: self.separator.clone(),
-            regex: self.regex.clone(),
-            modulus: self.modulus,
-            target_label: self.target_label.clone(),
-            replacement: self.replacement.clone(),
-            action: self
-                .action
-                .parse()
-                .map_err(|e: weir_relabel::UnknownAction| e.to_string())?,
-        })
     }
 }
 

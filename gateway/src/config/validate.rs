@@ -15,9 +15,9 @@ use super::decisions::{DecisionText, Parts, RuleText};
 use super::error::{ConfigErrors, Problem};
 use super::raw::{self, Raw};
 use super::source::Source;
-use super::units::Size;
-use super::{Config, Http, Log, Queue, Wal, Windows, rules};
+use super::{Config, Log, Windows, rules};
 
+mod bounds;
 mod cluster;
 mod labels;
 mod limits;
@@ -52,7 +52,7 @@ pub(crate) fn validate(
     paths::resolve(&mut raw, folder);
     refuse_later(&raw, &mut check);
     let (rule_texts, rules) = read_rules(world.rule_files, &mut check);
-    let queue = queue(&raw.queue.take().unwrap_or_default(), &mut check);
+    let queue = bounds::queue(&raw.queue.take().unwrap_or_default(), &mut check);
     let destinations = remote::destinations(&mut raw, &queue, &mut check);
     let tenancy = tenancy::tenancy(&raw, &rules, &destinations, &mut check);
     let (windows, counter_memory) = windows(&raw.windows.unwrap_or_default(), &mut check);
@@ -62,10 +62,10 @@ pub(crate) fn validate(
     let relabel = raw.relabel_configs.unwrap_or_default();
     labels::relabelling(&relabel, &shard_key, &mut check);
     let (limits, series) = limits::limits(raw.limits.unwrap_or_default(), &mut check);
-    let http = http(&raw.http.unwrap_or_default(), &mut check);
+    let http = bounds::http(&raw.http.unwrap_or_default(), &mut check);
     let global = raw.global.unwrap_or_default();
     labels::global(&global, &mut check);
-    let wal = wal(&raw.wal.unwrap_or_default(), &http, &mut check);
+    let wal = bounds::wal(&raw.wal.unwrap_or_default(), &http, &mut check);
     let config = Config {
         file: world.file.map(Path::to_owned),
         listen: listen::of_file(&raw.listen, &mut check),
@@ -102,6 +102,9 @@ pub(crate) fn validate(
         }),
         warnings: std::mem::take(&mut check.warnings),
     };
+    if check.errors.is_empty() {
+        bounds::decisions(&config, &mut check);
+    }
     if check.errors.is_empty() {
         Ok(config)
     } else {
@@ -181,121 +184,6 @@ fn windows(raw: &raw::Windows, check: &mut Check<'_>) -> (Windows, Millis) {
         },
         memory,
     )
-}
-
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
-const TIB: u64 = 1 << 40;
-
-fn wal(raw: &raw::Wal, http: &Http, check: &mut Check<'_>) -> Wal {
-    let delay = check.duration(
-        "wal.commit_delay",
-        &raw.commit_delay,
-        Millis(0),
-        Millis(0)..=Millis(1000),
-    );
-    // A segment's length is stored in 32 bits.
-    let segments = Size(MIB)..=Size(4 * GIB - MIB);
-    let segment = check.size(
-        "wal.segment_size",
-        &raw.segment_size,
-        Size(64 * MIB),
-        segments,
-    );
-    let needed = Size(http.body_bytes_max as u64 + MIB);
-    if segment < needed {
-        let body = Size(http.body_bytes_max as u64);
-        let message = format!(
-            "{segment} cannot hold a request of http.max_body_size, {body}; allowed is {needed} or more"
-        );
-        check.error("wal.segment_size", message);
-    }
-    let max = raw.max_size.as_ref().map(|_| {
-        check.size(
-            "wal.max_size",
-            &raw.max_size,
-            Size(GIB),
-            Size(0)..=Size(1024 * TIB),
-        )
-    });
-    let max = max.filter(|max| max.0 > 0);
-    let least = Size(4 * segment.0);
-    if let Some(max) = max.filter(|max| *max < least) {
-        let message =
-            format!("{max} is less than four segments, {least}; 0 is no bound but the disk");
-        check.error("wal.max_size", message);
-    }
-    Wal {
-        commit_delay: delay.to_std(),
-        segment_bytes: segment.0,
-        max_bytes: max.map(|max| max.0),
-    }
-}
-
-/// `queue`, as bounds and as texts for the destinations that do not say.
-struct QueueDefaults {
-    bounds: Queue,
-    on_full: Option<String>,
-}
-
-fn queue(raw: &raw::Queue, check: &mut Check<'_>) -> QueueDefaults {
-    let allowed = Size(MIB)..=Size(1024 * TIB);
-    let max = check.size("queue.max_size", &raw.max_size, Size(4 * GIB), allowed);
-    let year = Millis(366 * DAY.0);
-    let age = check.duration("queue.max_age", &raw.max_age, Millis(0), Millis(0)..=year);
-    let words = [
-        ("block", Some("block")),
-        ("drop_oldest", Some("drop_oldest")),
-    ];
-    let on_full = check.choice("queue.on_full", &raw.on_full, None, &words);
-    QueueDefaults {
-        bounds: Queue {
-            max_bytes: max.0,
-            max_age: (age.0 > 0).then_some(age),
-        },
-        on_full: on_full.map(str::to_owned),
-    }
-}
-
-fn http(raw: &raw::Http, check: &mut Check<'_>) -> Http {
-    let secs = Millis::from_secs;
-    let times = Millis(100)..=secs(3600);
-    let connections = check.number(
-        "http.max_connections",
-        &raw.max_connections,
-        16_384,
-        1..=1_000_000,
-    );
-    // Reservations count bytes in 32 bits.
-    let bodies = Size(64 * KIB)..=Size(GIB);
-    let body = check.size(
-        "http.max_body_size",
-        &raw.max_body_size,
-        Size(32 * MIB),
-        bodies,
-    );
-    let budgets = Size(MIB)..=Size(TIB);
-    let memory = check.size("http.memory_budget", &raw.memory_budget, Size(GIB), budgets);
-    if memory < body {
-        let message = format!("{memory} cannot hold one request of http.max_body_size, {body}");
-        check.error("http.memory_budget", message);
-    }
-    let headers = check.duration(
-        "http.header_timeout",
-        &raw.header_timeout,
-        secs(10),
-        times.clone(),
-    );
-    let bodies = check.duration("http.body_timeout", &raw.body_timeout, secs(30), times);
-    let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
-    Http {
-        connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
-        body_bytes_max: bytes(body),
-        header_timeout: headers.to_std(),
-        body_timeout: bodies.to_std(),
-        memory_bytes: bytes(memory),
-    }
 }
 
 fn log(raw: &raw::Log, check: &mut Check<'_>) -> Log {

@@ -198,7 +198,7 @@ const WRONG: &[(&str, &str)] = &[
     // Destinations.
     (
         "remote_write:\n- url: ftp://a\n",
-        "weir.yml:2: remote_write[0].url: \"ftp://a\" is not an http:// or https:// URL",
+        "weir.yml:2: remote_write[0].url: \"ftp://a\" is not a URL like https://host:9090/api/v1/write",
     ),
     (
         "remote_write:\n- {url: 'http://a', name: x}\n- {url: 'http://b', name: x}\n",
@@ -246,10 +246,49 @@ const WRONG: &[(&str, &str)] = &[
 
 #[test]
 fn every_mistake_has_its_message() {
+    let mut differences = Vec::new();
     for (text, message) in WRONG {
-        let folder = Folder::new(&[("weir.yml", text)]);
-        assert_eq!(folder.errors(), [*message], "{text}");
+        let errors = Folder::new(&[("weir.yml", text)]).errors();
+        if errors != [*message] {
+            differences.push(format!(
+                "{text}
+  says   {errors:?}
+  not    {message:?}"
+            ));
+        }
     }
+    assert!(
+        differences.is_empty(),
+        "{}",
+        differences.join(
+            "
+"
+        )
+    );
+}
+
+#[test]
+fn rules_that_do_not_fit_into_the_log_are_refused() {
+    let rule = format!(
+        "# {}
+- {{interval: 1m, outputs: [total]}}
+",
+        "x".repeat(1 << 20)
+    );
+    let text = "rule_files: [r.yml]
+http: {max_body_size: 64KiB}
+wal: {segment_size: 1088KiB}
+";
+    let folder = Folder::new(&[("weir.yml", text), ("r.yml", &rule)]);
+    let error = folder.errors().concat();
+    assert!(
+        error.starts_with("weir.yml:1: rule_files: all rule files together are "),
+        "{error}"
+    );
+    assert!(
+        error.ends_with("and wal.segment_size is 1088KiB; allowed is 576KiB"),
+        "{error}"
+    );
 }
 
 #[test]

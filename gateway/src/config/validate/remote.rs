@@ -6,7 +6,7 @@ use weir_remote::config::{Destination, validate};
 use crate::config::check::Check;
 use crate::config::raw::Raw;
 
-use super::QueueDefaults;
+use super::bounds::QueueDefaults;
 
 /// The destinations, each with its key for messages.
 pub(super) fn destinations(
