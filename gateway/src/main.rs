@@ -1,1 +1,87 @@
-fn main() {}
+//! Arguments → configuration → run → exit code. Nothing else.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use weir_gateway::app::App;
+use weir_gateway::cli::Args;
+use weir_gateway::config::{check_report, load};
+use weir_gateway::shutdown::shut_down;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let env = |name: &str| std::env::var(name).ok();
+    let config = match load(args.config_file.as_deref(), &args.overrides(), &env) {
+        Ok(config) => config,
+        Err(errors) => return fail(&errors.to_string()),
+    };
+    if args.check {
+        return say(&check_report(&config));
+    }
+    if let Err(why) = weir_telemetry::logs::init(&config.log.level, config.log.format) {
+        return fail(&why.to_string());
+    }
+    for warning in &config.warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => return fail(&why.to_string()),
+    };
+    runtime.block_on(async {
+        match App::build(config, args.overrides()).await {
+            Ok(app) => run(app).await,
+            Err(why) => {
+                tracing::error!(%why, "cannot start");
+                fail(&why.to_string())
+            }
+        }
+    })
+}
+
+/// Serves until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends at once.
+async fn run(app: App) -> ExitCode {
+    let signals = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
+        (signal(signals.0), signal(signals.1), signal(signals.2))
+    else {
+        return fail("cannot listen for signals");
+    };
+    let mut failed = app.node.durable.clone();
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => {
+                let router = app.router.clone();
+                let reloading = move || router.reload();
+                // The reload says itself what came of it.
+                drop(tokio::task::spawn_blocking(reloading).await);
+            }
+            _ = failed.wait_for(|&position| position == u64::MAX) => {
+                return fail("the log has failed; on the next start what is on disk is recovered");
+            }
+        }
+    }
+    tokio::select! {
+        () = shut_down(app) => ExitCode::SUCCESS,
+        _ = term.recv() => fail("ended at once; the log has what was acknowledged"),
+        _ = int.recv() => fail("ended at once; the log has what was acknowledged"),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "--check answers on standard output")]
+fn say(text: &str) -> ExitCode {
+    println!("{text}");
+    ExitCode::SUCCESS
+}
+
+#[allow(clippy::print_stderr, reason = "there may be no logger yet")]
+fn fail(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
+}

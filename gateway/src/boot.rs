@@ -1,0 +1,269 @@
+//! From a data directory to running threads: journals, state from the checkpoint, workers, emitter.
+//!
+//! Everything here happens before the first request is taken, in the order of the functions.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::watch;
+use weir_aggregate::decisions::Decisions;
+use weir_aggregate::home::Home;
+use weir_aggregate::shard::Shard;
+use weir_journal::fs::DiskFs;
+use weir_journal::{Config as JournalConfig, Journal, OpenError, Recovery};
+
+use crate::audit::Audit;
+use crate::checkpoint::{Loaded, ShardPart};
+use crate::config::Config;
+use crate::emit::{EmitFacts, Emitter, FrameWriter, Resume};
+use crate::metadata::Families;
+use crate::pipeline::{Message, Pipeline};
+use crate::shard::worker::{Facts, Report, Worker};
+use crate::shard::owner;
+use crate::tenants::Tenants;
+
+/// Batches that may be on their way; frontiers and the like come on top.
+pub const IN_FLIGHT_MAX: usize = 1024;
+
+const MAILBOX: usize = IN_FLIGHT_MAX + 256;
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A journal cannot be opened.
+    #[error("{name}: {why}")]
+    Open {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        why: OpenError,
+    },
+    /// A thread, directory or socket.
+    #[error("{what}: {why}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        why: io::Error,
+    },
+    /// State that cannot be read back.
+    #[error("{0}")]
+    State(String),
+}
+
+/// The three logs of a node.
+pub struct Journals {
+    /// What was acknowledged.
+    pub log: Arc<Journal>,
+    /// What leaves.
+    pub queue: Arc<Journal>,
+    /// Where replay starts.
+    pub checkpoints: Arc<Journal>,
+    /// The log's durable position, `u64::MAX` once it has failed.
+    pub durable: watch::Receiver<u64>,
+    /// The queue's.
+    pub queue_durable: watch::Receiver<u64>,
+}
+
+/// Opens the journals and says what recovery found.
+pub fn open_journals(config: &Config) -> Result<Journals, BootError> {
+    let segment_bytes = config.wal.segment_bytes;
+    let dir = &config.data_dir;
+    let base = |name: &str| JournalConfig { segment_bytes, ..JournalConfig::new(dir.join(name)) };
+    let (log_told, durable) = watch::channel(0);
+    let (queue_told, queue_durable) = watch::channel(0);
+    let log = JournalConfig {
+        commit_delay: config.wal.commit_delay,
+        quota_bytes: config.wal.max_bytes,
+        reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
+        on_durable: Some(tell("log", log_told)),
+        ..base("wal")
+    };
+    let queue = JournalConfig {
+        quota_bytes: Some(config.queue.max_bytes.max(4 * segment_bytes)),
+        reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
+        on_durable: Some(tell("queue", queue_told)),
+        ..base("queue")
+    };
+    Ok(Journals {
+        log: open("wal", log)?,
+        queue: open("queue", queue)?,
+        checkpoints: open("checkpoints", base("checkpoints"))?,
+        durable,
+        queue_durable,
+    })
+}
+
+/// Room that is kept for frontiers and outputs on a full disk.
+const RESERVE_BYTES: u64 = 4 << 20;
+
+fn tell(name: &'static str, to: watch::Sender<u64>) -> weir_journal::OnDurable {
+    Arc::new(move |reached| match reached {
+        Ok(position) => drop(to.send_replace(position)),
+        Err(why) => {
+            tracing::error!(name, %why, "the journal has failed; restart to recover what is on disk");
+            to.send_replace(u64::MAX);
+        }
+    })
+}
+
+fn open(name: &'static str, config: JournalConfig) -> Result<Arc<Journal>, BootError> {
+    let opened = Journal::open(Arc::new(DiskFs), config);
+    let (journal, recovery) = opened.map_err(|why| BootError::Open { name, why })?;
+    report(name, &recovery);
+    Ok(Arc::new(journal))
+}
+
+fn report(name: &str, recovery: &Recovery) {
+    let Recovery { first, next, clean, torn_tail_bytes, damage, .. } = recovery;
+    tracing::info!(name, first, next, clean, torn_tail_bytes, "journal opened");
+    for damage in damage {
+        tracing::error!(name, ?damage, "damage in the journal; what follows it survives");
+    }
+}
+
+/// Threads of shards and emitter, and the ways to them.
+pub struct Machine {
+    /// The way in.
+    pub pipeline: Arc<Pipeline>,
+    /// What workers publish.
+    pub worker_facts: Vec<Arc<Facts>>,
+    /// What the emitter publishes.
+    pub emit_facts: Arc<EmitFacts>,
+    /// The audit.
+    pub audit: Arc<Audit>,
+    /// What workers tell the checkpoint writer.
+    pub parts: Receiver<ShardPart>,
+    /// Positions that each virtual shard's checkpoint covers.
+    pub covered: Vec<u64>,
+    /// Workers first, the emitter last.
+    pub threads: Vec<JoinHandle<()>>,
+}
+
+/// What workers and emitter share.
+pub struct Shared {
+    /// Tenants.
+    pub tenants: Arc<Tenants>,
+    /// Metric families.
+    pub families: Arc<Families>,
+    /// Set when the node is to stop without waiting for room.
+    pub stopping: Arc<AtomicBool>,
+    /// Seed of hash tables.
+    pub seed: u128,
+    /// Number of workers.
+    pub workers: usize,
+}
+
+/// Restores the checkpoint and starts workers and emitter.
+pub fn start_machine(
+    journals: &Journals,
+    loaded: &Loaded,
+    decisions: &Arc<Decisions>,
+    shared: &Shared,
+) -> Result<Machine, BootError> {
+    let (shards, covered) = restore_shards(loaded, decisions, shared)?;
+    let home = restore_home(loaded, decisions, shared)?;
+    let (expect_to, expects) = bounded(MAILBOX);
+    let (parts_to, parts) = bounded(64);
+    let (mut mailboxes, mut reports, mut threads, mut worker_facts) = (vec![], vec![], vec![], vec![]);
+    for (number, shard) in shards.into_iter().enumerate() {
+        let (mailbox_to, mailbox) = bounded(MAILBOX);
+        let (report_to, report) = bounded(MAILBOX);
+        let facts = Arc::new(Facts::default());
+        let worker = worker(shared, (number, shard), mailbox, report_to, parts_to.clone(), &facts);
+        mailboxes.push(mailbox_to);
+        reports.push(report);
+        worker_facts.push(facts);
+        threads.push(spawn(format!("shard-{number}"), move || worker.run(0))?);
+    }
+    let (audit, emit_facts) = (Arc::new(Audit::default()), Arc::new(EmitFacts::default()));
+    let resume = Resume::read(&journals.queue, loaded.home_position);
+    let emitter = Emitter {
+        expects,
+        reports,
+        home,
+        frontier: loaded.home_frontier.unwrap_or(i64::MIN / 2),
+        home_position: loaded.home_position,
+        log: Arc::clone(&journals.log),
+        frames: FrameWriter::new(
+            Arc::clone(&journals.queue),
+            Arc::clone(&shared.families),
+            Arc::clone(&shared.stopping),
+        ),
+        resume: resume.map_err(|why| BootError::State(format!("the send queue: {why}")))?,
+        audit: Arc::clone(&audit),
+        tenants: Arc::clone(&shared.tenants),
+        facts: Arc::clone(&emit_facts),
+    };
+    threads.push(spawn("emit".into(), move || emitter.run())?);
+    let pipeline = Arc::new(Pipeline::new(Arc::clone(&journals.log), mailboxes, expect_to));
+    Ok(Machine { pipeline, worker_facts, emit_facts, audit, parts, covered, threads })
+}
+
+fn worker(
+    shared: &Shared,
+    (number, shard): (usize, Shard),
+    mailbox: Receiver<Message>,
+    reports: Sender<Report>,
+    checkpoints: Sender<ShardPart>,
+    facts: &Arc<Facts>,
+) -> Worker {
+    Worker {
+        number,
+        workers: shared.workers,
+        shard,
+        mailbox,
+        reports,
+        checkpoints,
+        facts: Arc::clone(facts),
+        families: Arc::clone(&shared.families),
+    }
+}
+
+fn restore_shards(loaded: &Loaded, decisions: &Arc<Decisions>, shared: &Shared) -> Result<(Vec<Shard>, Vec<u64>), BootError> {
+    let fresh = |number| Shard::new(Arc::clone(decisions), shared.seed ^ number as u128);
+    let mut shards: Vec<Shard> = (0..shared.workers).map(fresh).collect();
+    let mut covered = crate::recover::no_checkpoints();
+    for state in &loaded.shards {
+        let shard = &mut shards[owner(state.vshard, shared.workers)];
+        let mut tenant = |name: &str| shared.tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
+        shard
+            .restore(state.vshard, &state.bytes, &mut tenant)
+            .map_err(|why| BootError::State(format!("virtual shard {}: {why}", state.vshard.0)))?;
+        covered[usize::from(state.vshard.0)] = state.position;
+    }
+    Ok((shards, covered))
+}
+
+fn restore_home(loaded: &Loaded, decisions: &Arc<Decisions>, shared: &Shared) -> Result<Home, BootError> {
+    let mut home = Home::new(Arc::clone(decisions));
+    if !loaded.home.is_empty() {
+        let mut tenant = |name: &str| shared.tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
+        let restored = home.restore_bytes(&loaded.home, &mut tenant);
+        restored.map_err(|why| BootError::State(format!("output groups: {why}")))?;
+    }
+    Ok(home)
+}
+
+/// Starts a thread whose panic ends the process: half a gateway would answer for a whole one.
+pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, BootError> {
+    let what = format!("start the thread {name}");
+    let guarded = move || {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+        if ended.is_err() {
+            tracing::error!("a thread has panicked; the process ends, the log has what was acknowledged");
+            std::process::abort();
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(guarded).map_err(|why| BootError::Io { what, why })
+}
+
+/// Creates the data directory.
+pub fn create_dir(dir: &Path) -> Result<(), BootError> {
+    let what = format!("create {}", dir.display());
+    std::fs::create_dir_all(dir).map_err(|why| BootError::Io { what, why })
+}

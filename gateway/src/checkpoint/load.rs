@@ -1,0 +1,97 @@
+//! The last complete checkpoint, read back.
+
+use weir_aggregate::codec::{Reader, Unreadable};
+use weir_journal::{Item, Journal, ReadError};
+use weir_model::{Timestamp, VShard};
+
+use super::{COMPLETE, HOME, SHARD, ShardState};
+
+/// A complete checkpoint, or the state of a node that has none.
+#[derive(Default)]
+pub struct Loaded {
+    /// The last position whose record need not be read.
+    pub replay_from: u64,
+    /// Virtual shards that had any state.
+    pub shards: Vec<ShardState>,
+    /// Position of the output groups' state.
+    pub home_position: u64,
+    /// Frontier of the output groups' state.
+    pub home_frontier: Option<Timestamp>,
+    /// The output groups' state.
+    pub home: Vec<u8>,
+    /// Configuration in force: version and text.
+    pub config: Option<(u32, Vec<u8>)>,
+}
+
+/// Why checkpoints cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A record is not what this program writes.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+struct Complete {
+    cycle: u64,
+    loaded: Loaded,
+}
+
+/// Loads the last complete cycle. An incomplete one behind it is passed over.
+pub fn load(journal: &Journal) -> Result<Loaded, LoadError> {
+    let mut last: Option<Complete> = None;
+    each(journal, |kind, payload| {
+        if kind == COMPLETE {
+            last = Some(read_complete(payload)?);
+        }
+        Ok(())
+    })?;
+    let Some(Complete { cycle, mut loaded }) = last else { return Ok(Loaded::default()) };
+    each(journal, |kind, payload| {
+        let mut from = Reader::new(payload);
+        if from.number()? != cycle {
+            return Ok(());
+        }
+        match kind {
+            SHARD => {
+                let vshard = VShard(from.small()?);
+                let _epoch = from.number()?;
+                let position = from.number()?;
+                let bytes = payload[payload.len() - from.left()..].to_vec();
+                loaded.shards.push(ShardState { vshard, position, bytes });
+            }
+            HOME => {
+                let (_number, _parts) = (from.number()?, from.number()?);
+                loaded.home.extend_from_slice(&payload[payload.len() - from.left()..]);
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(loaded)
+}
+
+fn read_complete(payload: &[u8]) -> Result<Complete, Unreadable> {
+    let mut from = Reader::new(payload);
+    let cycle = from.number()?;
+    let loaded = Loaded {
+        replay_from: from.number()?,
+        home_position: from.number()?,
+        home_frontier: Some(from.signed()?),
+        config: Some((from.small()?, from.blob()?.to_vec())),
+        ..Loaded::default()
+    };
+    Ok(Complete { cycle, loaded })
+}
+
+fn each(journal: &Journal, mut take: impl FnMut(u8, &[u8]) -> Result<(), Unreadable>) -> Result<(), LoadError> {
+    let mut reader = journal.reader(journal.first());
+    while let Some(item) = reader.next()? {
+        if let Item::Record(record) = item {
+            take(record.kind, &record.payload)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The thread that runs checkpoint cycles.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use weir_aggregate::codec::Writer;
+use weir_journal::{Importance, Journal};
+
+use super::{COMPLETE, HOME, HomeState, SHARD, ShardPart, ShardState};
+use crate::pipeline::{Expect, Message, Pipeline};
+
+/// What a cycle needs to know of the configuration: one that changes in the middle voids it.
+pub trait CurrentConfig: Send + Sync {
+    /// Version and text of the configuration in force.
+    fn current(&self) -> (u32, Vec<u8>);
+}
+
+/// What `/metrics` shows.
+#[derive(Debug, Default)]
+pub struct CheckpointFacts {
+    /// Cycles completed.
+    pub completed: AtomicU64,
+    /// Cycles given up.
+    pub abandoned: AtomicU64,
+    /// Milliseconds that the last one took.
+    pub last_duration_ms: AtomicU64,
+    /// Bytes of the last one.
+    pub last_bytes: AtomicU64,
+    /// The position behind which replay would start.
+    pub replay_from: AtomicU64,
+    /// What the queue must keep for a replay begins here.
+    pub queue_mark: AtomicU64,
+}
+
+/// Runs checkpoint cycles.
+pub struct Checkpointer {
+    /// The checkpoints' journal.
+    pub checkpoints: Arc<Journal>,
+    /// The log, which is cut after each cycle.
+    pub log: Arc<Journal>,
+    /// The way to workers and emitter.
+    pub pipeline: Arc<Pipeline>,
+    /// What workers say.
+    pub parts: Receiver<ShardPart>,
+    /// How many workers there are.
+    pub workers: usize,
+    /// The configuration in force.
+    pub config: Arc<dyn CurrentConfig>,
+    /// What it counts.
+    pub facts: Arc<CheckpointFacts>,
+    /// Set to end after one more cycle.
+    pub stopping: Arc<AtomicBool>,
+    /// Time between cycles.
+    pub every: Duration,
+}
+
+/// Why a cycle came to nothing. The one before it still counts.
+#[derive(Debug, thiserror::Error)]
+enum Abandoned {
+    #[error("the configuration changed")]
+    Reconfigured,
+    #[error("no room: {0}")]
+    Full(#[from] weir_journal::ReserveError),
+    #[error("{0}")]
+    Append(#[from] weir_journal::AppendError),
+    #[error("{0}")]
+    Poisoned(#[from] weir_journal::Poisoned),
+    #[error("{0}")]
+    Cut(#[from] weir_journal::CutError),
+    #[error("a thread is gone")]
+    Gone,
+}
+
+impl Checkpointer {
+    /// Runs until told to stop; the last cycle is written after that.
+    pub fn run(self) {
+        let mut cycle = self.checkpoints.next_position();
+        loop {
+            let stopping = self.wait();
+            let began = Instant::now();
+            match self.cycle(cycle) {
+                Ok(bytes) => {
+                    self.facts.completed.fetch_add(1, Ordering::Relaxed);
+                    let took = began.elapsed().as_millis() as u64;
+                    self.facts.last_duration_ms.store(took, Ordering::Relaxed);
+                    self.facts.last_bytes.store(bytes, Ordering::Relaxed);
+                    tracing::debug!(bytes, took_ms = took, "checkpoint complete");
+                }
+                Err(why) => {
+                    self.facts.abandoned.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%why, "checkpoint abandoned; the one before it still counts");
+                }
+            }
+            cycle = self.checkpoints.next_position().max(cycle + 1);
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    fn wait(&self) -> bool {
+        let until = Instant::now() + self.every;
+        while Instant::now() < until {
+            if self.stopping.load(Ordering::Acquire) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn cycle(&self, cycle: u64) -> Result<u64, Abandoned> {
+        let (version, text) = self.config.current();
+        let first = self.checkpoints.next_position();
+        while self.parts.try_recv().is_ok() {}
+        self.pipeline.tell_workers(&Message::Checkpoint(cycle));
+        let (replay_from, mut bytes) = self.collect_shards(cycle)?;
+        let home = self.home()?;
+        bytes += home.bytes.len() as u64;
+        self.write_home(cycle, &home)?;
+        if self.config.current().0 != version {
+            return Err(Abandoned::Reconfigured);
+        }
+        let mut out = Writer::default();
+        out.number(cycle);
+        out.number(replay_from);
+        out.number(home.position);
+        out.signed(home.frontier);
+        out.number(u64::from(version));
+        out.blob(&text);
+        let position = self.append(COMPLETE, out)?;
+        self.checkpoints.wait_durable(position)?;
+        self.facts.replay_from.store(replay_from, Ordering::Release);
+        self.facts.queue_mark.store(home.queue_mark, Ordering::Release);
+        self.checkpoints.cut_below(first)?;
+        self.log.cut_below(replay_from + 1)?;
+        Ok(bytes)
+    }
+
+    fn collect_shards(&self, cycle: u64) -> Result<(u64, u64), Abandoned> {
+        let (mut replay_from, mut bytes) = (u64::MAX, 0);
+        let (mut begun, mut done) = (0, 0);
+        while done < self.workers {
+            match self.parts.recv_timeout(STALLED_AFTER) {
+                Ok(ShardPart::Begin { cycle: this, position }) => {
+                    if this == cycle {
+                        begun += 1;
+                        replay_from = replay_from.min(position);
+                    }
+                }
+                Ok(ShardPart::State(state)) => {
+                    bytes += state.bytes.len() as u64;
+                    self.write_shard(cycle, &state)?;
+                }
+                Ok(ShardPart::Done) => done += 1,
+                // A reload makes workers drop what they have not written yet.
+                Err(RecvTimeoutError::Timeout) => return Err(Abandoned::Reconfigured),
+                Err(RecvTimeoutError::Disconnected) => return Err(Abandoned::Gone),
+            }
+        }
+        if begun == self.workers { Ok((replay_from, bytes)) } else { Err(Abandoned::Gone) }
+    }
+
+    fn home(&self) -> Result<HomeState, Abandoned> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.pipeline.tell_emitter(Expect::Checkpoint(reply));
+        answer.blocking_recv().map_err(|_| Abandoned::Gone)
+    }
+
+    fn write_shard(&self, cycle: u64, state: &ShardState) -> Result<(), Abandoned> {
+        let mut out = Writer::default();
+        out.number(cycle);
+        out.number(u64::from(state.vshard.0));
+        out.number(crate::wal::FIRST_EPOCH);
+        out.number(state.position);
+        out.bytes.extend_from_slice(&state.bytes);
+        self.append(SHARD, out).map(|_| ())
+    }
+
+    /// The groups' bytes in parts that fit a segment.
+    fn write_home(&self, cycle: u64, home: &HomeState) -> Result<(), Abandoned> {
+        let parts = home.bytes.chunks(PART_BYTES).collect::<Vec<_>>();
+        for (number, part) in parts.iter().enumerate() {
+            let mut out = Writer::default();
+            out.number(cycle);
+            out.number(number as u64);
+            out.number(parts.len() as u64);
+            out.bytes.extend_from_slice(part);
+            self.append(HOME, out)?;
+        }
+        Ok(())
+    }
+
+    fn append(&self, kind: u8, out: Writer) -> Result<u64, Abandoned> {
+        let payload = Bytes::from(out.bytes);
+        let reservation = loop {
+            match self.checkpoints.reserve(payload.len() as u64, Importance::Essential) {
+                Ok(reservation) => break reservation,
+                // The writer thread is behind: this is the one producer, so it catches up.
+                Err(why) if self.checkpoints.stats().queue_bytes.load(Ordering::Relaxed) > 0 => {
+                    tracing::trace!(%why, "checkpoint waits for the disk");
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(why) => return Err(why.into()),
+            }
+        };
+        Ok(self.checkpoints.append(reservation, kind, vec![payload])?)
+    }
+}
+
+/// Bytes of one part of the groups' state.
+const PART_BYTES: usize = 4 << 20;
+
+/// A worker that has not written anything for so long will not.
+const STALLED_AFTER: Duration = Duration::from_secs(60);

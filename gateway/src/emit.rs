@@ -1,0 +1,224 @@
+//! The emitter: one thread that sees every position in order and writes the send queue.
+//!
+//! For each position it gathers its workers' reports, answers the request that waits, keeps the
+//! audit, merges partials at the groups' home and turns what leaves into frames. A frame is
+//! written only once the log is durable past its position. Invariant: the queue is a function of
+//! the log's prefix, so after a crash whatever the queue already holds is left out of the replay.
+
+mod frames;
+mod resume;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tokio::sync::oneshot;
+use weir_aggregate::decisions::Decisions;
+use weir_aggregate::home::{Emission, Home};
+use weir_aggregate::shard::Outcome;
+use weir_journal::Journal;
+use weir_model::Timestamp;
+
+pub use frames::FrameWriter;
+pub use resume::Resume;
+
+use crate::audit::Audit;
+use crate::checkpoint::HomeState;
+use crate::pipeline::{BatchWork, Expect};
+use crate::shard::worker::{Content, Report, lock};
+use crate::tenants::Tenants;
+
+/// Counts of one rule, as `/metrics` shows them.
+#[derive(Clone, Debug, Default)]
+pub struct RuleFacts {
+    /// The rule's name.
+    pub name: String,
+    /// Samples folded into closed windows.
+    pub samples_in: u64,
+    /// Output samples.
+    pub samples_out: u64,
+    /// Groups that exist.
+    pub groups: u64,
+    /// Groups folded into the overflow.
+    pub overflowed: u64,
+    /// End of the last window that closed.
+    pub last_end: Timestamp,
+}
+
+/// What the emitter publishes.
+#[derive(Debug, Default)]
+pub struct EmitFacts {
+    /// Last position that is complete.
+    pub position: AtomicU64,
+    /// The frontier through which windows are closed, milliseconds; 0 before the first.
+    pub frontier: std::sync::atomic::AtomicI64,
+    /// By rule.
+    pub rules: std::sync::Mutex<Vec<RuleFacts>>,
+    /// Output samples written to the queue.
+    pub emitted_samples: AtomicU64,
+    /// Frames that wait for the log to be durable.
+    pub waiting_frames: AtomicU64,
+    /// Time of the last frame that could not be written for want of room, milliseconds.
+    pub queue_full_ms: AtomicU64,
+}
+
+/// The emitter before it runs.
+pub struct Emitter {
+    /// What it is told of positions.
+    pub expects: Receiver<Expect>,
+    /// What workers report, by worker.
+    pub reports: Vec<Receiver<Report>>,
+    /// The output groups.
+    pub home: Home,
+    /// The frontier through which `home` has closed windows.
+    pub frontier: Timestamp,
+    /// `home`'s position: closings up to it are in its state already.
+    pub home_position: u64,
+    /// The log.
+    pub log: Arc<Journal>,
+    /// The way into the queue.
+    pub frames: FrameWriter,
+    /// What the queue holds already.
+    pub resume: Resume,
+    /// The audit.
+    pub audit: Arc<Audit>,
+    /// Names of tenants.
+    pub tenants: Arc<Tenants>,
+    /// What it publishes.
+    pub facts: Arc<EmitFacts>,
+}
+
+/// How long it sleeps for a sync of the log while nothing comes in.
+const IDLE_WAIT: Duration = Duration::from_millis(5);
+
+impl Emitter {
+    /// Runs until told to stop.
+    pub fn run(mut self) {
+        loop {
+            let wait = if self.frames.is_empty() { Duration::from_secs(3600) } else { IDLE_WAIT };
+            match self.expects.recv_timeout(wait) {
+                Ok(Expect::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(expect) => self.handle(expect),
+            }
+            self.frames.flush(self.log.durable());
+            self.facts.waiting_frames.store(self.frames.len() as u64, Ordering::Relaxed);
+        }
+        self.frames.finish(&self.log);
+    }
+
+    fn handle(&mut self, expect: Expect) {
+        match expect {
+            Expect::Batch { position, work, reply, replayed } => {
+                self.batch(position, &work, reply, replayed);
+            }
+            Expect::Frontier { position, to, replayed } => self.move_frontier(position, to, replayed),
+            Expect::Config { position, decisions, at } => self.configure(position, decisions, at),
+            Expect::Checkpoint(reply) => {
+                let names = |id| self.tenants.name(id);
+                let bytes = self.home.snapshot(&names);
+                let position = self.facts.position.load(Ordering::Relaxed);
+                let queue_mark = self.frames.next_position();
+                let state = HomeState { position, frontier: self.frontier, bytes, queue_mark };
+                // The checkpointer may have given up on the cycle.
+                drop(reply.send(state));
+            }
+            Expect::ReplayOver => self.resume = Resume::default(),
+            Expect::Stop => {}
+        }
+    }
+
+    fn batch(&mut self, position: u64, work: &BatchWork, reply: Option<oneshot::Sender<Outcome>>, replayed: bool) {
+        let mut merged = Outcome::default();
+        let mut bodies = Vec::new();
+        for worker in 0..self.reports.len() {
+            if work.entries[worker].is_empty() {
+                continue;
+            }
+            let Some(Content::Batch(outcome, body)) = self.report(worker, position) else { continue };
+            merged.counts.merge(&outcome.counts);
+            merged.refusals.extend(outcome.refusals);
+            merged.histograms_written += outcome.histograms_written;
+            bodies.extend(body);
+        }
+        if !self.resume.covers(position) {
+            self.frames.pass(position, &work.tenant, &bodies, replayed);
+        }
+        self.audit.compare(work.batch.tenant, position, work.samples, work.skipped, &merged.counts, replayed);
+        if let Some(reply) = reply {
+            // The sender may have hung up; its samples are in all the same.
+            drop(reply.send(merged));
+        }
+        self.complete(position);
+    }
+
+    fn move_frontier(&mut self, position: u64, to: Timestamp, replayed: bool) {
+        for worker in 0..self.reports.len() {
+            let Some(Content::Frontier(closings)) = self.report(worker, position) else { continue };
+            if position > self.home_position {
+                closings.into_values().for_each(|c| self.home.handle_closing(worker, c));
+            }
+        }
+        if position > self.home_position && to > self.frontier {
+            for (end, emissions) in self.home.close(self.frontier, to) {
+                self.emit(position, end, emissions, replayed);
+            }
+            self.frontier = to;
+            self.facts.frontier.store(to, Ordering::Relaxed);
+            self.publish_rules();
+        }
+        self.complete(position);
+    }
+
+    fn configure(&mut self, position: u64, decisions: Arc<Decisions>, at: Timestamp) {
+        if position > self.home_position {
+            let last_words = self.home.reconfigure(decisions, at);
+            self.emit(position, at, last_words, false);
+        }
+        for worker in 0..self.reports.len() {
+            self.report(worker, position);
+        }
+        self.publish_rules();
+        self.complete(position);
+    }
+
+    /// A worker's report of this position; its news are taken on the way.
+    fn report(&mut self, worker: usize, position: u64) -> Option<Content> {
+        let report = self.reports[worker].recv().ok()?;
+        assert_eq!(report.position, position, "worker {worker} reports out of order");
+        report.news.into_iter().for_each(|news| self.home.handle_news(worker, news));
+        Some(report.content)
+    }
+
+    /// Writes what a window's outputs say, less what the queue holds from before a crash.
+    fn emit(&mut self, position: u64, end: Timestamp, emissions: Vec<Emission>, replayed: bool) {
+        let mut fresh = Vec::with_capacity(emissions.len());
+        for emission in emissions {
+            let tenant = self.tenants.name(emission.tenant);
+            match self.resume.said(position, &tenant, &emission.labels) {
+                Some(said) => self.home.adopt(emission.source, said.value, said.histogram.as_ref()),
+                None => fresh.push((tenant, emission)),
+            }
+        }
+        let samples: usize = fresh.iter().map(|(_, e)| e.samples.len()).sum();
+        self.facts.emitted_samples.fetch_add(samples as u64, Ordering::Relaxed);
+        self.frames.emit(position, end, fresh, replayed);
+    }
+
+    fn complete(&mut self, position: u64) {
+        self.facts.position.store(position, Ordering::Relaxed);
+    }
+
+    fn publish_rules(&self) {
+        let rules = self.home.counts().map(|(active, counts, groups)| RuleFacts {
+            name: active.rule.name().to_owned(),
+            samples_in: counts.samples_in,
+            samples_out: counts.samples_out,
+            groups: groups as u64,
+            overflowed: counts.overflowed,
+            last_end: counts.last_end,
+        });
+        *lock(&self.facts.rules) = rules.collect();
+    }
+}

@@ -1,0 +1,159 @@
+//! What leaves, as frames of the send queue, held back until the log is durable past its source.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use weir_aggregate::home::Emission;
+use weir_journal::{Importance, Journal, ReserveError};
+use weir_model::Timestamp;
+use weir_remote::frame::{FrameHeader, FrameKind};
+use weir_wire::encode::v2::Writer;
+
+use crate::metadata::Families;
+
+/// Encoded bytes of a frame at most; a larger EMIT is written as several.
+const FRAME_BYTES_MAX: usize = 4 << 20;
+
+/// Kind of queue records; the frame's header tells EMIT from PASS.
+const FRAME: u8 = 1;
+
+/// Writes frames to the queue in the order of positions.
+pub struct FrameWriter {
+    queue: Arc<Journal>,
+    families: Arc<Families>,
+    writer: Writer,
+    waiting: VecDeque<(u64, Importance, Bytes)>,
+    stopping: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl FrameWriter {
+    /// Writes to this queue. Once `stopping` is set it does not wait for room any more.
+    pub fn new(queue: Arc<Journal>, families: Arc<Families>, stopping: Arc<std::sync::atomic::AtomicBool>) -> Self {
+        Self { queue, families, writer: Writer::default(), waiting: VecDeque::new(), stopping }
+    }
+
+    /// The passed samples of one position, a body from each worker that had any.
+    pub fn pass(&mut self, position: u64, tenant: &str, bodies: &[Vec<u8>], recovered: bool) {
+        for (number, body) in bodies.iter().enumerate() {
+            let last_of_position = number + 1 == bodies.len();
+            let flags = Flags { recovered, atomic: false, last_of_position };
+            let frame = frame(FrameKind::Pass, position, tenant, flags, body);
+            self.waiting.push_back((position, Importance::Ordinary, frame));
+        }
+    }
+
+    /// What a window's outputs say, by tenant.
+    pub fn emit(&mut self, position: u64, end: Timestamp, emissions: Vec<(Arc<str>, Emission)>, recovered: bool) {
+        let mut by_tenant: BTreeMap<Arc<str>, Vec<Emission>> = BTreeMap::new();
+        for (tenant, emission) in emissions {
+            by_tenant.entry(tenant).or_default().push(emission);
+        }
+        for (tenant, emissions) in by_tenant {
+            for emission in &emissions {
+                let histogram = emission.histogram.as_deref().map_or(&[][..], std::slice::from_ref);
+                let family = self.families.of(emission.tenant, emission.labels.metric_name());
+                let labels = emission.labels.iter();
+                self.writer.series(labels, &emission.samples, histogram, &[], family.as_deref());
+                if self.writer.encoded_len() > FRAME_BYTES_MAX {
+                    self.end_frame(position, end, &tenant, recovered);
+                }
+            }
+            if self.writer.sample_count() > 0 {
+                self.end_frame(position, end, &tenant, recovered);
+            }
+        }
+    }
+
+    /// Writes the frames whose positions are durable.
+    pub fn flush(&mut self, durable: u64) {
+        while self.waiting.front().is_some_and(|(position, ..)| *position <= durable) {
+            let Some((_, importance, frame)) = self.waiting.pop_front() else { break };
+            self.append(importance, frame);
+        }
+    }
+
+    /// Writes what is left once the log has synced it; for an orderly end.
+    pub fn finish(&mut self, log: &Journal) {
+        if let Some((position, ..)) = self.waiting.back()
+            && log.wait_durable(*position).is_ok()
+        {
+            self.flush(log.durable());
+        }
+    }
+
+    /// The queue position of the next frame to be appended.
+    pub fn next_position(&self) -> u64 {
+        self.queue.next_position()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Frames that wait for the log.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn end_frame(&mut self, position: u64, window_end: Timestamp, tenant: &str, recovered: bool) {
+        let mut body = Vec::with_capacity(self.writer.encoded_len());
+        self.writer.finish(&mut body);
+        self.writer.reset();
+        let kind = FrameKind::Emit { window_end };
+        let flags = Flags { recovered, atomic: true, last_of_position: false };
+        let frame = frame(kind, position, tenant, flags, &body);
+        self.waiting.push_back((position, Importance::Essential, frame));
+    }
+
+    /// Waits for room: what is decided must leave, and whoever is behind this waits too, until
+    /// senders are told 503. A queue that has failed takes nothing; the process is ending then.
+    fn append(&mut self, importance: Importance, frame: Bytes) {
+        loop {
+            match self.queue.reserve(frame.len() as u64, importance) {
+                Ok(room) => {
+                    if let Err(why) = self.queue.append(room, FRAME, vec![frame]) {
+                        tracing::error!(%why, "the send queue takes nothing more");
+                    }
+                    return;
+                }
+                Err(ReserveError::TooLarge { bytes, max }) => {
+                    tracing::error!(bytes, max, "a frame that no segment can hold");
+                    return;
+                }
+                Err(ReserveError::Poisoned(why)) => {
+                    tracing::error!(%why, "the send queue takes nothing more");
+                    return;
+                }
+                Err(_) if self.stopping.load(std::sync::atomic::Ordering::Acquire) => return,
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
+struct Flags {
+    recovered: bool,
+    atomic: bool,
+    last_of_position: bool,
+}
+
+fn frame(kind: FrameKind, position: u64, tenant: &str, flags: Flags, body: &[u8]) -> Bytes {
+    let written = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+    let header = FrameHeader {
+        kind,
+        source_position: position,
+        written_ms: i64::try_from(written).unwrap_or(i64::MAX),
+        tenant,
+        last_of_position: flags.last_of_position,
+        recovered: flags.recovered,
+        atomic: flags.atomic,
+        snappy: false,
+    };
+    let mut out = Vec::with_capacity(body.len() + 64);
+    header.write(&mut out);
+    out.extend_from_slice(body);
+    Bytes::from(out)
+}

@@ -1,0 +1,183 @@
+//! Who moves the frontier: once a second a FRONTIER record for all virtual shards.
+//!
+//! It follows the wall clock at `grace` behind. After a pause (restart, 503) it follows the event
+//! time that 95 % of the live targets have reached instead, until they have caught up or
+//! `backlog_wait_max` is over: time in which nobody could send counts for nobody. A wall clock that
+//! jumps against the monotonic one freezes it. [`Policy`] decides and is pure; [`run`] drives it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use weir_journal::Importance;
+use weir_model::{Timestamp, VSHARDS};
+
+use crate::node::Node;
+use crate::pipeline::Message;
+use crate::wal::FrontierRecord;
+
+/// What the frontier's driver publishes.
+#[derive(Debug, Default)]
+pub struct FrontierFacts {
+    /// The last frontier that was submitted, milliseconds; 0 before the first.
+    pub submitted: AtomicI64,
+    /// Whether it waits for senders to catch up.
+    pub catching_up: AtomicBool,
+    /// Whether the wall clock is in doubt.
+    pub clock_in_doubt: AtomicBool,
+}
+
+/// Decides how far the frontier may go.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    grace_ms: i64,
+    wait_ms: i64,
+    /// Until when the targets' progress is waited for, by the monotonic clock.
+    waiting_until: Option<i64>,
+    frontier: Timestamp,
+}
+
+impl Policy {
+    /// A policy that starts at `frontier`; `paused` if time has passed in which nobody could send.
+    /// `monotonic` is in milliseconds.
+    pub fn new(grace_ms: i64, wait_ms: i64, frontier: Timestamp, paused: bool, monotonic: i64) -> Self {
+        let waiting_until = paused.then_some(monotonic + wait_ms);
+        Self { grace_ms, wait_ms, waiting_until, frontier }
+    }
+
+    /// Takes over a reloaded configuration.
+    pub fn reconfigure(&mut self, grace_ms: i64, wait_ms: i64) {
+        (self.grace_ms, self.wait_ms) = (grace_ms, wait_ms);
+    }
+
+    /// Whether the targets' progress decides.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting_until.is_some()
+    }
+
+    /// The frontier as it stands.
+    pub fn frontier(&self) -> Timestamp {
+        self.frontier
+    }
+
+    /// The new frontier, if it moves. `newest` are the newest timestamps of targets that are alive;
+    /// it is sorted here.
+    pub fn tick(&mut self, now: Timestamp, monotonic: i64, newest: &mut [Timestamp]) -> Option<Timestamp> {
+        let by_clock = now - self.grace_ms;
+        let mut to = by_clock;
+        if let Some(until) = self.waiting_until {
+            newest.sort_unstable();
+            let reached = newest.get(newest.len() / 20).copied();
+            let reached = reached.unwrap_or(self.frontier);
+            if reached >= by_clock || monotonic >= until {
+                self.waiting_until = None;
+            } else {
+                to = reached.min(by_clock);
+            }
+        }
+        (to > self.frontier).then(|| {
+            self.frontier = to;
+            to
+        })
+    }
+}
+
+/// How often the frontier moves.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A wall clock that leaves the monotonic one by more is in doubt.
+const JUMP_MS: i64 = 5_000;
+
+/// Targets that were silent for longer when the node stopped are not waited for: PromQL's lookback.
+const ALIVE_MS: i64 = 300_000;
+
+/// Moves the frontier until the node stops.
+pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
+    let since = policy.frontier() - ALIVE_MS;
+    let mut clock = Clock { wall: wall_ms(), monotonic: millis_since(origin) };
+    while !node.readiness.stopping.load(Ordering::Acquire) {
+        let windows = node.current.load().config.windows;
+        policy.reconfigure(windows.grace.0, windows.backlog_wait_max.0);
+        let monotonic = millis_since(origin);
+        let in_doubt = clock.jumped(wall_ms(), monotonic);
+        node.frontier_facts.clock_in_doubt.store(in_doubt, Ordering::Relaxed);
+        if !in_doubt {
+            let mut newest = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
+            if let Some(to) = policy.tick(wall_ms(), monotonic, &mut newest) {
+                submit(node, to);
+            }
+            node.frontier_facts.catching_up.store(policy.is_waiting(), Ordering::Relaxed);
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+fn progress(node: &Node, since: Timestamp) -> Vec<Timestamp> {
+    let (reply, answers) = crossbeam_channel::bounded(node.workers);
+    node.pipeline.tell_workers(&Message::Progress(since, reply));
+    answers.iter().flatten().collect()
+}
+
+fn submit(node: &Node, to: Timestamp) {
+    let record = FrontierRecord { vshards: vec![(0, VSHARDS)], to };
+    let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
+    let submitted = room.map_err(|why| why.to_string()).and_then(|room| {
+        node.pipeline.frontier(room, &record).map_err(|why| why.to_string())
+    });
+    match submitted {
+        Ok(_) => node.frontier_facts.submitted.store(to, Ordering::Relaxed),
+        Err(why) => tracing::warn!(%why, "the frontier cannot move"),
+    }
+}
+
+/// The two clocks as they were last seen to agree.
+struct Clock {
+    wall: i64,
+    monotonic: i64,
+}
+
+impl Clock {
+    /// Whether the wall clock has jumped since the last look, and has not been steady since.
+    fn jumped(&mut self, wall: i64, monotonic: i64) -> bool {
+        let drift = (wall - self.wall) - (monotonic - self.monotonic);
+        (self.wall, self.monotonic) = (wall, monotonic);
+        drift.abs() > JUMP_MS
+    }
+}
+
+/// Milliseconds since the epoch.
+pub fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn millis_since(origin: Instant) -> i64 {
+    i64::try_from(origin.elapsed().as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_follows_the_clock_at_grace_and_never_goes_back() {
+        let mut policy = Policy::new(30_000, 300_000, 0, false, 0);
+        assert_eq!(policy.tick(100_000, 0, &mut []), Some(70_000));
+        assert_eq!(policy.tick(99_000, 1000, &mut []), None);
+        assert_eq!(policy.tick(101_000, 2000, &mut []), Some(71_000));
+    }
+
+    #[test]
+    fn after_a_pause_it_waits_for_targets_but_not_for_ever() {
+        let mut policy = Policy::new(30_000, 300_000, 1_000_000, true, 0);
+        let mut newest: Vec<i64> = vec![1_005_000; 100];
+        assert_eq!(policy.tick(1_600_000, 0, &mut newest), Some(1_005_000));
+        let mut few_behind: Vec<i64> = vec![1_590_000; 96];
+        few_behind.extend([1_005_000; 4]);
+        assert_eq!(policy.tick(1_601_000, 1000, &mut few_behind), Some(1_571_000));
+        assert!(!policy.is_waiting(), "95 % have caught up");
+        let mut silent = Policy::new(30_000, 300_000, 1_000_000, true, 0);
+        assert_eq!(silent.tick(1_600_000, 0, &mut []), None);
+        assert_eq!(silent.tick(1_900_000, 300_000, &mut []), Some(1_870_000));
+    }
+}

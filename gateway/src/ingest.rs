@@ -1,0 +1,151 @@
+//! The way of a request: who is it, is there room, what does it say, whose is it, is it on disk.
+//!
+//! Invariant: 204 is answered only when the request's record is durable and every shard has given
+//! its verdict. Statuses are chosen in `answer.rs` and nowhere else. Between the log position and
+//! the mailboxes there is no await, so a sender that hangs up cannot leave half a submission.
+
+mod admission;
+mod answer;
+mod decode;
+mod facts;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tokio::sync::oneshot;
+use weir_aggregate::shard::Outcome;
+use weir_journal::Importance;
+use weir_model::{Batch, TenantId};
+use weir_wire::negotiate::{self, Version};
+
+pub use admission::Rates;
+pub use answer::{Answer, Refused};
+pub use decode::{Decoded, Decoder};
+pub use facts::IngestFacts;
+
+use crate::frontier::wall_ms;
+use crate::node::Node;
+use crate::pipeline::BatchWork;
+use crate::shard::owner;
+use crate::wal::{BatchRecord, FIRST_EPOCH};
+
+/// Takes one remote write request.
+pub async fn handle(node: &Arc<Node>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let began = Instant::now();
+    let answer = match take(node, request).await {
+        Ok(answer) | Err(answer) => answer,
+    };
+    node.ingest_facts.answered(&answer, began.elapsed());
+    answer.into_response()
+}
+
+async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, Answer> {
+    let (parts, incoming) = request.into_parts();
+    let current = node.current.load_full();
+    let (tenant, name) = admission::tenant(node, &current.config, &parts.headers)?;
+    let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+    let version = negotiate::version(header("content-type"))?;
+    let encoding = negotiate::encoding(header("content-encoding"))?;
+    let _held = admission::admit(node, &current.config, &parts.headers).await?;
+    let body = admission::read(&current.config, &parts.headers, incoming).await?;
+    node.ingest_facts.received_bytes(body.len());
+    let received = wall_ms();
+    let cap = current.config.http.body_bytes_max;
+    let mut decoded = Decoder::take(|decoder| {
+        let shard_key = &current.decisions.shard_key;
+        decoder.decode(&node.hasher, (version, encoding), &body, cap, (&name, tenant), shard_key)
+    })?;
+    let samples = decoded.columns.sample_count();
+    node.ingest_facts.received_samples(samples);
+    node.families.learn(tenant, &decoded.columns);
+    let limits = current.config.limits.of(&name);
+    node.ingest_facts.rates.check(tenant, limits, samples, received).map_err(|why| {
+        node.audit.refuse(tenant, samples);
+        why
+    })?;
+    decoded.refuse_future(received + current.config.windows.future_max.0);
+    let no_new_series = node.ingest_facts.rates.is_at_series_limit(node, tenant, limits);
+    let record = BatchRecord {
+        tenant: name.to_string(),
+        received,
+        config_version: current.decisions.version,
+        epoch: FIRST_EPOCH,
+        version,
+        encoding,
+        body_bytes: decoded.body_bytes as u64,
+        samples,
+        no_new_series,
+        refused: std::mem::take(&mut decoded.refused),
+    };
+    let exemplars = decoded.columns.exemplars.len() as u64;
+    let floats = decoded.columns.timestamps.len() as u64;
+    let first_future = decoded.first_future.take();
+    let (position, verdict) = submit(node, record, body, decoded, (tenant, Arc::clone(&name))).await?;
+    let outcome = verdict.await.map_err(|_| Answer::stopping())?;
+    durable(node, position).await?;
+    let counted = answer::Counted { version, floats, exemplars };
+    Ok(answer::of(&outcome, counted, first_future))
+}
+
+/// Reserves what the critical section needs, then enters it.
+async fn submit(
+    node: &Arc<Node>,
+    record: BatchRecord,
+    body: Bytes,
+    decoded: Decoded,
+    (tenant, name): (TenantId, Arc<str>),
+) -> Result<(u64, oneshot::Receiver<Outcome>), Answer> {
+    let permit = Arc::clone(&node.in_flight).acquire_owned().await;
+    let permit = permit.map_err(|_| Answer::stopping())?;
+    let head = record.head();
+    let bytes = (head.len() + body.len()) as u64;
+    let room = node.log.reserve(bytes, Importance::Ordinary)?;
+    let work = work(node.workers, record, decoded, (tenant, name), Some(permit));
+    let (reply, verdict) = oneshot::channel();
+    let position = node.pipeline.batch(room, vec![head, body], work, reply)?;
+    Ok((position, verdict))
+}
+
+/// What workers get of a record and its decoded body; the same live and in replay.
+pub fn work(
+    workers: usize,
+    record: BatchRecord,
+    decoded: Decoded,
+    (tenant, name): (TenantId, Arc<str>),
+    permit: Option<tokio::sync::OwnedSemaphorePermit>,
+) -> BatchWork {
+    let mut entries = vec![Vec::new(); workers];
+    for (at, entry) in decoded.columns.entries.iter().enumerate() {
+        entries[owner(entry.vshard, workers)].push(at as u32);
+    }
+    let received = record.received;
+    let (columns, source) = (Arc::new(decoded.columns), Arc::new(decoded.body));
+    BatchWork {
+        batch: Batch { tenant, received, columns, source },
+        tenant: name,
+        entries,
+        refused: record.refused,
+        no_new_series: record.no_new_series,
+        samples: record.samples,
+        skipped: 0,
+        permit,
+    }
+}
+
+/// Waits until a position is on disk.
+async fn durable(node: &Node, position: u64) -> Result<(), Answer> {
+    let mut watch = node.durable.clone();
+    match watch.wait_for(|&durable| durable >= position).await {
+        Ok(reached) if *reached != u64::MAX => Ok(()),
+        _ => Err(Answer::log_failed()),
+    }
+}
+
+/// Whether a version reports what it wrote in headers.
+fn counts_in_headers(version: Version) -> bool {
+    version == Version::V2
+}

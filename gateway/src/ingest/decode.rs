@@ -1,0 +1,74 @@
+//! Decompress and decode, with memory that each thread keeps between requests.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use weir_model::{BlockHasher, Columns, ShardKey, TenantId, Timestamp};
+use weir_wire::Body;
+use weir_wire::compress::Decompressor;
+use weir_wire::decode::{DecodeContext, Hints, decode};
+use weir_wire::negotiate::{Encoding, Version};
+
+use super::Answer;
+
+/// A decoded request.
+pub struct Decoded {
+    /// Its content.
+    pub columns: Columns,
+    /// Where its labels stand.
+    pub body: Body,
+    /// Bytes of the body when decompressed.
+    pub body_bytes: usize,
+    /// Float samples that are refused before logging, ascending.
+    pub refused: Vec<u32>,
+    /// The first sample from the future.
+    pub first_future: Option<Timestamp>,
+}
+
+/// One thread's decoder.
+#[derive(Default)]
+pub struct Decoder {
+    decompressor: Decompressor,
+    hints: Hints,
+}
+
+thread_local! {
+    static DECODER: RefCell<Decoder> = RefCell::default();
+}
+
+impl Decoder {
+    /// Runs with this thread's decoder.
+    pub fn take<T>(run: impl FnOnce(&mut Self) -> T) -> T {
+        DECODER.with(|decoder| run(&mut decoder.borrow_mut()))
+    }
+
+    /// Decompresses and decodes a body.
+    pub fn decode(
+        &mut self,
+        hasher: &BlockHasher,
+        (version, encoding): (Version, Encoding),
+        compressed: &[u8],
+        cap_bytes: usize,
+        (name, id): (&Arc<str>, TenantId),
+        shard_key: &ShardKey,
+    ) -> Result<Decoded, Answer> {
+        let mut bytes = Vec::new();
+        self.decompressor.decompress(encoding, compressed, cap_bytes, &mut bytes)?;
+        let body_bytes = bytes.len();
+        let context = DecodeContext { hasher, shard_key, tenant: name, tenant_id: id.0 };
+        let mut columns = Columns::default();
+        let body = decode(version, bytes, &context, &mut columns, &mut self.hints)?;
+        Ok(Decoded { columns, body, body_bytes, refused: Vec::new(), first_future: None })
+    }
+}
+
+impl Decoded {
+    /// Refuses float samples later than `limit`; histograms from the future lose their entry's
+    /// place in the columns, for they are few.
+    pub fn refuse_future(&mut self, limit: Timestamp) {
+        let future = |&(_, &at): &(usize, &Timestamp)| at > limit;
+        let mut places = self.columns.timestamps.iter().enumerate().filter(future).peekable();
+        self.first_future = places.peek().map(|(_, at)| **at);
+        self.refused = places.map(|(place, _)| place as u32).collect();
+    }
+}

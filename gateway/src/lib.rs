@@ -1,0 +1,30 @@
+//! The Weir aggregation gateway, in reading order.
+//!
+//! [`ingest`] is the way of a request; [`pipeline`] the one critical section; [`wal`] what the log
+//! holds; [`shard`] the workers; [`emit`] what leaves; [`egress`] and [`federate`] where to.
+//! [`frontier`] closes windows, [`checkpoint`] and [`recover`] make a restart short. [`app`] is the
+//! only file that wires them together. `docs/ARCHITECTURE.md` has the picture.
+
+pub mod admin;
+pub mod app;
+pub mod audit;
+pub mod boot;
+pub mod checkpoint;
+pub mod cli;
+pub mod config;
+pub mod egress;
+pub mod emit;
+pub mod federate;
+pub mod frontier;
+pub mod ingest;
+pub mod metadata;
+pub mod node;
+pub mod outlets;
+pub mod pipeline;
+pub mod recover;
+pub mod reload;
+pub mod router;
+pub mod shard;
+pub mod shutdown;
+pub mod tenants;
+pub mod wal;

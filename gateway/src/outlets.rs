@@ -1,0 +1,93 @@
+//! Where outputs go: destinations, or `/federate` where there are none; and how long the queue
+//! keeps what went.
+//!
+//! The queue is cut below what every destination has delivered, what `/federate` would read again,
+//! and what a replay needs to know. Invariant: the last frame always stays, for its source position
+//! tells a replay what has been said.
+
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use weir_journal::fs::DiskFs;
+use weir_telemetry::Scrape;
+
+use crate::boot::{BootError, Journals};
+use crate::egress::Egress;
+use crate::federate::Federate;
+use crate::node::Node;
+use crate::shard::worker::lock;
+
+/// How often the queue is cut.
+const CUT_EVERY: Duration = Duration::from_secs(5);
+
+/// All outlets of a node.
+pub struct Outlets {
+    /// Destinations; none where the configuration names none.
+    pub egress: Egress,
+    /// Newest outputs, where there is no destination.
+    pub federate: Option<Arc<Federate>>,
+    cutter: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Outlets {
+    /// Starts senders and readers on the current runtime.
+    pub fn start(node: &Arc<Node>, journals: &Journals) -> Result<Self, BootError> {
+        let current = node.current.load_full();
+        let config = &current.config;
+        let egress = Egress::start(
+            &config.destinations,
+            &config.external_labels,
+            Arc::clone(&journals.queue),
+            journals.queue_durable.clone(),
+            &DiskFs,
+            &config.data_dir,
+            Arc::clone(&node.queue_blocked),
+        );
+        let egress = egress.map_err(|why| BootError::State(format!("destinations: {why}")))?;
+        let federate = config.destinations.is_empty().then(|| {
+            let (queue, durable) = (Arc::clone(&journals.queue), journals.queue_durable.clone());
+            Arc::new(Federate::start(queue, durable, config.queue.max_bytes / 2))
+        });
+        Ok(Self { egress, federate, cutter: Mutex::new(None) })
+    }
+
+    /// Begins to cut the queue.
+    pub fn keep_cutting(self: &Arc<Self>, node: &Arc<Node>) {
+        let (outlets, node) = (Arc::clone(self), Arc::clone(node));
+        let cutting = async move {
+            loop {
+                tokio::time::sleep(CUT_EVERY).await;
+                outlets.cut(&node);
+            }
+        };
+        *lock(&self.cutter) = Some(tokio::spawn(cutting));
+    }
+
+    /// Adds their metrics to a scrape.
+    pub fn metrics(&self, scrape: &mut Scrape) {
+        self.egress.metrics(scrape);
+        if let Some(federate) = &self.federate {
+            federate.metrics(scrape);
+        }
+    }
+
+    /// Delivers what can be in this time, and stops.
+    pub async fn stop(&self, within: Duration) {
+        if let Some(cutter) = lock(&self.cutter).take() {
+            cutter.abort();
+        }
+        self.egress.stop(within).await;
+    }
+
+    fn cut(&self, node: &Node) {
+        let mark = node.checkpoint_facts.queue_mark.load(Ordering::Acquire);
+        let last = node.queue.next_position().saturating_sub(1);
+        let shown = self.federate.as_ref().map_or(u64::MAX, |federate| federate.needed_from());
+        let delivered = if self.federate.is_some() { u64::MAX } else { self.egress.needed_from() };
+        let below = mark.min(last).min(shown).min(delivered);
+        if let Err(why) = node.queue.cut_below(below) {
+            tracing::error!(%why, "the send queue cannot be cut");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The one critical section: a log position, and everybody who must know of it, in one order.
+//!
+//! Whoever submits has reserved room in the journal and holds a permit for the mailboxes, so
+//! nothing waits inside. Invariant: the order of positions in the log, in each worker's mailbox
+//! and at the emitter is the same; so what a position did is known once its workers have reported.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use weir_aggregate::decisions::Decisions;
+use weir_aggregate::shard::Outcome;
+use weir_journal::{AppendError, Journal, Reservation};
+use weir_model::{Batch, Timestamp};
+
+/// A batch on its way to the workers.
+pub struct BatchWork {
+    /// The decoded request.
+    pub batch: Batch,
+    /// The tenant's name.
+    pub tenant: Arc<str>,
+    /// Each worker's entries.
+    pub entries: Vec<Vec<u32>>,
+    /// Float samples that were refused before logging.
+    pub refused: Vec<u32>,
+    /// Series that are not known are refused.
+    pub no_new_series: bool,
+    /// Samples in the request: the left side of the audit.
+    pub samples: u64,
+    /// Replayed entries that stand behind a checkpoint are not applied again.
+    pub skipped: u64,
+    /// Bounds what is in flight; released when the emitter has seen the position.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a worker finds in its mailbox.
+#[derive(Clone)]
+pub enum Message {
+    /// Its part of a batch.
+    Batch(u64, Arc<BatchWork>),
+    /// The frontier of all its virtual shards.
+    Frontier(u64, Vec<(u16, u16)>, Timestamp),
+    /// Another configuration.
+    Config(u64, Arc<Decisions>),
+    /// Write all virtual shards' states, between messages.
+    Checkpoint(u64),
+    /// Tell the newest timestamps of targets that were heard of since.
+    Progress(Timestamp, Sender<Vec<Timestamp>>),
+    /// The mailbox is empty now and stays so.
+    Stop,
+}
+
+/// What the emitter is told of a position, before any worker has seen it.
+pub enum Expect {
+    /// A batch; its workers, in their order, will report.
+    Batch {
+        /// Its position.
+        position: u64,
+        /// The batch.
+        work: Arc<BatchWork>,
+        /// Who waits for the verdict.
+        reply: Option<oneshot::Sender<Outcome>>,
+        /// It comes from the log, not from a sender.
+        replayed: bool,
+    },
+    /// A frontier; all workers will report.
+    Frontier {
+        /// Its position.
+        position: u64,
+        /// The frontier.
+        to: Timestamp,
+        /// It comes from the log.
+        replayed: bool,
+    },
+    /// A configuration; all workers will report.
+    Config {
+        /// Its position.
+        position: u64,
+        /// The decisions.
+        decisions: Arc<Decisions>,
+        /// When it came into force.
+        at: Timestamp,
+    },
+    /// All workers have written their virtual shards: write the output groups too.
+    Checkpoint(oneshot::Sender<crate::checkpoint::HomeState>),
+    /// Replay is over: nothing is suppressed any more.
+    ReplayOver,
+    /// No position will follow.
+    Stop,
+}
+
+/// The way into log, mailboxes and emitter.
+pub struct Pipeline {
+    journal: Arc<Journal>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    workers: Vec<Sender<Message>>,
+    emitter: Sender<Expect>,
+}
+
+impl Pipeline {
+    /// Joins a journal, the workers' mailboxes and the emitter's.
+    pub fn new(journal: Arc<Journal>, workers: Vec<Sender<Message>>, emitter: Sender<Expect>) -> Self {
+        Self { journal, inner: Mutex::new(Inner { workers, emitter }) }
+    }
+
+    /// Submits a batch. Nothing has happened if this fails.
+    pub fn batch(
+        &self,
+        reservation: Reservation,
+        record: Vec<Bytes>,
+        work: BatchWork,
+        reply: oneshot::Sender<Outcome>,
+    ) -> Result<u64, AppendError> {
+        let work = Arc::new(work);
+        let inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::BATCH, record)?;
+        let reply = Some(reply);
+        inner.batch(position, work, reply, false);
+        Ok(position)
+    }
+
+    /// Submits a frontier.
+    pub fn frontier(&self, reservation: Reservation, record: &crate::wal::FrontierRecord) -> Result<u64, AppendError> {
+        let payload = record.payload();
+        let inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::FRONTIER, vec![payload])?;
+        inner.frontier(position, record, false);
+        Ok(position)
+    }
+
+    /// Submits a configuration.
+    pub fn config(
+        &self,
+        reservation: Reservation,
+        record: &crate::wal::ConfigRecord,
+        decisions: Arc<Decisions>,
+    ) -> Result<u64, AppendError> {
+        let payload = record.payload();
+        let inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::CONFIG, vec![payload])?;
+        inner.config(position, decisions, record.at);
+        Ok(position)
+    }
+
+    /// Hands a replayed batch on; its position is the log's.
+    pub fn replay_batch(&self, position: u64, work: BatchWork) {
+        self.lock().batch(position, Arc::new(work), None, true);
+    }
+
+    /// Hands a replayed frontier on.
+    pub fn replay_frontier(&self, position: u64, record: &crate::wal::FrontierRecord) {
+        self.lock().frontier(position, record, true);
+    }
+
+    /// Hands a replayed configuration on.
+    pub fn replay_config(&self, position: u64, decisions: Arc<Decisions>, at: Timestamp) {
+        self.lock().config(position, decisions, at);
+    }
+
+    /// Tells every worker something that has no position; returns the last position before it.
+    pub fn tell_workers(&self, message: &Message) -> u64 {
+        let inner = self.lock();
+        inner.send_all(message);
+        self.journal.next_position() - 1
+    }
+
+    /// Tells the emitter something that has no position.
+    pub fn tell_emitter(&self, expect: Expect) {
+        self.lock().expect(expect);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn batch(&self, position: u64, work: Arc<BatchWork>, reply: Option<oneshot::Sender<Outcome>>, replayed: bool) {
+        self.expect(Expect::Batch { position, work: Arc::clone(&work), reply, replayed });
+        for (worker, entries) in self.workers.iter().zip(&work.entries) {
+            if !entries.is_empty() {
+                send(worker, Message::Batch(position, Arc::clone(&work)));
+            }
+        }
+    }
+
+    fn frontier(&self, position: u64, record: &crate::wal::FrontierRecord, replayed: bool) {
+        self.expect(Expect::Frontier { position, to: record.to, replayed });
+        self.send_all(&Message::Frontier(position, record.vshards.clone(), record.to));
+    }
+
+    fn config(&self, position: u64, decisions: Arc<Decisions>, at: Timestamp) {
+        let expect = Expect::Config { position, decisions: Arc::clone(&decisions), at };
+        self.expect(expect);
+        self.send_all(&Message::Config(position, decisions));
+    }
+
+    fn send_all(&self, message: &Message) {
+        self.workers.iter().for_each(|worker| send(worker, message.clone()));
+    }
+
+    fn expect(&self, expect: Expect) {
+        send(&self.emitter, expect);
+    }
+}
+
+/// A receiver that is gone has panicked; the process is about to end with its message.
+fn send<T>(to: &Sender<T>, message: T) {
+    if to.send(message).is_err() {
+        tracing::error!("a worker thread is gone");
+    }
+}

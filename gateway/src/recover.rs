@@ -1,0 +1,258 @@
+//! Reading the log back: the same records through the same workers, up to the last one.
+//!
+//! Records are decoded in parallel (rayon) in slices of bounded size and handed on in order.
+//! Entries of a virtual shard whose checkpoint is later than the record are left out. A record
+//! that ends the process three times is set aside: a marker file names the slice in hand, and where
+//! one was left behind, records are taken one by one, each after the one before is done. No
+//! configuration file is read here: the log says what decides.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use rayon::prelude::*;
+use weir_aggregate::decisions::Decisions;
+use weir_journal::{Item, ReadError, Record};
+use weir_model::{BlockHasher, VSHARDS};
+
+use crate::config::DecisionText;
+use crate::emit::EmitFacts;
+use crate::ingest::{Decoded, Decoder};
+use crate::node::Readiness;
+use crate::pipeline::Pipeline;
+use crate::tenants::Tenants;
+use crate::wal::{BATCH, BatchRecord, CONFIG, ConfigRecord, FRONTIER, FrontierRecord};
+
+/// What a replay came to.
+#[derive(Default)]
+pub struct Replayed {
+    /// Records read.
+    pub records: u64,
+    /// Samples in them, less what stands behind checkpoints.
+    pub samples: u64,
+    /// Positions that are damaged on disk.
+    pub lost: u64,
+    /// Records that could not be read or were set aside.
+    pub set_aside: u64,
+    /// The last frontier in the log.
+    pub frontier: Option<i64>,
+    /// The configuration in force at its end.
+    pub config: Option<(Arc<Decisions>, Vec<u8>)>,
+}
+
+/// Why the log cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The marker file cannot be written.
+    #[error("the replay marker: {0}")]
+    Marker(#[from] io::Error),
+    /// A configuration in the log makes no sense to this program.
+    #[error("the log's configuration at position {0} cannot be used by this program: {1}")]
+    Config(u64, String),
+}
+
+/// Reads the log back into the pipeline.
+pub struct Replay<'a> {
+    /// The log.
+    pub log: &'a weir_journal::Journal,
+    /// Where records go.
+    pub pipeline: &'a Pipeline,
+    /// Positions up to which each virtual shard's checkpoint reaches.
+    pub checkpoints: Vec<u64>,
+    /// Number of workers.
+    pub workers: usize,
+    /// The process's hash of label blocks.
+    pub hasher: &'a BlockHasher,
+    /// Tenants.
+    pub tenants: &'a Tenants,
+    /// The configuration at the start.
+    pub decisions: Arc<Decisions>,
+    /// Most bytes of a decompressed body.
+    pub body_bytes_max: usize,
+    /// Where the marker file is.
+    pub dir: &'a Path,
+    /// How far the emitter is.
+    pub emitted: &'a EmitFacts,
+    /// Progress for `/-/ready`.
+    pub readiness: &'a Readiness,
+}
+
+/// Records that are decoded together.
+const SLICE_RECORDS: usize = 64;
+
+/// Bytes of payloads that are decoded together; with a compression of 12 they take 200 MB.
+const SLICE_BYTES: usize = 16 << 20;
+
+/// Times that a record may end the process before it is set aside.
+const DEATHS_MAX: u64 = 3;
+
+impl Replay<'_> {
+    /// Reads every record past `from`.
+    pub fn run(mut self, from: u64) -> Result<Replayed, ReplayError> {
+        let marker = Marker::load(self.dir)?;
+        let last = self.log.next_position() - 1;
+        self.readiness.replay_from.store(from, Ordering::Relaxed);
+        self.readiness.replay_to.store(last, Ordering::Relaxed);
+        let mut replayed = Replayed::default();
+        let mut reader = self.log.reader(from + 1);
+        loop {
+            let careful = marker.is_near(reader.position());
+            let slice = self.slice(&mut reader, if careful { 1 } else { SLICE_RECORDS }, &mut replayed)?;
+            let Some(first) = slice.first().map(|r| r.position) else { break };
+            marker.before(first)?;
+            let suspect = careful && marker.is_deadly(first);
+            self.apply(slice, suspect, &mut replayed)?;
+            while careful && self.emitted.position.load(Ordering::Relaxed) < first {
+                std::thread::yield_now();
+            }
+            self.readiness.replay_at.store(reader.position(), Ordering::Relaxed);
+        }
+        marker.remove()?;
+        Ok(replayed)
+    }
+
+    fn slice(&self, reader: &mut weir_journal::Reader, records: usize, replayed: &mut Replayed) -> Result<Vec<Record>, ReplayError> {
+        let (mut slice, mut bytes) = (Vec::new(), 0);
+        while slice.len() < records && bytes < SLICE_BYTES {
+            match reader.next()? {
+                None => break,
+                Some(Item::Record(record)) => {
+                    bytes += record.payload.len();
+                    slice.push(record);
+                }
+                Some(Item::Gap { from, to, cause }) => {
+                    tracing::error!(from, to, ?cause, "positions are missing from the log");
+                    replayed.lost += to - from;
+                }
+            }
+        }
+        Ok(slice)
+    }
+
+    fn apply(&mut self, slice: Vec<Record>, suspect: bool, replayed: &mut Replayed) -> Result<(), ReplayError> {
+        let decoded: Vec<Option<(BatchRecord, Decoded)>> = if suspect {
+            // This record has ended the process time and again.
+            slice.iter().map(|_| None).collect()
+        } else {
+            slice.par_iter().map(|record| self.decode(record)).collect()
+        };
+        for (record, decoded) in slice.iter().zip(decoded) {
+            replayed.records += 1;
+            match (record.kind, decoded) {
+                (BATCH, Some((batch, decoded))) => self.batch(record.position, batch, decoded, replayed),
+                (BATCH, None) => {
+                    tracing::error!(position = record.position, "a batch is set aside");
+                    replayed.set_aside += 1;
+                }
+                (FRONTIER, _) => match FrontierRecord::read(&record.payload) {
+                    Ok(frontier) => {
+                        replayed.frontier = Some(frontier.to);
+                        self.pipeline.replay_frontier(record.position, &frontier);
+                    }
+                    Err(_) => replayed.set_aside += 1,
+                },
+                (CONFIG, _) => self.config(record.position, &record.payload, replayed)?,
+                _ => replayed.set_aside += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(&self, record: &Record) -> Option<(BatchRecord, Decoded)> {
+        if record.kind != BATCH {
+            return None;
+        }
+        let (batch, body) = BatchRecord::read(&record.payload).ok()?;
+        let (id, name) = self.tenants.meet(&batch.tenant).ok()?;
+        let wire = (batch.version, batch.encoding);
+        let cap = self.body_bytes_max.max(batch.body_bytes as usize);
+        let shard_key = &self.decisions.shard_key;
+        let decoded = Decoder::take(|d| d.decode(self.hasher, wire, &body, cap, (&name, id), shard_key));
+        Some((batch, decoded.ok()?))
+    }
+
+    fn batch(&self, position: u64, record: BatchRecord, decoded: Decoded, replayed: &mut Replayed) {
+        let Ok((tenant, name)) = self.tenants.meet(&record.tenant) else { return };
+        let mut work = crate::ingest::work(self.workers, record, decoded, (tenant, name), None);
+        let columns = Arc::clone(&work.batch.columns);
+        let entry = |at: u32| &columns.entries[at as usize];
+        let mut skipped = 0;
+        for entries in &mut work.entries {
+            entries.retain(|&at| {
+                let keep = self.checkpoints[usize::from(entry(at).vshard.0)] < position;
+                if !keep {
+                    let histograms = columns.histograms_of(entry(at)).len() as u64;
+                    skipped += u64::from(entry(at).samples_len) + histograms;
+                }
+                keep
+            });
+        }
+        work.skipped = skipped;
+        replayed.samples += work.samples - skipped.min(work.samples);
+        self.pipeline.replay_batch(position, work);
+    }
+
+    fn config(&mut self, position: u64, payload: &Bytes, replayed: &mut Replayed) -> Result<(), ReplayError> {
+        let wrong = |why: String| ReplayError::Config(position, why);
+        let record = ConfigRecord::read(payload).map_err(|e| wrong(e.to_string()))?;
+        let text = DecisionText::from_bytes(&record.text).map_err(|e| wrong(e.to_string()))?;
+        let decisions = text.decisions(record.version).map_err(|e| wrong(e.to_string()))?;
+        self.decisions = Arc::new(decisions);
+        self.pipeline.replay_config(position, Arc::clone(&self.decisions), record.at);
+        replayed.config = Some((Arc::clone(&self.decisions), record.text));
+        Ok(())
+    }
+}
+
+/// The positions that no checkpoint of a virtual shard covers yet.
+pub fn no_checkpoints() -> Vec<u64> {
+    vec![0; usize::from(VSHARDS)]
+}
+
+/// How often the slice that begins here has been begun without an end.
+struct Marker {
+    path: PathBuf,
+    position: u64,
+    deaths: u64,
+}
+
+impl Marker {
+    fn load(dir: &Path) -> io::Result<Self> {
+        let path = dir.join("replay.marker");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(why) => return Err(why),
+        };
+        let mut numbers = text.split_whitespace().filter_map(|n| n.parse().ok());
+        let (position, deaths) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        Ok(Self { path, position, deaths })
+    }
+
+    fn before(&self, position: u64) -> io::Result<()> {
+        let deaths = if position == self.position { self.deaths + 1 } else { 1 };
+        std::fs::write(&self.path, format!("{position} {deaths}\n"))
+    }
+
+    /// Whether a slice that began near here ended the process.
+    fn is_near(&self, position: u64) -> bool {
+        let slice = SLICE_RECORDS as u64;
+        self.deaths > 0 && position >= self.position && position < self.position + slice
+    }
+
+    fn is_deadly(&self, position: u64) -> bool {
+        self.deaths >= DEATHS_MAX && position == self.position
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Which part answers a request, behind authentication.
+//!
+//! Health and readiness are open to all, for orchestrators have no credentials; everything else
+//! asks for them where there are any.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use weir_aggregate::matcher::Selector;
+use weir_http::auth::AuthError;
+use weir_http::{
+    Authenticator, Bytes, Full, Handler, HeaderMap, Incoming, Method, Peer, Request, Response,
+    StatusCode, header,
+};
+use weir_telemetry::{Registry, Scrape};
+
+use crate::admin::Admin;
+use crate::config::Overrides;
+use crate::node::Node;
+use crate::outlets::Outlets;
+
+type Page = Response<Full<Bytes>>;
+
+/// Answers every request of the gateway.
+pub struct Router {
+    node: Arc<Node>,
+    admin: Arc<Admin>,
+    auth: Authenticator,
+    outlets: Arc<OnceLock<Arc<Outlets>>>,
+}
+
+impl Router {
+    /// A router over a node that may still be replaying.
+    pub fn new(node: Arc<Node>, overrides: Overrides) -> Result<Self, AuthError> {
+        let auth = Authenticator::new(&node.current.load().config.auth, Instant::now())?;
+        let outlets = Arc::new(OnceLock::<Arc<Outlets>>::new());
+        let (reloaded, destinations) = (Arc::clone(&node), Arc::clone(&outlets));
+        let runtime = tokio::runtime::Handle::current();
+        let reload = move || {
+            crate::reload::reload(&reloaded, &overrides)?;
+            let Some(outlets) = destinations.get() else { return Ok(()) };
+            let current = reloaded.current.load_full();
+            let (to, labels) = (&current.config.destinations, &current.config.external_labels);
+            runtime.block_on(outlets.egress.reload(to, labels))
+        };
+        let admin = Admin::new(Arc::clone(&node), Registry::new(), Box::new(reload));
+        admin.registry().set_collector("allocator", Arc::new(allocator));
+        Ok(Self { node, admin: Arc::new(admin), auth, outlets })
+    }
+
+    /// Outlets are shown, and `/federate` served, from now on.
+    pub fn serve_outlets(&self, outlets: &Arc<Outlets>) {
+        let shown = Arc::clone(outlets);
+        self.admin.show_destinations(Box::new(move || shown.egress.shown()));
+        let measured = Arc::clone(outlets);
+        let collect = move |scrape: &mut Scrape| measured.metrics(scrape);
+        self.admin.registry().set_collector("outlets", Arc::new(collect));
+        drop(self.outlets.set(Arc::clone(outlets)));
+    }
+
+    /// Reads the configuration again. Blocks; not for a runtime's thread.
+    pub fn reload(&self) -> Result<(), String> {
+        self.admin.reload()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Page {
+        let path = request.uri().path().to_owned();
+        let open = matches!(path.as_str(), "/-/healthy" | "/-/ready");
+        if !open && let Err(denied) = self.auth.check(request.headers(), Instant::now()) {
+            return unauthorized(denied.challenge());
+        }
+        match (request.method(), path.as_str()) {
+            (&Method::POST, "/api/v1/write" | "/api/v1/push") => {
+                crate::ingest::handle(&self.node, request).await
+            }
+            (&Method::GET, "/api/v1/write" | "/api/v1/push") if asks_for_vm(&request) => plain(StatusCode::OK, "1"),
+            (&Method::GET, "/federate") => self.federate(&request).await,
+            _ => self.administer(request).await,
+        }
+    }
+
+    /// Pages and reloads may take a while; they do it on a thread of their own.
+    async fn administer(&self, request: Request<Incoming>) -> Page {
+        let admin = Arc::clone(&self.admin);
+        let (parts, _) = request.into_parts();
+        let answer = move || admin.respond(&parts.method, parts.uri.path(), &parts.headers);
+        match tokio::task::spawn_blocking(answer).await {
+            Ok(Some(page)) => page,
+            Ok(None) => plain(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST\n"),
+            Err(why) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{why}\n")),
+        }
+    }
+
+    async fn federate(&self, request: &Request<Incoming>) -> Page {
+        let Some(federate) = self.outlets.get().and_then(|o| o.federate.clone()) else {
+            let why = "outputs go to remote_write, or are not ready yet; /federate has none\n";
+            return plain(StatusCode::NOT_FOUND, why);
+        };
+        let selectors = match selectors(request.uri().query().unwrap_or_default()) {
+            Ok(selectors) => selectors,
+            Err(why) => return plain(StatusCode::BAD_REQUEST, &format!("{why}\n")),
+        };
+        let tenant = tenant(&self.node, request.headers());
+        let accept = text(request.headers(), header::ACCEPT.as_str()).to_owned();
+        let render = move || federate.page(&tenant, &selectors, &accept);
+        match tokio::task::spawn_blocking(render).await {
+            Ok((kind, page)) => {
+                let response = Response::builder().header(header::CONTENT_TYPE, kind);
+                response.body(Full::new(Bytes::from(page))).unwrap_or_default()
+            }
+            Err(why) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{why}\n")),
+        }
+    }
+}
+
+impl Handler for Router {
+    async fn handle(&self, request: Request<Incoming>, _peer: Peer) -> Page {
+        self.answer(request).await
+    }
+}
+
+/// vmagent asks for this before it sends zstd.
+fn asks_for_vm(request: &Request<Incoming>) -> bool {
+    request.uri().query().is_some_and(|q| q.contains("get_vm_proto_version"))
+}
+
+/// The `match[]` of a query.
+fn selectors(query: &str) -> Result<Vec<Selector>, String> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let matches = pairs.filter(|(name, _)| name == "match[]");
+    matches.map(|(_, text)| text.parse::<Selector>().map_err(|e| format!("match[] {text:?}: {e}"))).collect()
+}
+
+fn tenant(node: &Node, headers: &HeaderMap) -> String {
+    let current = node.current.load();
+    let tenancy = &current.config.tenancy;
+    let named = text(headers, &tenancy.header);
+    if named.is_empty() { tenancy.default.clone() } else { named.to_owned() }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn unauthorized(challenge: &'static str) -> Page {
+    let response = Response::builder().status(StatusCode::UNAUTHORIZED);
+    let response = response.header(header::WWW_AUTHENTICATE, challenge);
+    response.body(Full::new(Bytes::from_static(b"credentials are missing or wrong\n"))).unwrap_or_default()
+}
+
+fn plain(status: StatusCode, body: &str) -> Page {
+    let response = Response::builder().status(status);
+    let response = response.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    response.body(Full::new(Bytes::from(body.to_owned()))).unwrap_or_default()
+}
+
+/// What jemalloc holds.
+fn allocator(scrape: &mut Scrape) {
+    use tikv_jemalloc_ctl::{epoch, stats};
+    if epoch::advance().is_err() {
+        return;
+    }
+    let parts = [("allocated", stats::allocated::read()), ("resident", stats::resident::read())];
+    for (state, bytes) in parts {
+        let help = "Memory of the allocator, by state.";
+        let bytes = bytes.unwrap_or(0) as f64;
+        scrape.gauge("weir_allocator_bytes", help, &[("state", state)], bytes);
+    }
+}

@@ -1,0 +1,200 @@
+//! One worker's loop: mailbox in, reports out, a slice of a checkpoint in between.
+//!
+//! A checkpoint does not stop the shard: between messages a few virtual shards at a time are
+//! written, each at the position that the worker has then reached.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use weir_aggregate::group::GroupNews;
+use weir_aggregate::shard::{LateCounts, Outcome, Shard, Work};
+use weir_aggregate::sweep::Closings;
+use weir_model::{TenantId, VShard};
+
+use super::owned;
+use super::pass::PassWriter;
+use crate::checkpoint::{ShardPart, ShardState};
+use crate::metadata::Families;
+use crate::pipeline::{BatchWork, Message};
+
+/// What a worker says of one position.
+pub struct Report {
+    /// The position.
+    pub position: u64,
+    /// Group numbers that appeared or went. They come before the closings.
+    pub news: Vec<GroupNews>,
+    /// What the position came to.
+    pub content: Content,
+}
+
+/// What a position came to.
+pub enum Content {
+    /// A batch: its verdicts, and the body of a PASS frame.
+    Batch(Outcome, Option<Vec<u8>>),
+    /// A frontier: partials of the windows that closed.
+    Frontier(Closings),
+    /// A configuration is in force.
+    Config,
+}
+
+/// Numbers that the worker publishes, read by `/metrics` and admission.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Series by tenant, after the last frontier.
+    pub series: std::sync::Mutex<Vec<(TenantId, u64)>>,
+    /// Series born since the start.
+    pub births: AtomicU64,
+    /// Bytes of series, aliases and windows; bytes of interned labels.
+    pub memory: [AtomicU64; 2],
+    /// Late samples by rule.
+    pub late: std::sync::Mutex<Vec<LateCounts>>,
+    /// Last position that was handled.
+    pub position: AtomicU64,
+}
+
+/// A worker before it runs.
+pub struct Worker {
+    /// Its number.
+    pub number: usize,
+    /// How many there are.
+    pub workers: usize,
+    /// Its state.
+    pub shard: Shard,
+    /// Its mailbox.
+    pub mailbox: Receiver<Message>,
+    /// The emitter.
+    pub reports: Sender<Report>,
+    /// The checkpoint writer.
+    pub checkpoints: Sender<ShardPart>,
+    /// What it publishes.
+    pub facts: Arc<Facts>,
+    /// Metric families.
+    pub families: Arc<Families>,
+}
+
+/// Virtual shards written between two messages.
+const CHECKPOINT_SLICE: usize = 4;
+
+struct Running {
+    worker: Worker,
+    position: u64,
+    frontiers: u64,
+    writer: PassWriter,
+    /// Virtual shards that the checkpoint in progress has yet to write.
+    unwritten: Vec<VShard>,
+}
+
+impl Worker {
+    /// Works until told to stop.
+    pub fn run(self, position: u64) {
+        let writer = PassWriter::default();
+        let mut running = Running { worker: self, position, frontiers: 0, writer, unwritten: Vec::new() };
+        while running.step() {}
+    }
+}
+
+impl Running {
+    fn step(&mut self) -> bool {
+        let message = if self.unwritten.is_empty() {
+            self.worker.mailbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            self.write_slice();
+            self.worker.mailbox.recv_timeout(std::time::Duration::ZERO)
+        };
+        match message {
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Message::Batch(position, work)) => self.batch(position, &work),
+            Ok(Message::Frontier(position, ranges, to)) => {
+                let (number, workers) = (self.worker.number, self.worker.workers);
+                let inside = |v: &VShard| ranges.iter().any(|&(a, b)| (a..b).contains(&v.0));
+                self.worker.shard.handle_frontier(owned(number, workers).filter(inside), to);
+                let closings = self.worker.shard.take_closings();
+                self.report(position, Content::Frontier(closings));
+                self.publish();
+            }
+            Ok(Message::Config(position, decisions)) => {
+                self.worker.shard.handle_config(decisions);
+                self.unwritten.clear();
+                self.report(position, Content::Config);
+            }
+            Ok(Message::Checkpoint(cycle)) => self.begin_checkpoint(cycle),
+            Ok(Message::Progress(since, reply)) => {
+                let mut newest = Vec::new();
+                self.worker.shard.target_progress(since, &mut newest);
+                // Whoever asked may have gone; then nobody needs the answer.
+                drop(reply.send(newest));
+            }
+        }
+        true
+    }
+
+    fn batch(&mut self, position: u64, work: &Arc<BatchWork>) {
+        let Worker { number, shard, families, .. } = &mut self.worker;
+        let outcome = shard.handle_batch(&Work {
+            batch: &work.batch,
+            tenant: &work.tenant,
+            entries: &work.entries[*number],
+            refused: &work.refused,
+            no_new_series: work.no_new_series,
+        });
+        let body = self.writer.write(shard, work, &outcome, families);
+        self.report(position, Content::Batch(outcome, body));
+    }
+
+    fn report(&mut self, position: u64, content: Content) {
+        self.position = position;
+        self.worker.facts.position.store(position, Ordering::Relaxed);
+        let news = self.worker.shard.take_news();
+        if self.worker.reports.send(Report { position, news, content }).is_err() {
+            tracing::error!("the emitter is gone");
+        }
+    }
+
+    fn begin_checkpoint(&mut self, cycle: u64) {
+        let begin = ShardPart::Begin { cycle, position: self.position };
+        self.unwritten = owned(self.worker.number, self.worker.workers).collect();
+        self.tell_checkpoint(begin);
+    }
+
+    fn write_slice(&mut self) {
+        for _ in 0..CHECKPOINT_SLICE {
+            let Some(vshard) = self.unwritten.pop() else { break };
+            if let Some(bytes) = self.worker.shard.snapshot(vshard) {
+                let state = ShardState { vshard, position: self.position, bytes };
+                self.tell_checkpoint(ShardPart::State(state));
+            }
+        }
+        if self.unwritten.is_empty() {
+            self.tell_checkpoint(ShardPart::Done);
+        }
+    }
+
+    fn tell_checkpoint(&self, part: ShardPart) {
+        if self.worker.checkpoints.send(part).is_err() {
+            tracing::error!("the checkpoint writer is gone");
+        }
+    }
+
+    /// Publishes what is costly to count once every few frontiers.
+    fn publish(&mut self) {
+        self.frontiers += 1;
+        let shard = &self.worker.shard;
+        let facts = &self.worker.facts;
+        facts.births.store(shard.births(), Ordering::Relaxed);
+        let series = shard.series_by_tenant().iter().map(|(&tenant, &count)| (tenant, count));
+        *lock(&facts.series) = series.collect();
+        *lock(&facts.late) = shard.late().to_vec();
+        if self.frontiers % 10 == 1 {
+            let (series, labels) = shard.memory_bytes();
+            facts.memory[0].store(series as u64, Ordering::Relaxed);
+            facts.memory[1].store(labels as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A lock whose holder may have panicked: the values are plain numbers, always whole.
+pub fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
