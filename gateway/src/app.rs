@@ -56,7 +56,8 @@ impl App {
     pub async fn build(config: Config, overrides: Overrides) -> Result<Self, BootError> {
         let origin = Instant::now();
         boot::create_dir(&config.data_dir)?;
-        let journals = boot::open_journals(&config)?;
+        let readiness = Arc::new(Readiness::default());
+        let journals = boot::open_journals(&config, &readiness)?;
         let loaded = crate::checkpoint::load(&journals.checkpoints);
         let mut loaded = loaded.map_err(|why| BootError::State(format!("checkpoint: {why}")))?;
         let shared = shared()?;
@@ -64,7 +65,7 @@ impl App {
         let machine = boot::start_machine(&journals, &loaded, &decisions, &shared)?;
         loaded.shards.clear();
         loaded.home.clear();
-        let node = node(config, &journals, &machine, &shared, (decisions, text));
+        let node = node(config, (&journals, &machine, &shared), readiness, (decisions, text));
         let router = Router::new(Arc::clone(&node), overrides);
         let router = Arc::new(router.map_err(|why| BootError::State(format!("auth: {why}")))?);
         let drain = serve(&node, &router).await?;
@@ -83,7 +84,17 @@ impl App {
         tracing::info!(took_ms = origin.elapsed().as_millis() as u64, "ready");
         let give_up = shared.stopping;
         let machine = machine.threads;
-        Ok(Self { node, outlets, router, last_checkpoint, give_up, checkpointer, machine, frontier, drain })
+        Ok(Self {
+            node,
+            outlets,
+            router,
+            last_checkpoint,
+            give_up,
+            checkpointer,
+            machine,
+            frontier,
+            drain,
+        })
     }
 }
 
@@ -116,9 +127,8 @@ fn first_decisions(loaded: &Loaded) -> Result<(Arc<Decisions>, Vec<u8>), BootErr
 
 fn node(
     config: Config,
-    journals: &Journals,
-    machine: &Machine,
-    shared: &Shared,
+    (journals, machine, shared): (&Journals, &Machine, &Shared),
+    readiness: Arc<Readiness>,
     (decisions, text): (Arc<Decisions>, Vec<u8>),
 ) -> Arc<Node> {
     let memory_bytes = config.http.memory_bytes;
@@ -141,7 +151,7 @@ fn node(
         checkpoint_facts: Arc::default(),
         frontier_facts: Arc::default(),
         ingest_facts: Default::default(),
-        readiness: Arc::new(Readiness::default()),
+        readiness,
         queue_blocked: Arc::default(),
         reloading: std::sync::Mutex::new(()),
     })
@@ -225,12 +235,30 @@ fn adopt_file(node: &Arc<Node>, replayed: &Replayed) -> Result<(), BootError> {
         node.current.store(Arc::new(Current { config, decisions, text, since_ms }));
     }
     let config = node.current.load().config.clone();
+    refuse_other_shard_key(node, &config)?;
     let adopted = crate::reload::apply(node, config);
     adopted.map_err(|why| BootError::State(format!("the configuration: {why}")))
 }
 
+/// The shard key is fixed when a data directory is made: with another, series would lie elsewhere.
+fn refuse_other_shard_key(node: &Node, config: &Config) -> Result<(), BootError> {
+    let Ok(known) = DecisionText::from_bytes(&node.current.load().text) else {
+        return Ok(());
+    };
+    if known.shard_key() == config.decisions.shard_key() {
+        return Ok(());
+    }
+    let why = "cluster.shard_key (or the replica label) differs from what this data directory was \
+        made with; take the old one back, or begin with an empty directory";
+    Err(BootError::State(why.into()))
+}
+
 /// Logs a configuration and puts it in force. Called with the reload lock held.
-pub fn log_config(node: &Node, record: &ConfigRecord, decisions: Arc<Decisions>) -> Result<u64, String> {
+pub fn log_config(
+    node: &Node,
+    record: &ConfigRecord,
+    decisions: Arc<Decisions>,
+) -> Result<u64, String> {
     let bytes = record.payload().len() as u64;
     let room = node.log.reserve(bytes, Importance::Essential).map_err(|e| e.to_string())?;
     node.pipeline.config(room, record, decisions).map_err(|e| e.to_string())
@@ -257,7 +285,12 @@ fn start_checkpoints(
 }
 
 /// The frontier goes on where the log left it; a new node's begins at grace behind the clock.
-fn start_frontier(node: &Arc<Node>, loaded: &Loaded, replayed: &Replayed, origin: Instant) -> Result<JoinHandle<()>, BootError> {
+fn start_frontier(
+    node: &Arc<Node>,
+    loaded: &Loaded,
+    replayed: &Replayed,
+    origin: Instant,
+) -> Result<JoinHandle<()>, BootError> {
     let windows = node.current.load().config.windows;
     let known = replayed.frontier.max(loaded.home_frontier).filter(|&f| f > 0);
     let start = known.unwrap_or_else(|| wall_ms() - windows.grace.0);

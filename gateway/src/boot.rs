@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -21,9 +21,10 @@ use crate::checkpoint::{Loaded, ShardPart};
 use crate::config::Config;
 use crate::emit::{EmitFacts, Emitter, FrameWriter, Resume};
 use crate::metadata::Families;
+use crate::node::Readiness;
 use crate::pipeline::{Message, Pipeline};
-use crate::shard::worker::{Facts, Report, Worker};
 use crate::shard::owner;
+use crate::shard::worker::{Facts, Report, Worker};
 use crate::tenants::Tenants;
 
 /// Batches that may be on their way; frontiers and the like come on top.
@@ -70,7 +71,7 @@ pub struct Journals {
 }
 
 /// Opens the journals and says what recovery found.
-pub fn open_journals(config: &Config) -> Result<Journals, BootError> {
+pub fn open_journals(config: &Config, readiness: &Arc<Readiness>) -> Result<Journals, BootError> {
     let segment_bytes = config.wal.segment_bytes;
     let dir = &config.data_dir;
     let base = |name: &str| JournalConfig { segment_bytes, ..JournalConfig::new(dir.join(name)) };
@@ -80,13 +81,13 @@ pub fn open_journals(config: &Config) -> Result<Journals, BootError> {
         commit_delay: config.wal.commit_delay,
         quota_bytes: config.wal.max_bytes,
         reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
-        on_durable: Some(tell("log", log_told)),
+        on_durable: Some(tell("log", log_told, readiness)),
         ..base("wal")
     };
     let queue = JournalConfig {
         quota_bytes: Some(config.queue.max_bytes.max(4 * segment_bytes)),
         reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
-        on_durable: Some(tell("queue", queue_told)),
+        on_durable: Some(tell("queue", queue_told, readiness)),
         ..base("queue")
     };
     Ok(Journals {
@@ -101,9 +102,16 @@ pub fn open_journals(config: &Config) -> Result<Journals, BootError> {
 /// Room that is kept for frontiers and outputs on a full disk.
 const RESERVE_BYTES: u64 = 4 << 20;
 
-fn tell(name: &'static str, to: watch::Sender<u64>) -> weir_journal::OnDurable {
+fn tell(
+    name: &'static str,
+    to: watch::Sender<u64>,
+    readiness: &Arc<Readiness>,
+) -> weir_journal::OnDurable {
+    let readiness = Arc::clone(readiness);
     Arc::new(move |reached| match reached {
         Ok(position) => drop(to.send_replace(position)),
+        // The orderly end of a journal is no failure.
+        Err(_) if readiness.closing.load(Ordering::Acquire) => {}
         Err(why) => {
             tracing::error!(name, %why, "the journal has failed; restart to recover what is on disk");
             to.send_replace(u64::MAX);
@@ -169,7 +177,8 @@ pub fn start_machine(
     let home = restore_home(loaded, decisions, shared)?;
     let (expect_to, expects) = bounded(MAILBOX);
     let (parts_to, parts) = bounded(64);
-    let (mut mailboxes, mut reports, mut threads, mut worker_facts) = (vec![], vec![], vec![], vec![]);
+    let (mut mailboxes, mut reports, mut threads, mut worker_facts) =
+        (vec![], vec![], vec![], vec![]);
     for (number, shard) in shards.into_iter().enumerate() {
         let (mailbox_to, mailbox) = bounded(MAILBOX);
         let (report_to, report) = bounded(MAILBOX);
@@ -224,13 +233,18 @@ fn worker(
     }
 }
 
-fn restore_shards(loaded: &Loaded, decisions: &Arc<Decisions>, shared: &Shared) -> Result<(Vec<Shard>, Vec<u64>), BootError> {
+fn restore_shards(
+    loaded: &Loaded,
+    decisions: &Arc<Decisions>,
+    shared: &Shared,
+) -> Result<(Vec<Shard>, Vec<u64>), BootError> {
     let fresh = |number| Shard::new(Arc::clone(decisions), shared.seed ^ number as u128);
     let mut shards: Vec<Shard> = (0..shared.workers).map(fresh).collect();
     let mut covered = crate::recover::no_checkpoints();
     for state in &loaded.shards {
         let shard = &mut shards[owner(state.vshard, shared.workers)];
-        let mut tenant = |name: &str| shared.tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
+        let mut tenant =
+            |name: &str| shared.tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
         shard
             .restore(state.vshard, &state.bytes, &mut tenant)
             .map_err(|why| BootError::State(format!("virtual shard {}: {why}", state.vshard.0)))?;
@@ -239,10 +253,15 @@ fn restore_shards(loaded: &Loaded, decisions: &Arc<Decisions>, shared: &Shared) 
     Ok((shards, covered))
 }
 
-fn restore_home(loaded: &Loaded, decisions: &Arc<Decisions>, shared: &Shared) -> Result<Home, BootError> {
+fn restore_home(
+    loaded: &Loaded,
+    decisions: &Arc<Decisions>,
+    shared: &Shared,
+) -> Result<Home, BootError> {
     let mut home = Home::new(Arc::clone(decisions));
     if !loaded.home.is_empty() {
-        let mut tenant = |name: &str| shared.tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
+        let mut tenant =
+            |name: &str| shared.tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
         let restored = home.restore_bytes(&loaded.home, &mut tenant);
         restored.map_err(|why| BootError::State(format!("output groups: {why}")))?;
     }
@@ -250,12 +269,17 @@ fn restore_home(loaded: &Loaded, decisions: &Arc<Decisions>, shared: &Shared) ->
 }
 
 /// Starts a thread whose panic ends the process: half a gateway would answer for a whole one.
-pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, BootError> {
+pub fn spawn(
+    name: String,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, BootError> {
     let what = format!("start the thread {name}");
     let guarded = move || {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         if ended.is_err() {
-            tracing::error!("a thread has panicked; the process ends, the log has what was acknowledged");
+            tracing::error!(
+                "a thread has panicked; the process ends, the log has what was acknowledged"
+            );
             std::process::abort();
         }
     };

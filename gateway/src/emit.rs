@@ -21,7 +21,7 @@ use weir_journal::Journal;
 use weir_model::Timestamp;
 
 pub use frames::FrameWriter;
-pub use resume::Resume;
+pub use resume::{Resume, Said};
 
 use crate::audit::Audit;
 use crate::checkpoint::HomeState;
@@ -113,7 +113,9 @@ impl Emitter {
             Expect::Batch { position, work, reply, replayed } => {
                 self.batch(position, &work, reply, replayed);
             }
-            Expect::Frontier { position, to, replayed } => self.move_frontier(position, to, replayed),
+            Expect::Frontier { position, to, replayed } => {
+                self.move_frontier(position, to, replayed)
+            }
             Expect::Config { position, decisions, at } => self.configure(position, decisions, at),
             Expect::Checkpoint(reply) => {
                 let names = |id| self.tenants.name(id);
@@ -129,14 +131,22 @@ impl Emitter {
         }
     }
 
-    fn batch(&mut self, position: u64, work: &BatchWork, reply: Option<oneshot::Sender<Outcome>>, replayed: bool) {
+    fn batch(
+        &mut self,
+        position: u64,
+        work: &BatchWork,
+        reply: Option<oneshot::Sender<Outcome>>,
+        replayed: bool,
+    ) {
         let mut merged = Outcome::default();
         let mut bodies = Vec::new();
         for worker in 0..self.reports.len() {
             if work.entries[worker].is_empty() {
                 continue;
             }
-            let Some(Content::Batch(outcome, body)) = self.report(worker, position) else { continue };
+            let Some(Content::Batch(outcome, body)) = self.report(worker, position) else {
+                continue;
+            };
             merged.counts.merge(&outcome.counts);
             merged.refusals.extend(outcome.refusals);
             merged.histograms_written += outcome.histograms_written;
@@ -145,7 +155,14 @@ impl Emitter {
         if !self.resume.covers(position) {
             self.frames.pass(position, &work.tenant, &bodies, replayed);
         }
-        self.audit.compare(work.batch.tenant, position, work.samples, work.skipped, &merged.counts, replayed);
+        self.audit.compare(
+            work.batch.tenant,
+            position,
+            work.samples,
+            work.skipped,
+            &merged.counts,
+            replayed,
+        );
         if let Some(reply) = reply {
             // The sender may have hung up; its samples are in all the same.
             drop(reply.send(merged));
@@ -155,7 +172,9 @@ impl Emitter {
 
     fn move_frontier(&mut self, position: u64, to: Timestamp, replayed: bool) {
         for worker in 0..self.reports.len() {
-            let Some(Content::Frontier(closings)) = self.report(worker, position) else { continue };
+            let Some(Content::Frontier(closings)) = self.report(worker, position) else {
+                continue;
+            };
             if position > self.home_position {
                 closings.into_values().for_each(|c| self.home.handle_closing(worker, c));
             }

@@ -79,7 +79,12 @@ impl Federate {
 
     /// A tenant's page in the format that an `Accept` header prefers, and its content type. No
     /// selector selects everything. Takes a second for a million series: not for a runtime's thread.
-    pub fn page(&self, tenant: &str, selectors: &[Selector], accept: &str) -> (&'static str, String) {
+    pub fn page(
+        &self,
+        tenant: &str,
+        selectors: &[Selector],
+        accept: &str,
+    ) -> (&'static str, String) {
         let format = Format::from_accept(accept);
         let series = self.shared.tenant(tenant);
         let text = match series {
@@ -232,7 +237,9 @@ impl Shared {
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         tenants.retain(|_, series| {
             // A page that is being written must not hold up the others.
-            let Ok(mut series) = series.try_lock() else { return true };
+            let Ok(mut series) = series.try_lock() else {
+                return true;
+            };
             let speaks = series.written_ms() > now_ms.saturating_sub(SILENCE_MS);
             if !speaks {
                 series.clear(&self.counts);

@@ -40,7 +40,13 @@ pub struct Policy {
 impl Policy {
     /// A policy that starts at `frontier`; `paused` if time has passed in which nobody could send.
     /// `monotonic` is in milliseconds.
-    pub fn new(grace_ms: i64, wait_ms: i64, frontier: Timestamp, paused: bool, monotonic: i64) -> Self {
+    pub fn new(
+        grace_ms: i64,
+        wait_ms: i64,
+        frontier: Timestamp,
+        paused: bool,
+        monotonic: i64,
+    ) -> Self {
         let waiting_until = paused.then_some(monotonic + wait_ms);
         Self { grace_ms, wait_ms, waiting_until, frontier }
     }
@@ -62,7 +68,12 @@ impl Policy {
 
     /// The new frontier, if it moves. `newest` are the newest timestamps of targets that are alive;
     /// it is sorted here.
-    pub fn tick(&mut self, now: Timestamp, monotonic: i64, newest: &mut [Timestamp]) -> Option<Timestamp> {
+    pub fn tick(
+        &mut self,
+        now: Timestamp,
+        monotonic: i64,
+        newest: &mut [Timestamp],
+    ) -> Option<Timestamp> {
         let by_clock = now - self.grace_ms;
         let mut to = by_clock;
         if let Some(until) = self.waiting_until {
@@ -88,18 +99,21 @@ const TICK: Duration = Duration::from_secs(1);
 /// A wall clock that leaves the monotonic one by more is in doubt.
 const JUMP_MS: i64 = 5_000;
 
+/// A wall clock that jumped is believed again after so long without another jump.
+const STEADY_MS: i64 = 60_000;
+
 /// Targets that were silent for longer when the node stopped are not waited for: PromQL's lookback.
 const ALIVE_MS: i64 = 300_000;
 
 /// Moves the frontier until the node stops.
 pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
     let since = policy.frontier() - ALIVE_MS;
-    let mut clock = Clock { wall: wall_ms(), monotonic: millis_since(origin) };
+    let mut clock = Clock { offset_ms: wall_ms() - millis_since(origin), jumped_to: None };
     while !node.readiness.stopping.load(Ordering::Acquire) {
         let windows = node.current.load().config.windows;
         policy.reconfigure(windows.grace.0, windows.backlog_wait_max.0);
         let monotonic = millis_since(origin);
-        let in_doubt = clock.jumped(wall_ms(), monotonic);
+        let in_doubt = clock.is_in_doubt(wall_ms(), monotonic);
         node.frontier_facts.clock_in_doubt.store(in_doubt, Ordering::Relaxed);
         if !in_doubt {
             let mut newest = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
@@ -121,27 +135,44 @@ fn progress(node: &Node, since: Timestamp) -> Vec<Timestamp> {
 fn submit(node: &Node, to: Timestamp) {
     let record = FrontierRecord { vshards: vec![(0, VSHARDS)], to };
     let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
-    let submitted = room.map_err(|why| why.to_string()).and_then(|room| {
-        node.pipeline.frontier(room, &record).map_err(|why| why.to_string())
-    });
+    let submitted = room
+        .map_err(|why| why.to_string())
+        .and_then(|room| node.pipeline.frontier(room, &record).map_err(|why| why.to_string()));
     match submitted {
         Ok(_) => node.frontier_facts.submitted.store(to, Ordering::Relaxed),
         Err(why) => tracing::warn!(%why, "the frontier cannot move"),
     }
 }
 
-/// The two clocks as they were last seen to agree.
+/// How far the wall clock is ahead of the monotonic one, as long as that is sane.
 struct Clock {
-    wall: i64,
-    monotonic: i64,
+    offset_ms: i64,
+    /// The offset after a jump, and since when it has been steady.
+    jumped_to: Option<(i64, i64)>,
 }
 
 impl Clock {
-    /// Whether the wall clock has jumped since the last look, and has not been steady since.
-    fn jumped(&mut self, wall: i64, monotonic: i64) -> bool {
-        let drift = (wall - self.wall) - (monotonic - self.monotonic);
-        (self.wall, self.monotonic) = (wall, monotonic);
-        drift.abs() > JUMP_MS
+    /// Whether the wall clock is in doubt: it has left the monotonic one, and has neither come
+    /// back nor been steady for long enough to be believed.
+    fn is_in_doubt(&mut self, wall: i64, monotonic: i64) -> bool {
+        let offset = wall - monotonic;
+        if (offset - self.offset_ms).abs() <= JUMP_MS {
+            (self.offset_ms, self.jumped_to) = (offset, None);
+            return false;
+        }
+        match self.jumped_to {
+            Some((to, since)) if (offset - to).abs() <= JUMP_MS => {
+                if monotonic - since < STEADY_MS {
+                    return true;
+                }
+                (self.offset_ms, self.jumped_to) = (offset, None);
+                false
+            }
+            _ => {
+                self.jumped_to = Some((offset, monotonic));
+                true
+            }
+        }
     }
 }
 
@@ -165,6 +196,17 @@ mod tests {
         assert_eq!(policy.tick(100_000, 0, &mut []), Some(70_000));
         assert_eq!(policy.tick(99_000, 1000, &mut []), None);
         assert_eq!(policy.tick(101_000, 2000, &mut []), Some(71_000));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_in_doubt_until_it_is_back_or_steady() {
+        let mut clock = Clock { offset_ms: 1_000_000, jumped_to: None };
+        assert!(!clock.is_in_doubt(1_001_000, 1000));
+        assert!(clock.is_in_doubt(5_002_000, 2000));
+        assert!(!clock.is_in_doubt(1_003_000, 3000), "it came back");
+        assert!(clock.is_in_doubt(5_004_000, 4000));
+        assert!(clock.is_in_doubt(5_050_000, 50_000));
+        assert!(!clock.is_in_doubt(5_064_000, 64_000), "a minute later it is believed");
     }
 
     #[test]

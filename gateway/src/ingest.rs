@@ -63,10 +63,8 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     node.ingest_facts.received_samples(samples);
     node.families.learn(tenant, &decoded.columns);
     let limits = current.config.limits.of(&name);
-    node.ingest_facts.rates.check(tenant, limits, samples, received).map_err(|why| {
-        node.audit.refuse(tenant, samples);
-        why
-    })?;
+    let allowed = node.ingest_facts.rates.check(tenant, limits, samples, received);
+    allowed.inspect_err(|_| node.audit.refuse(tenant, samples))?;
     decoded.refuse_future(received + current.config.windows.future_max.0);
     let no_new_series = node.ingest_facts.rates.is_at_series_limit(node, tenant, limits);
     let record = BatchRecord {
@@ -84,7 +82,8 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     let exemplars = decoded.columns.exemplars.len() as u64;
     let floats = decoded.columns.timestamps.len() as u64;
     let first_future = decoded.first_future.take();
-    let (position, verdict) = submit(node, record, body, decoded, (tenant, Arc::clone(&name))).await?;
+    let (position, verdict) =
+        submit(node, record, body, decoded, (tenant, Arc::clone(&name))).await?;
     let outcome = verdict.await.map_err(|_| Answer::stopping())?;
     durable(node, position).await?;
     let counted = answer::Counted { version, floats, exemplars };

@@ -41,6 +41,8 @@ pub struct Readiness {
     pub ready: AtomicBool,
     /// The node is shutting down.
     pub stopping: AtomicBool,
+    /// The journals are being closed.
+    pub closing: AtomicBool,
     /// Replay: the last position to read.
     pub replay_to: AtomicU64,
     /// Replay: the first position that was read.

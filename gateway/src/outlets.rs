@@ -5,8 +5,8 @@
 //! and what a replay needs to know. Invariant: the last frame always stays, for its source position
 //! tells a replay what has been said.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use weir_journal::fs::DiskFs;

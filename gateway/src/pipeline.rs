@@ -103,7 +103,11 @@ struct Inner {
 
 impl Pipeline {
     /// Joins a journal, the workers' mailboxes and the emitter's.
-    pub fn new(journal: Arc<Journal>, workers: Vec<Sender<Message>>, emitter: Sender<Expect>) -> Self {
+    pub fn new(
+        journal: Arc<Journal>,
+        workers: Vec<Sender<Message>>,
+        emitter: Sender<Expect>,
+    ) -> Self {
         Self { journal, inner: Mutex::new(Inner { workers, emitter }) }
     }
 
@@ -124,7 +128,11 @@ impl Pipeline {
     }
 
     /// Submits a frontier.
-    pub fn frontier(&self, reservation: Reservation, record: &crate::wal::FrontierRecord) -> Result<u64, AppendError> {
+    pub fn frontier(
+        &self,
+        reservation: Reservation,
+        record: &crate::wal::FrontierRecord,
+    ) -> Result<u64, AppendError> {
         let payload = record.payload();
         let inner = self.lock();
         let position = self.journal.append(reservation, crate::wal::FRONTIER, vec![payload])?;
@@ -179,7 +187,13 @@ impl Pipeline {
 }
 
 impl Inner {
-    fn batch(&self, position: u64, work: Arc<BatchWork>, reply: Option<oneshot::Sender<Outcome>>, replayed: bool) {
+    fn batch(
+        &self,
+        position: u64,
+        work: Arc<BatchWork>,
+        reply: Option<oneshot::Sender<Outcome>>,
+        replayed: bool,
+    ) {
         self.expect(Expect::Batch { position, work: Arc::clone(&work), reply, replayed });
         for (worker, entries) in self.workers.iter().zip(&work.entries) {
             if !entries.is_empty() {

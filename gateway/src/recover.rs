@@ -102,8 +102,11 @@ impl Replay<'_> {
         let mut reader = self.log.reader(from + 1);
         loop {
             let careful = marker.is_near(reader.position());
-            let slice = self.slice(&mut reader, if careful { 1 } else { SLICE_RECORDS }, &mut replayed)?;
-            let Some(first) = slice.first().map(|r| r.position) else { break };
+            let slice =
+                self.slice(&mut reader, if careful { 1 } else { SLICE_RECORDS }, &mut replayed)?;
+            let Some(first) = slice.first().map(|r| r.position) else {
+                break;
+            };
             marker.before(first)?;
             let suspect = careful && marker.is_deadly(first);
             self.apply(slice, suspect, &mut replayed)?;
@@ -116,7 +119,12 @@ impl Replay<'_> {
         Ok(replayed)
     }
 
-    fn slice(&self, reader: &mut weir_journal::Reader, records: usize, replayed: &mut Replayed) -> Result<Vec<Record>, ReplayError> {
+    fn slice(
+        &self,
+        reader: &mut weir_journal::Reader,
+        records: usize,
+        replayed: &mut Replayed,
+    ) -> Result<Vec<Record>, ReplayError> {
         let (mut slice, mut bytes) = (Vec::new(), 0);
         while slice.len() < records && bytes < SLICE_BYTES {
             match reader.next()? {
@@ -134,7 +142,12 @@ impl Replay<'_> {
         Ok(slice)
     }
 
-    fn apply(&mut self, slice: Vec<Record>, suspect: bool, replayed: &mut Replayed) -> Result<(), ReplayError> {
+    fn apply(
+        &mut self,
+        slice: Vec<Record>,
+        suspect: bool,
+        replayed: &mut Replayed,
+    ) -> Result<(), ReplayError> {
         let decoded: Vec<Option<(BatchRecord, Decoded)>> = if suspect {
             // This record has ended the process time and again.
             slice.iter().map(|_| None).collect()
@@ -144,7 +157,9 @@ impl Replay<'_> {
         for (record, decoded) in slice.iter().zip(decoded) {
             replayed.records += 1;
             match (record.kind, decoded) {
-                (BATCH, Some((batch, decoded))) => self.batch(record.position, batch, decoded, replayed),
+                (BATCH, Some((batch, decoded))) => {
+                    self.batch(record.position, batch, decoded, replayed)
+                }
                 (BATCH, None) => {
                     tracing::error!(position = record.position, "a batch is set aside");
                     replayed.set_aside += 1;
@@ -172,12 +187,15 @@ impl Replay<'_> {
         let wire = (batch.version, batch.encoding);
         let cap = self.body_bytes_max.max(batch.body_bytes as usize);
         let shard_key = &self.decisions.shard_key;
-        let decoded = Decoder::take(|d| d.decode(self.hasher, wire, &body, cap, (&name, id), shard_key));
+        let decoded =
+            Decoder::take(|d| d.decode(self.hasher, wire, &body, cap, (&name, id), shard_key));
         Some((batch, decoded.ok()?))
     }
 
     fn batch(&self, position: u64, record: BatchRecord, decoded: Decoded, replayed: &mut Replayed) {
-        let Ok((tenant, name)) = self.tenants.meet(&record.tenant) else { return };
+        let Ok((tenant, name)) = self.tenants.meet(&record.tenant) else {
+            return;
+        };
         let mut work = crate::ingest::work(self.workers, record, decoded, (tenant, name), None);
         let columns = Arc::clone(&work.batch.columns);
         let entry = |at: u32| &columns.entries[at as usize];
@@ -197,7 +215,12 @@ impl Replay<'_> {
         self.pipeline.replay_batch(position, work);
     }
 
-    fn config(&mut self, position: u64, payload: &Bytes, replayed: &mut Replayed) -> Result<(), ReplayError> {
+    fn config(
+        &mut self,
+        position: u64,
+        payload: &Bytes,
+        replayed: &mut Replayed,
+    ) -> Result<(), ReplayError> {
         let wrong = |why: String| ReplayError::Config(position, why);
         let record = ConfigRecord::read(payload).map_err(|e| wrong(e.to_string()))?;
         let text = DecisionText::from_bytes(&record.text).map_err(|e| wrong(e.to_string()))?;

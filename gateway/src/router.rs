@@ -38,7 +38,9 @@ impl Router {
         let runtime = tokio::runtime::Handle::current();
         let reload = move || {
             crate::reload::reload(&reloaded, &overrides)?;
-            let Some(outlets) = destinations.get() else { return Ok(()) };
+            let Some(outlets) = destinations.get() else {
+                return Ok(());
+            };
             let current = reloaded.current.load_full();
             let (to, labels) = (&current.config.destinations, &current.config.external_labels);
             runtime.block_on(outlets.egress.reload(to, labels))
@@ -73,7 +75,9 @@ impl Router {
             (&Method::POST, "/api/v1/write" | "/api/v1/push") => {
                 crate::ingest::handle(&self.node, request).await
             }
-            (&Method::GET, "/api/v1/write" | "/api/v1/push") if asks_for_vm(&request) => plain(StatusCode::OK, "1"),
+            (&Method::GET, "/api/v1/write" | "/api/v1/push") if asks_for_vm(&request) => {
+                plain(StatusCode::OK, "1")
+            }
             (&Method::GET, "/federate") => self.federate(&request).await,
             _ => self.administer(request).await,
         }
@@ -128,7 +132,9 @@ fn asks_for_vm(request: &Request<Incoming>) -> bool {
 fn selectors(query: &str) -> Result<Vec<Selector>, String> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     let matches = pairs.filter(|(name, _)| name == "match[]");
-    matches.map(|(_, text)| text.parse::<Selector>().map_err(|e| format!("match[] {text:?}: {e}"))).collect()
+    matches
+        .map(|(_, text)| text.parse::<Selector>().map_err(|e| format!("match[] {text:?}: {e}")))
+        .collect()
 }
 
 fn tenant(node: &Node, headers: &HeaderMap) -> String {
@@ -145,7 +151,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 fn unauthorized(challenge: &'static str) -> Page {
     let response = Response::builder().status(StatusCode::UNAUTHORIZED);
     let response = response.header(header::WWW_AUTHENTICATE, challenge);
-    response.body(Full::new(Bytes::from_static(b"credentials are missing or wrong\n"))).unwrap_or_default()
+    response
+        .body(Full::new(Bytes::from_static(b"credentials are missing or wrong\n")))
+        .unwrap_or_default()
 }
 
 fn plain(status: StatusCode, body: &str) -> Page {

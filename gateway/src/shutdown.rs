@@ -12,8 +12,17 @@ use crate::pipeline::{Expect, Message};
 
 /// Ends the gateway within the configured deadline.
 pub async fn shut_down(app: App) {
-    let App { node, outlets, router, last_checkpoint, give_up, checkpointer, machine, frontier, drain } =
-        app;
+    let App {
+        node,
+        outlets,
+        router,
+        last_checkpoint,
+        give_up,
+        checkpointer,
+        machine,
+        frontier,
+        drain,
+    } = app;
     drop(router);
     let deadline = Instant::now() + node.current.load().config.shutdown_deadline;
     let left = || deadline.saturating_duration_since(Instant::now());
@@ -35,6 +44,7 @@ pub async fn shut_down(app: App) {
     }
     tracing::info!("shutting down: last sends");
     outlets.stop(left()).await;
+    node.readiness.closing.store(true, Ordering::Release);
     for (name, journal) in [("log", &node.log), ("queue", &node.queue)] {
         if let Err(why) = journal.close() {
             tracing::error!(name, %why, "the journal did not end well");

@@ -91,11 +91,7 @@ impl Backend {
         });
         let theirs = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || accept(&listener, &theirs));
-        Self {
-            address,
-            shared,
-            accepting: Some(accepting),
-        }
+        Self { address, shared, accepting: Some(accepting) }
     }
 
     /// Where it listens.
@@ -134,11 +130,7 @@ impl Backend {
     /// The float samples accepted so far, in order.
     pub fn samples(&self) -> Vec<Sample> {
         let state = self.shared.state();
-        state
-            .accepted
-            .iter()
-            .flat_map(|r| r.samples.iter().cloned())
-            .collect()
+        state.accepted.iter().flat_map(|r| r.samples.iter().cloned()).collect()
     }
 
     /// How many requests have come, whatever became of them.
@@ -221,10 +213,7 @@ fn written(request: &Request) -> Vec<(String, String)> {
         return Vec::new();
     }
     let header = |what: &str, count: usize| {
-        (
-            format!("X-Prometheus-Remote-Write-{what}-Written"),
-            count.to_string(),
-        )
+        (format!("X-Prometheus-Remote-Write-{what}-Written"), count.to_string())
     };
     vec![
         header("Samples", request.samples.len()),
@@ -253,13 +242,7 @@ fn decode(path: String, headers: Vec<(String, String)>, body: &[u8]) -> Result<R
     };
     let content_type = header(&headers, "content-type").unwrap_or_default();
     let is_v2 = content_type.contains("io.prometheus.write.v2.Request");
-    let mut request = Request {
-        path,
-        headers,
-        samples: Vec::new(),
-        histograms: Vec::new(),
-        is_v2,
-    };
+    let mut request = Request { path, headers, samples: Vec::new(), histograms: Vec::new(), is_v2 };
     if is_v2 {
         let message = v2::Request::decode(&bytes[..]).map_err(|e| e.to_string())?;
         read_v2(&message, &mut request)?;
@@ -273,28 +256,17 @@ fn decode(path: String, headers: Vec<(String, String)>, body: &[u8]) -> Result<R
 fn decompress(body: &[u8]) -> Result<Vec<u8>, String> {
     let length = snap::raw::decompress_len(body).map_err(|e| e.to_string())?;
     let mut bytes = vec![0; length.min(64 << 20)];
-    snap::raw::Decoder::new()
-        .decompress(body, &mut bytes)
-        .map_err(|e| e.to_string())?;
+    snap::raw::Decoder::new().decompress(body, &mut bytes).map_err(|e| e.to_string())?;
     Ok(bytes)
 }
 
 fn read_v1(message: &v1::WriteRequest, into: &mut Request) {
     for series in &message.timeseries {
-        let pairs = series
-            .labels
-            .iter()
-            .map(|l| (l.name.clone(), l.value.clone()));
+        let pairs = series.labels.iter().map(|l| (l.name.clone(), l.value.clone()));
         let labels: Arc<Labels> = Arc::new(pairs.collect());
-        let samples = series
-            .samples
-            .iter()
-            .map(|s| Sample::new(&labels, s.timestamp, s.value));
+        let samples = series.samples.iter().map(|s| Sample::new(&labels, s.timestamp, s.value));
         into.samples.extend(samples);
-        let histograms = series
-            .histograms
-            .iter()
-            .map(|h| (Arc::clone(&labels), h.clone()));
+        let histograms = series.histograms.iter().map(|h| (Arc::clone(&labels), h.clone()));
         into.histograms.extend(histograms);
     }
 }
@@ -317,10 +289,7 @@ fn read_v2(message: &v2::Request, into: &mut Request) -> Result<(), String> {
             start: s.start_timestamp,
             ..Sample::new(&labels, s.timestamp, s.value)
         }));
-        let histograms = series
-            .histograms
-            .iter()
-            .map(|h| (Arc::clone(&labels), h.clone()));
+        let histograms = series.histograms.iter().map(|h| (Arc::clone(&labels), h.clone()));
         into.histograms.extend(histograms);
     }
     Ok(())

@@ -32,11 +32,7 @@ impl Gateway {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("data")).expect("data folder");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway = Self {
-            folder,
-            address: nowhere,
-            program: None,
-        };
+        let mut gateway = Self { folder, address: nowhere, program: None };
         gateway.configure(config, rules);
         gateway.spawn();
         gateway.address = gateway.wait_address();
@@ -65,11 +61,7 @@ impl Gateway {
         command.arg("--listen").arg(self.address.to_string());
         command.arg("--data-dir").arg(self.data_dir());
         command.env("RUST_BACKTRACE", "1");
-        self.program = Some(Program::start(
-            "weir-gateway",
-            &mut command,
-            self.folder.path(),
-        ));
+        self.program = Some(Program::start("weir-gateway", &mut command, self.folder.path()));
     }
 
     /// SIGKILL.
@@ -136,11 +128,7 @@ impl Gateway {
     ) -> Page {
         wait::until(what, within, || {
             let page = self.metrics();
-            if holds(&page) {
-                Ok(page)
-            } else {
-                Err("not yet by its metrics".into())
-            }
+            if holds(&page) { Ok(page) } else { Err("not yet by its metrics".into()) }
         })
     }
 
@@ -150,20 +138,17 @@ impl Gateway {
         wait::until(&what, within, || {
             let frontier = self.metrics().get("weir_frontier_seconds", &[]);
             let reached = frontier.is_some_and(|f| f * 1000.0 >= to_ms as f64);
-            reached
-                .then_some(())
-                .ok_or_else(|| format!("it is at {frontier:?}"))
+            reached.then_some(()).ok_or_else(|| format!("it is at {frontier:?}"))
         });
     }
 
     /// Panics unless the audit adds up. Samples in flight are waited for.
     pub fn assert_audited(&self) {
-        wait::until("the audit adds up", Duration::from_secs(20), || match self
-            .metrics()
-            .get("weir_audit_imbalance_samples", &[])
-        {
-            Some(0.0) => Ok(()),
-            other => Err(format!("weir_audit_imbalance_samples is {other:?}")),
+        wait::until("the audit adds up", Duration::from_secs(20), || {
+            match self.metrics().get("weir_audit_imbalance_samples", &[]) {
+                Some(0.0) => Ok(()),
+                other => Err(format!("weir_audit_imbalance_samples is {other:?}")),
+            }
         });
     }
 
@@ -173,9 +158,7 @@ impl Gateway {
         wait::until("the gateway is ready", START_WITHIN, || {
             assert!(self.program().is_running(), "the gateway has ended");
             let answer = http::get(address, "/-/ready").map_err(|e| e.to_string())?;
-            (answer.status == 200)
-                .then_some(())
-                .ok_or_else(|| answer.text())
+            (answer.status == 200).then_some(()).ok_or_else(|| answer.text())
         });
     }
 
@@ -214,29 +197,14 @@ pub fn binary() -> &'static Path {
             return PathBuf::from(path);
         }
         let this = std::env::current_exe().expect("the test's own path");
-        let profile = this
-            .ancestors()
-            .nth(2)
-            .expect("<target>/<profile>/deps/<test>");
+        let profile = this.ancestors().nth(2).expect("<target>/<profile>/deps/<test>");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args([
-            "build",
-            "--quiet",
-            "--package",
-            "weir-gateway",
-            "--bin",
-            "weir-gateway",
-        ]);
+        build.args(["build", "--quiet", "--package", "weir-gateway", "--bin", "weir-gateway"]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
-        build
-            .arg("--target-dir")
-            .arg(profile.parent().expect("target folder"));
-        let status = build
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .expect("cargo runs");
+        build.arg("--target-dir").arg(profile.parent().expect("target folder"));
+        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
         assert!(status.success(), "weir-gateway does not build");
         profile.join("weir-gateway")
     })

@@ -80,11 +80,7 @@ pub fn read_answer(from: &mut impl BufRead) -> io::Result<Answer> {
     let (start, headers) = read_head(from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = start.split(' ').nth(1).and_then(|s| s.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no status: {start}")))?;
-    let mut answer = Answer {
-        status,
-        headers,
-        body: Vec::new(),
-    };
+    let mut answer = Answer { status, headers, body: Vec::new() };
     answer.body = match body_length(&answer.headers) {
         _ if status == 204 || status == 304 => Vec::new(),
         Length::Known(length) => read_exactly(from, length)?,

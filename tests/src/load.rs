@@ -60,13 +60,7 @@ impl Load {
         for sender in self.senders {
             sender.join().expect("a sender ends well");
         }
-        std::mem::take(
-            &mut *self
-                .shared
-                .history
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        std::mem::take(&mut *self.shared.history.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -76,14 +70,8 @@ fn send(to: SocketAddr, number: usize, tick_ms: i64, shared: &Shared) {
         let now = wait::now_ms();
         let samples = samples_of(number, tick, now);
         let tries = sender::send_until_acknowledged(to, &samples, ACKNOWLEDGED_WITHIN);
-        shared
-            .history
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(&samples);
-        shared
-            .acknowledged
-            .fetch_add(samples.len(), Ordering::SeqCst);
+        shared.history.lock().unwrap_or_else(PoisonError::into_inner).add(&samples);
+        shared.acknowledged.fetch_add(samples.len(), Ordering::SeqCst);
         shared.tries.fetch_add(tries, Ordering::SeqCst);
         tick += 1;
         wait::for_clock(now + tick_ms);
@@ -96,11 +84,7 @@ pub fn samples_of(sender: usize, tick: i64, now: i64) -> Vec<Sample> {
     for target in 0..4 {
         let instance = format!("host-{sender}-{target}:9100");
         let zone = if target % 2 == 0 { "even" } else { "odd" };
-        let pairs = [
-            ("instance", instance.as_str()),
-            ("job", "load"),
-            ("zone", zone),
-        ];
+        let pairs = [("instance", instance.as_str()), ("job", "load"), ("zone", zone)];
         let seed = i64::try_from(sender * 7 + target).unwrap_or(0);
         let mut say = |name: &str, value: f64| {
             samples.push(Sample::new(&labels(name, &pairs), now, value));
@@ -139,14 +123,7 @@ pub fn passed_on(history: &History) -> Outputs {
     for (labels, samples) in history.0.iter().filter(|(labels, _)| is_passed_on(labels)) {
         let expected = |(&timestamp, &value): (&i64, &f64)| {
             let marker = is_stale(value);
-            (
-                timestamp,
-                if marker {
-                    Expected::Marker
-                } else {
-                    Expected::Value(value)
-                },
-            )
+            (timestamp, if marker { Expected::Marker } else { Expected::Value(value) })
         };
         outputs.insert((**labels).clone(), samples.iter().map(expected).collect());
     }
@@ -174,38 +151,10 @@ impl Rules {
     pub fn file(&self) -> String {
         let mut file = String::new();
         for (name, metrics, interval, staleness, grouping, outputs) in [
-            (
-                "counters_short",
-                COUNTERS,
-                self.short_s,
-                4,
-                "without: [instance]",
-                COUNTERS_SHORT,
-            ),
-            (
-                "gauges_short",
-                GAUGES,
-                self.short_s,
-                4,
-                "without: [instance]",
-                GAUGES_SHORT,
-            ),
-            (
-                "counters_long",
-                COUNTERS,
-                self.long_s,
-                2,
-                "by: [zone]",
-                COUNTERS_LONG,
-            ),
-            (
-                "gauges_long",
-                GAUGES,
-                self.long_s,
-                2,
-                "by: [zone]",
-                GAUGES_LONG,
-            ),
+            ("counters_short", COUNTERS, self.short_s, 4, "without: [instance]", COUNTERS_SHORT),
+            ("gauges_short", GAUGES, self.short_s, 4, "without: [instance]", GAUGES_SHORT),
+            ("counters_long", COUNTERS, self.long_s, 2, "by: [zone]", COUNTERS_LONG),
+            ("gauges_long", GAUGES, self.long_s, 2, "by: [zone]", GAUGES_LONG),
         ] {
             let staleness = staleness * interval;
             let metrics = metrics.join("|");
@@ -231,10 +180,7 @@ impl Rules {
             grouping,
             outputs: outputs.split(',').map(str::trim).collect(),
         };
-        let (without, by) = (
-            Grouping::Without(vec!["instance"]),
-            Grouping::By(vec!["zone"]),
-        );
+        let (without, by) = (Grouping::Without(vec!["instance"]), Grouping::By(vec!["zone"]));
         vec![
             rule(COUNTERS, self.short_s, 4, without.clone(), COUNTERS_SHORT),
             rule(GAUGES, self.short_s, 4, without, GAUGES_SHORT),

@@ -20,24 +20,15 @@ pub struct Page(pub Vec<Line>);
 impl Page {
     /// Reads a page; panics where a line cannot be read, for then the page is wrong.
     pub fn parse(text: &str) -> Self {
-        let lines = text
-            .lines()
-            .filter(|l| !l.is_empty() && !l.starts_with('#'));
+        let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
         let read = |l| line(l).unwrap_or_else(|| panic!("unreadable line: {l}"));
         Self(lines.map(read).collect())
     }
 
     /// The sum over all series of a metric that have these labels; `None` where there is none.
     pub fn get(&self, metric: &str, pairs: &[(&str, &str)]) -> Option<f64> {
-        let has = |l: &Line| {
-            pairs
-                .iter()
-                .all(|(k, v)| l.labels.get(*k).is_some_and(|x| x == v))
-        };
-        let found = self
-            .0
-            .iter()
-            .filter(|l| name(&l.labels) == metric && has(l));
+        let has = |l: &Line| pairs.iter().all(|(k, v)| l.labels.get(*k).is_some_and(|x| x == v));
+        let found = self.0.iter().filter(|l| name(&l.labels) == metric && has(l));
         found.map(|l| l.value).reduce(|a, b| a + b)
     }
 
@@ -64,11 +55,7 @@ fn line(text: &str) -> Option<Line> {
         Some(word) => Some(word.parse().ok()?),
         None => None,
     };
-    Some(Line {
-        labels,
-        value,
-        timestamp,
-    })
+    Some(Line { labels, value, timestamp })
 }
 
 /// Reads `name="value",…}` and gives what follows.

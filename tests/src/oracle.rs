@@ -118,9 +118,7 @@ impl Rule {
             running.started |= !said.is_empty();
             if window.live.is_empty() {
                 for labels in speaking.difference(&said) {
-                    out.entry(labels.clone())
-                        .or_default()
-                        .insert(end, Expected::Marker);
+                    out.entry(labels.clone()).or_default().insert(end, Expected::Marker);
                 }
                 speaking.clear();
             }
@@ -194,16 +192,10 @@ impl Running {
             "sum_last" => (living, live.iter().sum()),
             "avg_last" => (living, window::mean(live)),
             "min_last" => (living, live.iter().copied().fold(f64::INFINITY, f64::min)),
-            "max_last" => (
-                living,
-                live.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            ),
+            "max_last" => (living, live.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
             _ => (sampled, window.over_samples(output)),
         };
-        speaks
-            .then_some((None, Expected::Value(value)))
-            .into_iter()
-            .collect()
+        speaks.then_some((None, Expected::Value(value))).into_iter().collect()
     }
 }
 

@@ -51,10 +51,7 @@ impl Peer {
 pub fn prometheus(name: &str, config: &str, folder: &Path) -> Peer {
     let address = free_address();
     let args = [
-        format!(
-            "--config.file={}",
-            file(folder, &format!("{name}.yml"), config)
-        ),
+        format!("--config.file={}", file(folder, &format!("{name}.yml"), config)),
         format!("--storage.tsdb.path={}", folder.join(name).display()),
         format!("--web.listen-address={address}"),
         "--web.enable-remote-write-receiver".into(),
@@ -85,14 +82,8 @@ pub fn prometheus_agent(
 /// A vmagent at this address.
 pub fn vmagent(address: SocketAddr, scrape_config: &str, urls: &[String], folder: &Path) -> Peer {
     let mut args = vec![
-        format!(
-            "-promscrape.config={}",
-            file(folder, "vmagent.yml", scrape_config)
-        ),
-        format!(
-            "-remoteWrite.tmpDataPath={}",
-            folder.join("vmagent").display()
-        ),
+        format!("-promscrape.config={}", file(folder, "vmagent.yml", scrape_config)),
+        format!("-remoteWrite.tmpDataPath={}", folder.join("vmagent").display()),
         "-remoteWrite.flushInterval=1s".into(),
         format!("-httpListenAddr={address}"),
     ];
@@ -116,13 +107,7 @@ pub fn victoria_metrics(name: &str, folder: &Path) -> Peer {
 pub fn node_exporter(folder: &Path) -> Peer {
     let address = free_address();
     let args = [format!("--web.listen-address={address}")];
-    Peer::start(
-        "node_exporter",
-        "prometheus-node-exporter",
-        address,
-        &args,
-        folder,
-    )
+    Peer::start("node_exporter", "prometheus-node-exporter", address, &args, folder)
 }
 
 fn file(folder: &Path, name: &str, text: &str) -> String {

@@ -29,14 +29,8 @@ impl Program {
         let open = || OpenOptions::new().create(true).append(true).open(&log);
         let (out, err): (File, File) = (open().expect("log"), open().expect("log"));
         command.stdin(Stdio::null()).stdout(out).stderr(err);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{name} does not start: {e}"));
-        Self {
-            name: name.to_owned(),
-            child,
-            log,
-        }
+        let child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}"));
+        Self { name: name.to_owned(), child, log }
     }
 
     /// Sends a signal.
@@ -87,11 +81,7 @@ impl Drop for Program {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let end = &lines[lines.len().saturating_sub(60)..];
-            let text = format!(
-                "--- end of {}'s log ---\n{}\n---\n",
-                self.name,
-                end.join("\n")
-            );
+            let text = format!("--- end of {}'s log ---\n{}\n---\n", self.name, end.join("\n"));
             std::io::stderr().write_all(text.as_bytes()).ok();
         }
     }

@@ -34,23 +34,14 @@ pub fn raw_samples(
     // A range selector in an instant query gives the samples as they are stored.
     let seconds = (to_ms - from_ms + 999) / 1000;
     let expression = format!("{selector}[{seconds}s]");
-    let path = format!(
-        "/api/v1/query?query={}&time={:.3}",
-        escape(&expression),
-        to_ms as f64 / 1000.0
-    );
+    let path =
+        format!("/api/v1/query?query={}&time={:.3}", escape(&expression), to_ms as f64 / 1000.0);
     let mut history = History::default();
     for entry in ask(at, &path)? {
-        let samples = history
-            .0
-            .entry(Arc::new(labels(&entry["metric"])))
-            .or_default();
+        let samples = history.0.entry(Arc::new(labels(&entry["metric"]))).or_default();
         for pair in entry["values"].as_array().into_iter().flatten() {
             let timestamp = (pair[0].as_f64().ok_or("no timestamp")? * 1000.0).round() as i64;
-            samples.insert(
-                timestamp,
-                pair[1].as_str().and_then(number).ok_or("no value")?,
-            );
+            samples.insert(timestamp, pair[1].as_str().and_then(number).ok_or("no value")?);
         }
     }
     Ok(history)
@@ -60,10 +51,7 @@ pub fn raw_samples(
 /// as NaN: its export does not tell them apart.
 pub fn export(at: SocketAddr, selector: &str) -> Result<History, String> {
     http::get(at, "/internal/force_flush").map_err(|e| e.to_string())?;
-    let path = format!(
-        "/api/v1/export?reduce_mem_usage=1&match[]={}",
-        escape(selector)
-    );
+    let path = format!("/api/v1/export?reduce_mem_usage=1&match[]={}", escape(selector));
     let answer = http::get(at, &path).map_err(|e| e.to_string())?;
     if answer.status != 200 {
         return Err(answer.text());
@@ -71,18 +59,12 @@ pub fn export(at: SocketAddr, selector: &str) -> Result<History, String> {
     let mut history = History::default();
     for line in answer.text().lines() {
         let entry: Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
-        let samples = history
-            .0
-            .entry(Arc::new(labels(&entry["metric"])))
-            .or_default();
+        let samples = history.0.entry(Arc::new(labels(&entry["metric"]))).or_default();
         let timestamps = entry["timestamps"].as_array().into_iter().flatten();
         let values = entry["values"].as_array().into_iter().flatten();
         for (timestamp, value) in timestamps.zip(values) {
             let value = value.as_f64().or_else(|| value.as_str().and_then(number));
-            samples.insert(
-                timestamp.as_i64().ok_or("no timestamp")?,
-                value.unwrap_or(f64::NAN),
-            );
+            samples.insert(timestamp.as_i64().ok_or("no timestamp")?, value.unwrap_or(f64::NAN));
         }
     }
     Ok(history)
@@ -97,9 +79,7 @@ fn ask(at: SocketAddr, path: &str) -> Result<Vec<Value>, String> {
 
 fn labels(metric: &Value) -> Labels {
     let pairs = metric.as_object().into_iter().flatten();
-    pairs
-        .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
-        .collect()
+    pairs.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
 }
 
 fn number(text: &str) -> Option<f64> {

@@ -55,12 +55,7 @@ impl Sample {
     /// A sample without start timestamp.
     pub fn new(labels: &Arc<Labels>, timestamp: i64, value: f64) -> Self {
         let labels = Arc::clone(labels);
-        Self {
-            labels,
-            timestamp,
-            value,
-            start: 0,
-        }
+        Self { labels, timestamp, value, start: 0 }
     }
 }
 

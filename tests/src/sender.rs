@@ -20,23 +20,15 @@ pub const TYPE_V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.R
 
 /// A 1.0 message; samples of one series stay together, in their order.
 pub fn message_v1(samples: &[Sample]) -> v1::WriteRequest {
-    let timeseries = by_series(samples)
-        .into_iter()
-        .map(|(labels, samples)| v1::TimeSeries {
-            labels: label_list(&labels),
-            samples: samples
-                .iter()
-                .map(|s| v1::Sample {
-                    value: s.value,
-                    timestamp: s.timestamp,
-                })
-                .collect(),
-            ..v1::TimeSeries::default()
-        });
-    v1::WriteRequest {
-        timeseries: timeseries.collect(),
-        metadata: Vec::new(),
-    }
+    let timeseries = by_series(samples).into_iter().map(|(labels, samples)| v1::TimeSeries {
+        labels: label_list(&labels),
+        samples: samples
+            .iter()
+            .map(|s| v1::Sample { value: s.value, timestamp: s.timestamp })
+            .collect(),
+        ..v1::TimeSeries::default()
+    });
+    v1::WriteRequest { timeseries: timeseries.collect(), metadata: Vec::new() }
 }
 
 /// A 2.0 message.
@@ -44,9 +36,7 @@ pub fn message_v2(samples: &[Sample]) -> v2::Request {
     let mut symbols = Symbols::default();
     let mut timeseries = Vec::new();
     for (labels, samples) in by_series(samples) {
-        let refs = labels
-            .iter()
-            .flat_map(|(k, v)| [symbols.place(k), symbols.place(v)]);
+        let refs = labels.iter().flat_map(|(k, v)| [symbols.place(k), symbols.place(v)]);
         let labels_refs = refs.collect();
         let samples = samples.iter().map(|s| v2::Sample {
             value: s.value,
@@ -54,16 +44,9 @@ pub fn message_v2(samples: &[Sample]) -> v2::Request {
             start_timestamp: s.start,
         });
         let samples = samples.collect();
-        timeseries.push(v2::TimeSeries {
-            labels_refs,
-            samples,
-            ..v2::TimeSeries::default()
-        });
+        timeseries.push(v2::TimeSeries { labels_refs, samples, ..v2::TimeSeries::default() });
     }
-    v2::Request {
-        symbols: symbols.list,
-        timeseries,
-    }
+    v2::Request { symbols: symbols.list, timeseries }
 }
 
 /// The strings of a 2.0 message, the empty one first.
@@ -77,10 +60,7 @@ pub struct Symbols {
 impl Default for Symbols {
     fn default() -> Self {
         let list = vec![String::new()];
-        Self {
-            list,
-            places: BTreeMap::from([(String::new(), 0)]),
-        }
+        Self { list, places: BTreeMap::from([(String::new(), 0)]) }
     }
 }
 
@@ -99,10 +79,8 @@ impl Symbols {
 
 /// Labels as 1.0 writes them.
 pub fn label_list(labels: &Labels) -> Vec<v1::Label> {
-    let label = |(name, value): (&String, &String)| v1::Label {
-        name: name.clone(),
-        value: value.clone(),
-    };
+    let label =
+        |(name, value): (&String, &String)| v1::Label { name: name.clone(), value: value.clone() };
     labels.iter().map(label).collect()
 }
 
@@ -121,18 +99,12 @@ fn by_series(samples: &[Sample]) -> Vec<(Arc<Labels>, Vec<&Sample>)> {
 
 /// Snappy's block format.
 pub fn snappy(bytes: &[u8]) -> Vec<u8> {
-    snap::raw::Encoder::new()
-        .compress_vec(bytes)
-        .expect("it compresses")
+    snap::raw::Encoder::new().compress_vec(bytes).expect("it compresses")
 }
 
 /// Posts bytes as remote write.
 pub fn post(to: SocketAddr, content_type: &str, encoding: &str, body: &[u8]) -> io::Result<Answer> {
-    let version = if content_type == TYPE_V2 {
-        "2.0.0"
-    } else {
-        "0.1.0"
-    };
+    let version = if content_type == TYPE_V2 { "2.0.0" } else { "0.1.0" };
     let headers = [
         ("Content-Type", content_type),
         ("Content-Encoding", encoding),
@@ -144,22 +116,12 @@ pub fn post(to: SocketAddr, content_type: &str, encoding: &str, body: &[u8]) -> 
 
 /// Posts samples as 1.0, snappy.
 pub fn send_v1(to: SocketAddr, samples: &[Sample]) -> io::Result<Answer> {
-    post(
-        to,
-        TYPE_V1,
-        "snappy",
-        &snappy(&message_v1(samples).encode_to_vec()),
-    )
+    post(to, TYPE_V1, "snappy", &snappy(&message_v1(samples).encode_to_vec()))
 }
 
 /// Posts samples as 2.0, snappy.
 pub fn send_v2(to: SocketAddr, samples: &[Sample]) -> io::Result<Answer> {
-    post(
-        to,
-        TYPE_V2,
-        "snappy",
-        &snappy(&message_v2(samples).encode_to_vec()),
-    )
+    post(to, TYPE_V2, "snappy", &snappy(&message_v2(samples).encode_to_vec()))
 }
 
 /// Posts samples as 1.0 until they are acknowledged, as Prometheus does: 5xx and broken
@@ -175,12 +137,9 @@ pub fn send_until_acknowledged(to: SocketAddr, samples: &[Sample], within: Durat
             Ok(answer) if answer.status >= 500 => {
                 Err(format!("{}: {}", answer.status, answer.text()))
             }
-            Ok(answer) => panic!(
-                "{} after {:?}: {}",
-                answer.status,
-                began.elapsed(),
-                answer.text()
-            ),
+            Ok(answer) => {
+                panic!("{} after {:?}: {}", answer.status, began.elapsed(), answer.text())
+            }
             Err(error) => Err(error.to_string()),
         }
     })

@@ -29,20 +29,12 @@ impl Target {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                let page = theirs
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone();
+                let page = theirs.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 // A scraper that goes away early is not this thread's concern.
                 answer(stream, page).ok();
             }
         });
-        Self {
-            address,
-            page,
-            stopping,
-            serving: Some(serving),
-        }
+        Self { address, page, stopping, serving: Some(serving) }
     }
 
     /// Where it listens.

@@ -11,10 +11,7 @@ pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Result<T,
             Ok(answer) => return answer,
             Err(reason) => reason,
         };
-        assert!(
-            began.elapsed() < within,
-            "not within {within:?}: {what}: {reason}"
-        );
+        assert!(began.elapsed() < within, "not within {within:?}: {what}: {reason}");
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(100));
     }
@@ -22,9 +19,7 @@ pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Result<T,
 
 /// [`until`] for a condition that is true or false.
 pub fn until_true(what: &str, within: Duration, mut ask: impl FnMut() -> bool) {
-    until(what, within, || {
-        ask().then_some(()).ok_or_else(|| "it is not so".into())
-    });
+    until(what, within, || ask().then_some(()).ok_or_else(|| "it is not so".into()));
 }
 
 /// Waits for a moment of the wall clock, in milliseconds since the epoch.
@@ -38,8 +33,6 @@ pub fn for_clock(unix_ms: i64) {
 
 /// The wall clock in milliseconds since the epoch.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -17,14 +17,9 @@ fn tick(number: usize) -> Vec<Sample> {
     let now = wait::now_ms();
     let sample = |n: usize| {
         // Digests do not compress: what is sent is about as large as what is stored.
-        let noise: String = (0..8)
-            .map(|i| format!("{:016x}", scramble(number * 4000 + n * 8 + i)))
-            .collect();
-        let pairs = [
-            ("instance", "host:9100"),
-            ("n", &n.to_string()),
-            ("noise", &noise),
-        ];
+        let noise: String =
+            (0..8).map(|i| format!("{:016x}", scramble(number * 4000 + n * 8 + i))).collect();
+        let pairs = [("instance", "host:9100"), ("n", &n.to_string()), ("noise", &noise)];
         Sample::new(&labels("passed_on", &pairs), now, n as f64)
     };
     (0..500).map(sample).collect()
@@ -40,9 +35,7 @@ fn scramble(n: usize) -> u64 {
 fn all_arrived(history: &History, received: &[Sample]) -> Differences {
     let mut expected = oracle::Outputs::new();
     for (labels, samples) in &history.0 {
-        let values = samples
-            .iter()
-            .map(|(&t, &v)| (t, oracle::Expected::Value(v)));
+        let values = samples.iter().map(|(&t, &v)| (t, oracle::Expected::Value(v)));
         expected.insert((**labels).clone(), values.collect());
     }
     oracle::compare(&expected, received, |_, _| true)
@@ -68,13 +61,8 @@ fn a_full_blocking_queue_answers_503_and_drains_when_the_backend_is_back() {
         }
     });
     assert_eq!(refusal.status, 503, "{}", refusal.text());
-    let retry_after = refusal
-        .header("retry-after")
-        .and_then(|s| s.parse::<u64>().ok());
-    assert!(
-        retry_after.is_some_and(|s| (1..=60).contains(&s)),
-        "{refusal:?}"
-    );
+    let retry_after = refusal.header("retry-after").and_then(|s| s.parse::<u64>().ok());
+    assert!(retry_after.is_some_and(|s| (1..=60).contains(&s)), "{refusal:?}");
     assert!(refusal.text().contains("queue"), "{}", refusal.text());
     assert!(number > 3, "something fits into 8 MiB");
     // A full node still starts again and still knows what it owes.
@@ -121,10 +109,7 @@ fn one_dead_destination_of_two_stops_nobody() {
 fn a_poisoned_sample_is_set_aside_and_the_rest_arrives() {
     let backend = Backend::start();
     backend.script(|request| {
-        let poisoned = request
-            .samples
-            .iter()
-            .any(|s| s.labels.contains_key("poison"));
+        let poisoned = request.samples.iter().any(|s| s.labels.contains_key("poison"));
         match poisoned {
             true => weir_tests::backend::Reply::Status(400, Vec::new(), "bad sample".into()),
             false => weir_tests::backend::Reply::Accept,
@@ -135,11 +120,7 @@ fn a_poisoned_sample_is_set_aside_and_the_rest_arrives() {
     let sample = |n: usize| {
         let n = n.to_string();
         let poison = if n == "7" { "poison" } else { "instance" };
-        Sample::new(
-            &labels("passed_on", &[(poison, "x:1"), ("n", &n)]),
-            now,
-            1.0,
-        )
+        Sample::new(&labels("passed_on", &[(poison, "x:1"), ("n", &n)]), now, 1.0)
     };
     let samples: Vec<Sample> = (0..40).map(sample).collect();
     sender::send_until_acknowledged(gateway.address(), &samples, SOON);

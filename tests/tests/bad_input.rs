@@ -38,10 +38,7 @@ fn assert_answer(answer: &Answer, status: u16, words: &[&str]) {
     let text = answer.text();
     assert_eq!(answer.status, status, "{text}");
     for word in words {
-        assert!(
-            text.to_lowercase().contains(&word.to_lowercase()),
-            "{word:?} is not in {text:?}"
-        );
+        assert!(text.to_lowercase().contains(&word.to_lowercase()), "{word:?} is not in {text:?}");
     }
 }
 
@@ -51,39 +48,21 @@ fn assert_refused_beside_good(series: v1::TimeSeries, words: &[&str]) {
     let good = good(1);
     let mut message = message_v1(std::slice::from_ref(&good));
     message.timeseries.insert(0, series);
-    assert_answer(
-        &post_v1(gateway.address(), &message.encode_to_vec()),
-        400,
-        words,
-    );
-    wait::until_true("the good sample arrives", SOON, || {
-        backend.samples().len() == 1
-    });
+    assert_answer(&post_v1(gateway.address(), &message.encode_to_vec()), 400, words);
+    wait::until_true("the good sample arrives", SOON, || backend.samples().len() == 1);
     assert_eq!(backend.samples()[0].labels, good.labels);
-    let refused = gateway
-        .metrics()
-        .count("weir_samples_total", &[("class", "refused")]);
+    let refused = gateway.metrics().count("weir_samples_total", &[("class", "refused")]);
     assert_eq!(refused, 1.0, "the refused sample is counted");
     gateway.assert_audited();
 }
 
 fn series(labels: Vec<v1::Label>) -> v1::TimeSeries {
-    let sample = v1::Sample {
-        value: 1.0,
-        timestamp: wait::now_ms(),
-    };
-    v1::TimeSeries {
-        labels,
-        samples: vec![sample],
-        ..v1::TimeSeries::default()
-    }
+    let sample = v1::Sample { value: 1.0, timestamp: wait::now_ms() };
+    v1::TimeSeries { labels, samples: vec![sample], ..v1::TimeSeries::default() }
 }
 
 fn label(name: &str, value: &str) -> v1::Label {
-    v1::Label {
-        name: name.into(),
-        value: value.into(),
-    }
+    v1::Label { name: name.into(), value: value.into() }
 }
 
 #[test]
@@ -141,15 +120,8 @@ fn bombs_are_413_before_they_are_unpacked() {
 
 fn resident_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("/proc");
-    let line = status
-        .lines()
-        .find(|l| l.starts_with("VmRSS:"))
-        .expect("VmRSS");
-    let kib: u64 = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .expect("a number");
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
     kib * 1024
 }
 
@@ -161,58 +133,32 @@ fn unsorted_labels_and_samples_are_accepted_as_the_same_series() {
     let mut reversed = label_list(&sorted);
     reversed.reverse();
     let samples = [now, now - 2000, now - 1000];
-    let samples = samples.map(|timestamp| v1::Sample {
-        value: timestamp as f64,
-        timestamp,
-    });
-    let series = v1::TimeSeries {
-        labels: reversed,
-        samples: samples.to_vec(),
-        ..Default::default()
-    };
-    let message = v1::WriteRequest {
-        timeseries: vec![series],
-        metadata: Vec::new(),
-    };
-    assert_answer(
-        &post_v1(gateway.address(), &message.encode_to_vec()),
-        204,
-        &[],
-    );
+    let samples = samples.map(|timestamp| v1::Sample { value: timestamp as f64, timestamp });
+    let series =
+        v1::TimeSeries { labels: reversed, samples: samples.to_vec(), ..Default::default() };
+    let message = v1::WriteRequest { timeseries: vec![series], metadata: Vec::new() };
+    assert_answer(&post_v1(gateway.address(), &message.encode_to_vec()), 204, &[]);
     // The same sample again with sorted labels is a duplicate of it.
     let again = [Sample::new(&sorted, now, now as f64)];
-    assert_eq!(
-        sender::send_v1(gateway.address(), &again).unwrap().status,
-        204
-    );
+    assert_eq!(sender::send_v1(gateway.address(), &again).unwrap().status, 204);
     wait::until_true("all arrive", SOON, || backend.samples().len() >= 3);
     gateway.assert_audited();
     let received = backend.samples();
     assert_eq!(received.len(), 3, "{received:?}");
     assert!(received.iter().all(|s| s.labels == sorted));
-    let duplicates = gateway
-        .metrics()
-        .count("weir_samples_total", &[("class", "duplicate")]);
+    let duplicates = gateway.metrics().count("weir_samples_total", &[("class", "duplicate")]);
     assert_eq!(duplicates, 1.0);
 }
 
 #[test]
 fn a_duplicate_label_is_refused_by_name() {
-    let bad = vec![
-        label("__name__", "m"),
-        label("zone", "a"),
-        label("zone", "b"),
-        label("b", "c"),
-    ];
+    let bad = vec![label("__name__", "m"), label("zone", "a"), label("zone", "b"), label("b", "c")];
     assert_refused_beside_good(series(bad), &["duplicate", "zone"]);
 }
 
 #[test]
 fn an_empty_label_name_is_refused() {
-    assert_refused_beside_good(
-        series(vec![label("__name__", "m"), label("", "x")]),
-        &["empty"],
-    );
+    assert_refused_beside_good(series(vec![label("__name__", "m"), label("", "x")]), &["empty"]);
 }
 
 #[test]
@@ -223,10 +169,7 @@ fn a_series_without_name_is_refused() {
 
 #[test]
 fn a_10_mb_label_is_refused_without_being_repeated_in_the_answer() {
-    let bad = series(vec![
-        label("__name__", "m"),
-        label("huge", &"x".repeat(10_000_000)),
-    ]);
+    let bad = series(vec![label("__name__", "m"), label("huge", &"x".repeat(10_000_000))]);
     assert_refused_beside_good(bad, &["huge", "10000000"]);
 }
 
@@ -238,9 +181,7 @@ fn invalid_utf8_is_refused() {
     let at = bytes.windows(4).position(|w| w == b"good").unwrap();
     bytes[at] = 0xff;
     assert_answer(&post_v1(gateway.address(), &bytes), 400, &["UTF-8"]);
-    wait::until_true("the other one arrives", SOON, || {
-        backend.samples().len() == 1
-    });
+    wait::until_true("the other one arrives", SOON, || backend.samples().len() == 1);
     gateway.assert_audited();
 }
 
@@ -250,20 +191,10 @@ fn an_empty_label_value_is_the_same_as_no_label() {
     let sample = good(1);
     let mut with_empty = (*sample.labels).clone();
     with_empty.insert("empty".into(), String::new());
-    let with_empty = Sample {
-        labels: Arc::new(with_empty),
-        ..sample.clone()
-    };
+    let with_empty = Sample { labels: Arc::new(with_empty), ..sample.clone() };
+    assert_eq!(sender::send_v1(gateway.address(), &[with_empty]).unwrap().status, 204);
     assert_eq!(
-        sender::send_v1(gateway.address(), &[with_empty])
-            .unwrap()
-            .status,
-        204
-    );
-    assert_eq!(
-        sender::send_v1(gateway.address(), std::slice::from_ref(&sample))
-            .unwrap()
-            .status,
+        sender::send_v1(gateway.address(), std::slice::from_ref(&sample)).unwrap().status,
         204
     );
     wait::until_true("it arrives", SOON, || !backend.samples().is_empty());
@@ -276,10 +207,7 @@ fn an_empty_label_value_is_the_same_as_no_label() {
 fn the_far_future_is_refused_and_the_past_is_late() {
     let (backend, gateway) = start();
     let now = wait::now_ms();
-    let at = |timestamp: i64, n: usize| Sample {
-        timestamp,
-        ..good(n)
-    };
+    let at = |timestamp: i64, n: usize| Sample { timestamp, ..good(n) };
     let future = [at(now + 3_600_000, 1), at(now, 2)];
     let answer = sender::send_v1(gateway.address(), &future).unwrap();
     assert_answer(&answer, 400, &["future"]);
@@ -294,12 +222,7 @@ fn the_far_future_is_refused_and_the_past_is_late() {
         assert_answer(&answer, 400, &["future"]);
     }
     wait::until_true("the good ones arrive", SOON, || {
-        backend
-            .samples()
-            .iter()
-            .filter(|s| s.timestamp >= now)
-            .count()
-            == 2
+        backend.samples().iter().filter(|s| s.timestamp >= now).count() == 2
     });
     gateway.assert_audited();
 }
@@ -316,30 +239,18 @@ fn every_nan_keeps_its_bits_and_none_poisons_an_aggregate() {
     };
     let nan = f64::from_bits(0x7ff8_dead_beef_0001);
     let sent = [at("a:1", 5.0), at("b:1", nan), at("c:1", -f64::NAN)];
-    assert_eq!(
-        sender::send_v1(gateway.address(), &sent).unwrap().status,
-        204
-    );
+    assert_eq!(sender::send_v1(gateway.address(), &sent).unwrap().status, 204);
     let received = wait::until("inputs and output arrive", SOON, || {
         let received = backend.samples();
-        let done = received
-            .iter()
-            .any(|s| name(&s.labels) == "gauge:2s_without_instance_sum_samples");
+        let done =
+            received.iter().any(|s| name(&s.labels) == "gauge:2s_without_instance_sum_samples");
         done.then_some(received).ok_or_else(|| "not yet".into())
     });
     for sample in &sent {
-        let same = received
-            .iter()
-            .find(|r| r.labels == sample.labels)
-            .expect("it passed through");
+        let same = received.iter().find(|r| r.labels == sample.labels).expect("it passed through");
         assert_eq!(same.value.to_bits(), sample.value.to_bits());
     }
-    let value = |name_: &str| {
-        received
-            .iter()
-            .find(|s| name(&s.labels) == name_)
-            .map(|s| s.value)
-    };
+    let value = |name_: &str| received.iter().find(|s| name(&s.labels) == name_).map(|s| s.value);
     assert_eq!(value("gauge:2s_without_instance_sum_samples"), Some(5.0));
     gateway.assert_audited();
 }
@@ -358,9 +269,7 @@ fn slow_clients_are_given_up_and_slow_nobody_down() {
     let in_body = open(&format!("{head}Content-Length: 1000\r\n\r\nabc"));
     let answer = sender::send_v1(gateway.address(), &[good(1)]).unwrap();
     assert_answer(&answer, 204, &[]);
-    wait::until_true("others are served meanwhile", SOON, || {
-        backend.samples().len() == 1
-    });
+    wait::until_true("others are served meanwhile", SOON, || backend.samples().len() == 1);
     for mut stream in [in_head, in_body] {
         // Closed, with or without an answer before.
         let mut rest = Vec::new();
@@ -369,10 +278,7 @@ fn slow_clients_are_given_up_and_slow_nobody_down() {
             .is_err_and(|e| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
         assert!(!waited_too_long, "not given up within {PATIENCE:?}");
         let text = String::from_utf8_lossy(&rest).into_owned();
-        assert!(
-            text.is_empty() || text.starts_with("HTTP/1.1 408"),
-            "{text}"
-        );
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 408"), "{text}");
     }
     gateway.assert_audited();
 }
@@ -380,19 +286,14 @@ fn slow_clients_are_given_up_and_slow_nobody_down() {
 #[test]
 fn too_many_connections_are_told_to_come_back() {
     let backend = Backend::start();
-    let config = format!(
-        "{}limits: {{connections_max: 20}}\n",
-        sending_to(&backend.url(), "2s", "")
-    );
+    let config =
+        format!("{}limits: {{connections_max: 20}}\n", sending_to(&backend.url(), "2s", ""));
     let gateway = Gateway::start(&config, "");
     let open = || TcpStream::connect(gateway.address()).expect("the kernel takes it");
     let held: Vec<TcpStream> = (0..20).map(|_| open()).collect();
     let refused = wait::until("one more is refused", SOON, || {
         let mut one_more = BufReader::new(open());
-        one_more
-            .get_ref()
-            .set_read_timeout(Some(SOON))
-            .map_err(|e| e.to_string())?;
+        one_more.get_ref().set_read_timeout(Some(SOON)).map_err(|e| e.to_string())?;
         http::read_answer(&mut one_more).map_err(|e| e.to_string())
     });
     assert_answer(&refused, 503, &["connections"]);
@@ -400,9 +301,7 @@ fn too_many_connections_are_told_to_come_back() {
     drop(held);
     wait::until("there is room again", SOON, || {
         let answer = sender::send_v1(gateway.address(), &[good(1)]).map_err(|e| e.to_string())?;
-        (answer.status == 204)
-            .then_some(())
-            .ok_or_else(|| answer.text())
+        (answer.status == 204).then_some(()).ok_or_else(|| answer.text())
     });
 }
 

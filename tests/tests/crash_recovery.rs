@@ -16,10 +16,7 @@ use weir_tests::gateway::{Gateway, sending_to};
 use weir_tests::load::{Load, Rules};
 use weir_tests::wait;
 
-const RULES: Rules = Rules {
-    short_s: 10,
-    long_s: 60,
-};
+const RULES: Rules = Rules { short_s: 10, long_s: 60 };
 /// Longer than a restart, so that nothing that was acknowledged came late.
 const GRACE_MS: i64 = 10_000;
 /// Comes and goes with reloads; the others keep their state.
@@ -42,23 +39,15 @@ enum Moment {
     Reload,
 }
 
-const MOMENTS: [Moment; 5] = [
-    Moment::Load,
-    Moment::Replay,
-    Moment::Frontier,
-    Moment::Send,
-    Moment::Reload,
-];
+const MOMENTS: [Moment; 5] =
+    [Moment::Load, Moment::Replay, Moment::Frontier, Moment::Send, Moment::Reload];
 
 #[test]
 fn kills_at_any_moment_lose_double_and_change_nothing() {
-    let kills = std::env::var("WEIR_KILLS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(100);
+    let kills = std::env::var("WEIR_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let backend = Arc::new(Backend::start());
     let mut gateway = Gateway::start(&config(&backend), &RULES.file());
-    let load = Load::start(gateway.address(), 4, 250);
+    let load = Load::start(gateway.address(), 6, 100);
     let mut dice = Dice(0x5eed);
     let mut struck: BTreeMap<Moment, usize> = BTreeMap::new();
     for kill in 0..kills {
@@ -79,27 +68,15 @@ fn kills_at_any_moment_lose_double_and_change_nothing() {
     let history = load.stop();
     let through = RULES.window_end(last_tick) - RULES.long_s * 1000;
     gateway.wait_frontier(through, SOON);
-    let verdict = wait::until(
-        "everything arrives as computed",
-        Duration::from_secs(30),
-        || {
-            RULES
-                .compare(&history, &backend.samples(), through)
-                .into_result()
-        },
-    );
-    let late = gateway
-        .metrics()
-        .count("weir_samples_total", &[("class", "late")]);
+    let verdict = wait::until("everything arrives as computed", Duration::from_secs(30), || {
+        RULES.compare(&history, &backend.samples(), through).into_result()
+    });
+    let late = gateway.metrics().count("weir_samples_total", &[("class", "late")]);
     assert_eq!(late, 0.0, "samples within grace were late");
     gateway.assert_audited();
-    let summary = format!(
-        "{} samples acknowledged; {verdict}; killed: {struck:?}\n",
-        history.len()
-    );
-    std::io::stdout()
-        .write_all(summary.as_bytes())
-        .expect("stdout");
+    let summary =
+        format!("{} samples acknowledged; {verdict}; killed: {struck:?}\n", history.len());
+    std::io::stdout().write_all(summary.as_bytes()).expect("stdout");
 }
 
 /// Kills the gateway at such a moment.
@@ -151,10 +128,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: i64) -> i64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         i64::try_from(self.0 >> 33).unwrap_or(0) % bound
     }
 }

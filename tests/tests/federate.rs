@@ -15,10 +15,8 @@ const SUM: &str = "in_flight:2s_without_instance_sum_last";
 fn say(gateway: &Gateway, values: [f64; 2]) -> i64 {
     let now = wait::now_ms();
     let series = |instance: &str| labels("in_flight", &[("instance", instance), ("job", "j")]);
-    let samples = [
-        Sample::new(&series("a:1"), now, values[0]),
-        Sample::new(&series("b:1"), now, values[1]),
-    ];
+    let samples =
+        [Sample::new(&series("a:1"), now, values[0]), Sample::new(&series("b:1"), now, values[1])];
     sender::send_until_acknowledged(gateway.address(), &samples, SOON);
     (now + 1999).div_euclid(2000) * 2000
 }
@@ -28,36 +26,21 @@ fn outputs_stand_at_federate_with_the_ends_of_their_windows() {
     let gateway = Gateway::start("windows: {grace: 1s}\n", RULES);
     let end = say(&gateway, [3.0, 4.0]);
     gateway.wait_frontier(end, SOON);
-    let path = format!(
-        "/federate?match[]={}",
-        promql::escape("{__name__=~\"in_flight:.*\"}")
-    );
+    let path = format!("/federate?match[]={}", promql::escape("{__name__=~\"in_flight:.*\"}"));
     let page = wait::until("the outputs are there", SOON, || {
         let answer = http::get(gateway.address(), &path).map_err(|e| e.to_string())?;
         let page = Page::parse(&answer.text());
-        page.get(SUM, &[("job", "j")])
-            .map(|_| page)
-            .ok_or_else(|| answer.text())
+        page.get(SUM, &[("job", "j")]).map(|_| page).ok_or_else(|| answer.text())
     });
     assert_eq!(page.get(SUM, &[]), Some(7.0));
-    assert_eq!(
-        page.get("in_flight:2s_without_instance_count_series", &[]),
-        Some(2.0)
-    );
+    assert_eq!(page.get("in_flight:2s_without_instance_count_series", &[]), Some(2.0));
     for line in &page.0 {
         let timestamp = line.timestamp.expect("a timestamp");
         assert!(timestamp >= end && timestamp % 2000 == 0, "{line:?}");
     }
-    let nothing = format!(
-        "/federate?match[]={}",
-        promql::escape("{__name__=\"nothing\"}")
-    );
+    let nothing = format!("/federate?match[]={}", promql::escape("{__name__=\"nothing\"}"));
     assert!(
-        http::get(gateway.address(), &nothing)
-            .unwrap()
-            .text()
-            .lines()
-            .all(|l| l.starts_with('#'))
+        http::get(gateway.address(), &nothing).unwrap().text().lines().all(|l| l.starts_with('#'))
     );
     gateway.assert_audited();
 }
@@ -92,12 +75,7 @@ fn a_real_prometheus_scrapes_them() {
 fn wait_stored(prometheus: std::net::SocketAddr, end: i64, value: f64) {
     wait::until(&format!("{SUM} of {end} is in Prometheus"), SOON, || {
         let stored = promql::raw_samples(prometheus, SUM, end - 30_000, end)?;
-        let found = stored
-            .0
-            .values()
-            .find_map(|samples| samples.get(&end).copied());
-        (found == Some(value))
-            .then_some(())
-            .ok_or_else(|| format!("{stored:?}"))
+        let found = stored.0.values().find_map(|samples| samples.get(&end).copied());
+        (found == Some(value)).then_some(()).ok_or_else(|| format!("{stored:?}"))
     });
 }

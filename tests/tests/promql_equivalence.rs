@@ -24,11 +24,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// second, and the gateway is away for a moment.
 const GRACE_MS: i64 = 10_000;
 const INTERVAL_MS: i64 = 5_000;
-const COUNTERS: [&str; 3] = [
-    "scripted_total",
-    "node_cpu_seconds_total",
-    "prometheus_http_requests_total",
-];
+const COUNTERS: [&str; 3] =
+    ["scripted_total", "node_cpu_seconds_total", "prometheus_http_requests_total"];
 const GAUGES: [&str; 4] = ["scripted_gauge", "node_load1", "up", "go_goroutines"];
 const COUNTER_OUTPUTS: &str = "total, total_prometheus, increase";
 const GAUGE_OUTPUTS: &str = "sum_last, avg_last, min_last, max_last, count_series, sum_samples, \
@@ -54,10 +51,7 @@ fn oracle_rules() -> [Rule; 2] {
         grouping: Grouping::Without(vec!["instance"]),
         outputs: outputs.split(',').map(str::trim).collect(),
     };
-    [
-        rule(&COUNTERS, COUNTER_OUTPUTS),
-        rule(&GAUGES, GAUGE_OUTPUTS),
-    ]
+    [rule(&COUNTERS, COUNTER_OUTPUTS), rule(&GAUGES, GAUGE_OUTPUTS)]
 }
 
 /// All the real programs.
@@ -85,15 +79,10 @@ impl Stage {
         let mut config = format!("windows: {{grace: {GRACE_MS}ms}}\nremote_write:\n");
         for (name, peer) in [("prometheus", &prometheus), ("victoria", &victoria)] {
             let url = peer.write_url();
-            config.push_str(&format!(
-                "  - {{url: '{url}', name: {name}, {EAGER_QUEUE}}}\n"
-            ));
+            config.push_str(&format!("  - {{url: '{url}', name: {name}, {EAGER_QUEUE}}}\n"));
         }
         let gateway = Gateway::start(&config, &rules());
-        let urls = [
-            format!("http://{}/api/v1/write", gateway.address()),
-            raw.write_url(),
-        ];
+        let urls = [format!("http://{}/api/v1/write", gateway.address()), raw.write_url()];
         let (agent, vmagent) = (free_address(), free_address());
         let scrape = |sender: &str| {
             let jobs = [
@@ -126,8 +115,7 @@ impl Stage {
         for second in 0..110 {
             wait::for_clock(began + second * 1000);
             // The page is down from 30 to 40: its series get markers, and return.
-            self.page
-                .say((!(30..40).contains(&second)).then(|| page_at(second)));
+            self.page.say((!(30..40).contains(&second)).then(|| page_at(second)));
             if second == 65 {
                 self.gateway.kill();
             }
@@ -146,10 +134,7 @@ impl Stage {
         let selector = format!("{{__name__=~\"{names}\"}}");
         let exported = promql::export(self.raw.address, &selector).expect("an export");
         for (labels, mut samples) in exported.0 {
-            samples
-                .values_mut()
-                .filter(|v| v.is_nan())
-                .for_each(|v| *v = stale_marker());
+            samples.values_mut().filter(|v| v.is_nan()).for_each(|v| *v = stale_marker());
             history.0.insert(labels, samples);
         }
         history
@@ -164,16 +149,10 @@ fn page_at(second: i64) -> String {
         page.push_str(&format!("scripted_total{{path=\"{path}\"}} {value}\n"));
     }
     if second / 15 % 2 == 1 {
-        page.push_str(&format!(
-            "scripted_total{{path=\"/sometimes\"}} {}\n",
-            second * 5
-        ));
+        page.push_str(&format!("scripted_total{{path=\"/sometimes\"}} {}\n", second * 5));
     }
     page.push_str("# TYPE scripted_gauge gauge\n");
-    page.push_str(&format!(
-        "scripted_gauge{{kind=\"always\"}} {}\n",
-        second * 31 % 101
-    ));
+    page.push_str(&format!("scripted_gauge{{kind=\"always\"}} {}\n", second * 31 % 101));
     if second / 10 % 2 == 0 {
         page.push_str("scripted_gauge{kind=\"sometimes\"} 1.25\n");
     }
@@ -203,10 +182,7 @@ fn reduced_streams_answer_as_the_raw_ones() {
     let expected = settled_expectation(&stage, through);
     check_backends(&stage, &expected, through);
     check_rates(&stage, through);
-    let late = stage
-        .gateway
-        .metrics()
-        .count("weir_samples_total", &[("class", "late")]);
+    let late = stage.gateway.metrics().count("weir_samples_total", &[("class", "late")]);
     assert_eq!(late, 0.0, "samples within grace were late");
     stage.gateway.assert_audited();
 }
@@ -220,11 +196,8 @@ fn settled_expectation(stage: &Stage, through: i64) -> Outputs {
                 l.get("job").is_some_and(|j| j == job)
                     && l.get("sender").is_some_and(|s| s == sender)
             };
-            let newest = history
-                .0
-                .iter()
-                .filter(|(l, _)| of(l))
-                .filter_map(|(_, s)| s.keys().next_back());
+            let newest =
+                history.0.iter().filter(|(l, _)| of(l)).filter_map(|(_, s)| s.keys().next_back());
             newest.max().copied().unwrap_or(0)
         };
         for sender in ["prometheus", "vmagent"] {
@@ -246,25 +219,14 @@ fn settled_expectation(stage: &Stage, through: i64) -> Outputs {
 fn check_backends(stage: &Stage, expected: &Outputs, through: i64) {
     let relevant = |_: &Labels, timestamp: i64| timestamp <= through;
     // VictoriaMetrics's export tells markers as NaN.
-    wait::until(
-        "VictoriaMetrics holds what the oracle computes",
-        SOON,
-        || {
-            let mut stored = promql::export(
-                stage.victoria.address,
-                "{__name__=~\".*:5s_without_instance_.*\"}",
-            )?;
-            for value in stored
-                .0
-                .values_mut()
-                .flat_map(BTreeMap::values_mut)
-                .filter(|v| v.is_nan())
-            {
-                *value = stale_marker();
-            }
-            compare_values(expected, &stored, relevant).into_result()
-        },
-    );
+    wait::until("VictoriaMetrics holds what the oracle computes", SOON, || {
+        let mut stored =
+            promql::export(stage.victoria.address, "{__name__=~\".*:5s_without_instance_.*\"}")?;
+        for value in stored.0.values_mut().flat_map(BTreeMap::values_mut).filter(|v| v.is_nan()) {
+            *value = stale_marker();
+        }
+        compare_values(expected, &stored, relevant).into_result()
+    });
     // Prometheus leaves markers out of what a range selector gives.
     let mut without_markers = expected.clone();
     for samples in without_markers.values_mut() {
@@ -273,12 +235,8 @@ fn check_backends(stage: &Stage, expected: &Outputs, through: i64) {
     without_markers.retain(|_, samples| !samples.is_empty());
     wait::until("Prometheus holds what the oracle computes", SOON, || {
         let selector = "{__name__=~\".*:5s_without_instance_.*\"}";
-        let stored = promql::raw_samples(
-            stage.prometheus.address,
-            selector,
-            through - 600_000,
-            through,
-        )?;
+        let stored =
+            promql::raw_samples(stage.prometheus.address, selector, through - 600_000, through)?;
         compare_values(&without_markers, &stored, relevant).into_result()
     });
 }
@@ -300,17 +258,12 @@ fn check_rates(stage: &Stage, through: i64) {
                 unnamed.collect::<BTreeMap<Labels, f64>>()
             };
             let raw = ask(&format!("sum without (instance) (rate({metric}[60s]))"));
-            let reduced = ask(&format!(
-                "rate({metric}:5s_without_instance_total_prometheus[60s])"
-            ));
+            let reduced = ask(&format!("rate({metric}:5s_without_instance_total_prometheus[60s])"));
             // Reduced samples stand 5 s apart, so an edge is as wide, and one interval more where
             // the raw extrapolation differs.
             let edge = 2 * INTERVAL_MS;
             let grown = |at: i64| {
-                let path = format!(
-                    "sum without (instance) (increase({metric}[{}s]))",
-                    edge / 1000
-                );
+                let path = format!("sum without (instance) (increase({metric}[{}s]))", edge / 1000);
                 let vector = promql::query(stage.prometheus.address, &path, at).expect("an answer");
                 vector.into_iter().collect::<BTreeMap<Labels, f64>>()
             };

@@ -9,10 +9,7 @@ use weir_tests::load::{Load, Rules};
 use weir_tests::samples::{Sample, is_stale, labels, name};
 use weir_tests::{http, sender, wait};
 
-const RULES: Rules = Rules {
-    short_s: 2,
-    long_s: 6,
-};
+const RULES: Rules = Rules { short_s: 2, long_s: 6 };
 const SOON: Duration = Duration::from_secs(30);
 
 const OTHER_RULE: &str = "- name: other\n  match: passed_on_too\n  interval: 2s\n  \
@@ -41,9 +38,7 @@ fn unchanged_rules_keep_their_windows_through_reloads_under_load() {
     let through = RULES.window_end(wait::now_ms()) - RULES.long_s * 1000;
     gateway.wait_frontier(through, SOON);
     wait::until("everything arrives as computed", SOON, || {
-        RULES
-            .compare(&history, &backend.samples(), through)
-            .into_result()
+        RULES.compare(&history, &backend.samples(), through).into_result()
     });
     gateway.assert_audited();
 }
@@ -68,9 +63,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
     let load = Load::start(gateway.address(), 1, 200);
     wait::until_true("old rules speak", SOON, || {
         let received = backend.samples();
-        received
-            .iter()
-            .any(|s| name(&s.labels) == "requests_total:2s_without_instance_total")
+        received.iter().any(|s| name(&s.labels) == "requests_total:2s_without_instance_total")
     });
     load.stop();
     gateway.assert_audited();
@@ -101,10 +94,7 @@ fn a_removed_rule_ends_its_outputs_with_markers_and_its_inputs_pass_through() {
     });
     say(6.0);
     wait::until_true("the input passes", SOON, || {
-        backend
-            .samples()
-            .iter()
-            .any(|s| s.labels == series && s.value == 6.0)
+        backend.samples().iter().any(|s| s.labels == series && s.value == 6.0)
     });
     let markers = outputs().iter().filter(|s| is_stale(s.value)).count();
     assert_eq!(markers, 1);

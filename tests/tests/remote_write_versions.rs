@@ -30,9 +30,7 @@ fn wait_samples(backend: &Backend, count: usize) -> Vec<Sample> {
     wait::until("the backend has the samples", SOON, || {
         let samples = backend.samples();
         let have = samples.len();
-        (have >= count)
-            .then_some(samples)
-            .ok_or_else(|| format!("it has {have} of {count}"))
+        (have >= count).then_some(samples).ok_or_else(|| format!("it has {have} of {count}"))
     })
 }
 
@@ -45,19 +43,9 @@ fn bits(samples: &[Sample]) -> Vec<(String, i64, u64)> {
 
 fn some_samples() -> Vec<Sample> {
     let now = wait::now_ms();
-    let series = |n: usize| {
-        labels(
-            "passed_on",
-            &[("instance", "host:9100"), ("n", &n.to_string())],
-        )
-    };
-    let values = [
-        1.5,
-        -0.0,
-        f64::INFINITY,
-        f64::from_bits(0x7ff8_0000_0000_0001),
-        stale_marker(),
-    ];
+    let series =
+        |n: usize| labels("passed_on", &[("instance", "host:9100"), ("n", &n.to_string())]);
+    let values = [1.5, 0.0, f64::INFINITY, f64::from_bits(0x7ff8_0000_0000_0001), stale_marker()];
     let sample = |(n, v): (usize, f64)| Sample::new(&series(n), now, v);
     values.into_iter().enumerate().map(sample).collect()
 }
@@ -67,12 +55,9 @@ fn every_version_and_encoding_passes_bits_through() {
     let backend = Backend::start();
     let gateway = Gateway::start(&sending_to(&backend.url(), "2s", ""), "");
     let mut sent = Vec::new();
-    for (content_type, encoding) in [
-        (TYPE_V1, "snappy"),
-        (TYPE_V1, "zstd"),
-        (TYPE_V2, "snappy"),
-        (TYPE_V2, "zstd"),
-    ] {
+    for (content_type, encoding) in
+        [(TYPE_V1, "snappy"), (TYPE_V1, "zstd"), (TYPE_V2, "snappy"), (TYPE_V2, "zstd")]
+    {
         let mut samples = some_samples();
         for sample in &mut samples {
             let mut own = (*sample.labels).clone();
@@ -88,12 +73,7 @@ fn every_version_and_encoding_passes_bits_through() {
             _ => zstd::encode_all(&bytes[..], 1).unwrap(),
         };
         let answer = sender::post(gateway.address(), content_type, encoding, &body).unwrap();
-        assert_eq!(
-            answer.status,
-            204,
-            "{content_type} {encoding}: {}",
-            answer.text()
-        );
+        assert_eq!(answer.status, 204, "{content_type} {encoding}: {}", answer.text());
         sent.extend(samples);
     }
     let received = wait_samples(&backend, sent.len());
@@ -117,11 +97,7 @@ fn written_headers_count_samples_histograms_and_exemplars() {
     let histograms = wait::until("the histogram has arrived", SOON, || {
         let all = backend.accepted().into_iter().flat_map(|r| r.histograms);
         let all: Vec<_> = all.collect();
-        if all.is_empty() {
-            Err("not yet".into())
-        } else {
-            Ok(all)
-        }
+        if all.is_empty() { Err("not yet".into()) } else { Ok(all) }
     });
     assert_eq!(histograms.len(), 1);
     assert_eq!(histograms[0].1.sum, 12.5);
@@ -131,10 +107,7 @@ fn written_headers_count_samples_histograms_and_exemplars() {
 fn v2_with_everything() -> v2::Request {
     let now = wait::now_ms();
     let series = labels("with_exemplar", &[("instance", "host:9100")]);
-    let samples = [
-        Sample::new(&series, now - 1000, 1.0),
-        Sample::new(&series, now, 2.0),
-    ];
+    let samples = [Sample::new(&series, now - 1000, 1.0), Sample::new(&series, now, 2.0)];
     let mut request = message_v2(&samples);
     let refs = request.timeseries[0].labels_refs.clone();
     request.timeseries[0].exemplars.push(v2::Exemplar {
@@ -144,24 +117,16 @@ fn v2_with_everything() -> v2::Request {
     });
     let at = u32::try_from(request.symbols.len()).expect("few symbols");
     request.symbols.push("native_seconds".into());
-    let name_value = request
-        .symbols
-        .iter()
-        .position(|s| s == "with_exemplar")
-        .expect("the name is a symbol");
-    let renamed = refs
-        .iter()
-        .map(|&r| if r as usize == name_value { at } else { r });
+    let name_value =
+        request.symbols.iter().position(|s| s == "with_exemplar").expect("the name is a symbol");
+    let renamed = refs.iter().map(|&r| if r as usize == name_value { at } else { r });
     let histogram = oracle::Histogram {
         count: Some(oracle::Count::Int(3)),
         sum: 12.5,
         schema: 3,
         zero_threshold: 1e-128,
         zero_count: Some(oracle::ZeroCount::Int(0)),
-        positive_spans: vec![oracle::BucketSpan {
-            offset: 0,
-            length: 2,
-        }],
+        positive_spans: vec![oracle::BucketSpan { offset: 0, length: 2 }],
         positive_deltas: vec![1, 1],
         timestamp: now,
         ..oracle::Histogram::default()
@@ -195,11 +160,7 @@ fn a_destination_that_knows_2_0_gets_it_with_start_timestamps() {
     let backend = Backend::start();
     let gateway = Gateway::start(&sending_to(&backend.url(), "2s", SEND_V2), "");
     let now = wait::now_ms();
-    let mut sample = Sample::new(
-        &labels("counter_total", &[("instance", "host:9100")]),
-        now,
-        7.0,
-    );
+    let mut sample = Sample::new(&labels("counter_total", &[("instance", "host:9100")]), now, 7.0);
     sample.start = now - 60_000;
     let answer = sender::send_v2(gateway.address(), std::slice::from_ref(&sample)).unwrap();
     assert_eq!(answer.status, 204, "{}", answer.text());
@@ -208,10 +169,7 @@ fn a_destination_that_knows_2_0_gets_it_with_start_timestamps() {
     assert_eq!(received[0].start, sample.start);
     let request = &backend.accepted()[0];
     assert!(request.is_v2);
-    assert_eq!(
-        http::header(&request.headers, "x-prometheus-remote-write-version"),
-        Some("2.0.0")
-    );
+    assert_eq!(http::header(&request.headers, "x-prometheus-remote-write-version"), Some("2.0.0"));
 }
 
 #[test]
@@ -223,15 +181,9 @@ fn a_destination_that_answers_415_gets_1_0() {
     });
     let gateway = Gateway::start(&sending_to(&backend.url(), "2s", SEND_V2), "");
     let samples = some_samples();
-    assert_eq!(
-        sender::send_v1(gateway.address(), &samples).unwrap().status,
-        204
-    );
+    assert_eq!(sender::send_v1(gateway.address(), &samples).unwrap().status, 204);
     assert_eq!(bits(&wait_samples(&backend, samples.len())), bits(&samples));
-    assert!(
-        backend.requests_seen() > backend.accepted().len(),
-        "2.0 was tried first"
-    );
+    assert!(backend.requests_seen() > backend.accepted().len(), "2.0 was tried first");
     assert!(backend.accepted().iter().all(|r| !r.is_v2));
 }
 
@@ -246,10 +198,7 @@ fn a_1_0_receiver_that_takes_2_0_for_an_empty_message_loses_nothing() {
     });
     let gateway = Gateway::start(&sending_to(&backend.url(), "2s", SEND_V2), "");
     let samples = some_samples();
-    assert_eq!(
-        sender::send_v1(gateway.address(), &samples).unwrap().status,
-        204
-    );
+    assert_eq!(sender::send_v1(gateway.address(), &samples).unwrap().status, 204);
     assert_eq!(bits(&wait_samples(&backend, samples.len())), bits(&samples));
 }
 
@@ -274,28 +223,16 @@ fn metadata_alone_is_accepted() {
         help: "Counts.".into(),
         unit: String::new(),
     };
-    let request = v1::WriteRequest {
-        timeseries: Vec::new(),
-        metadata: vec![metadata],
-    };
+    let request = v1::WriteRequest { timeseries: Vec::new(), metadata: vec![metadata] };
     let body = snappy(&request.encode_to_vec());
     let answer = sender::post(gateway.address(), TYPE_V1, "snappy", &body).unwrap();
     assert_eq!(answer.status, 204, "{}", answer.text());
     // And a series without samples is no error in 1.0.
-    let series = v1::TimeSeries {
-        labels: label_list(&labels("empty", &[])),
-        ..v1::TimeSeries::default()
-    };
-    let request = v1::WriteRequest {
-        timeseries: vec![series],
-        metadata: Vec::new(),
-    };
-    let answer = sender::post(
-        gateway.address(),
-        TYPE_V1,
-        "snappy",
-        &snappy(&request.encode_to_vec()),
-    );
+    let series =
+        v1::TimeSeries { labels: label_list(&labels("empty", &[])), ..v1::TimeSeries::default() };
+    let request = v1::WriteRequest { timeseries: vec![series], metadata: Vec::new() };
+    let answer =
+        sender::post(gateway.address(), TYPE_V1, "snappy", &snappy(&request.encode_to_vec()));
     assert_eq!(answer.unwrap().status, 204);
     assert!(backend.samples().iter().all(|s| name(&s.labels) != "empty"));
 }

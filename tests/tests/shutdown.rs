@@ -8,10 +8,7 @@ use weir_tests::load::{Load, Rules};
 use weir_tests::samples::{Sample, labels};
 use weir_tests::{sender, wait};
 
-const RULES: Rules = Rules {
-    short_s: 2,
-    long_s: 6,
-};
+const RULES: Rules = Rules { short_s: 2, long_s: 6 };
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
@@ -37,9 +34,7 @@ fn a_gateway_that_is_stopped_and_started_under_load_goes_on_with_the_same_window
     let through = RULES.window_end(wait::now_ms()) - RULES.long_s * 1000;
     gateway.wait_frontier(through, SOON);
     wait::until("everything arrives as computed", SOON, || {
-        RULES
-            .compare(&history, &backend.samples(), through)
-            .into_result()
+        RULES.compare(&history, &backend.samples(), through).into_result()
     });
     gateway.assert_audited();
 }
@@ -49,11 +44,7 @@ fn what_waits_in_the_queue_is_sent_before_the_exit() {
     let backend = Backend::start();
     backend.answer_all(503);
     let mut gateway = Gateway::start(&sending_to(&backend.url(), "2s", ""), "");
-    let sample = Sample::new(
-        &labels("queued", &[("instance", "a:1")]),
-        wait::now_ms(),
-        1.0,
-    );
+    let sample = Sample::new(&labels("queued", &[("instance", "a:1")]), wait::now_ms(), 1.0);
     sender::send_until_acknowledged(gateway.address(), &[sample], SOON);
     wait::until_true("it was tried", SOON, || backend.requests_seen() > 0);
     gateway.terminate();
@@ -67,22 +58,14 @@ fn a_backend_that_hangs_does_not_keep_it_past_its_deadline_and_nothing_is_lost()
     let backend = Backend::start();
     backend.script(|_| Reply::Hang);
     let mut gateway = Gateway::start(&sending_to(&backend.url(), "2s", ""), "");
-    let sample = Sample::new(
-        &labels("queued", &[("instance", "a:1")]),
-        wait::now_ms(),
-        1.0,
-    );
+    let sample = Sample::new(&labels("queued", &[("instance", "a:1")]), wait::now_ms(), 1.0);
     sender::send_until_acknowledged(gateway.address(), &[sample], SOON);
-    wait::until_true("it hangs in the backend", SOON, || {
-        backend.requests_seen() > 0
-    });
+    wait::until_true("it hangs in the backend", SOON, || backend.requests_seen() > 0);
     gateway.terminate();
     gateway.program().wait_exit(Duration::from_secs(60));
     backend.accept_all();
     gateway.spawn();
-    wait::until_true("it is sent after the restart", SOON, || {
-        !backend.samples().is_empty()
-    });
+    wait::until_true("it is sent after the restart", SOON, || !backend.samples().is_empty());
 }
 
 #[test]
@@ -90,15 +73,9 @@ fn a_second_sigterm_exits_at_once() {
     let backend = Backend::start();
     backend.script(|_| Reply::Hang);
     let mut gateway = Gateway::start(&sending_to(&backend.url(), "2s", ""), "");
-    let sample = Sample::new(
-        &labels("queued", &[("instance", "a:1")]),
-        wait::now_ms(),
-        1.0,
-    );
+    let sample = Sample::new(&labels("queued", &[("instance", "a:1")]), wait::now_ms(), 1.0);
     sender::send_until_acknowledged(gateway.address(), std::slice::from_ref(&sample), SOON);
-    wait::until_true("it hangs in the backend", SOON, || {
-        backend.requests_seen() > 0
-    });
+    wait::until_true("it hangs in the backend", SOON, || backend.requests_seen() > 0);
     gateway.terminate();
     // Until the first has been seen, two signals may be one.
     let to = gateway.address();
@@ -111,8 +88,6 @@ fn a_second_sigterm_exits_at_once() {
     gateway.program().wait_exit(Duration::from_secs(2));
     backend.accept_all();
     gateway.spawn();
-    wait::until_true("it is sent after the restart", SOON, || {
-        !backend.samples().is_empty()
-    });
+    wait::until_true("it is sent after the restart", SOON, || !backend.samples().is_empty());
     assert!(backend.samples().iter().all(|s| s.labels == sample.labels));
 }

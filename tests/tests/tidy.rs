@@ -29,26 +29,16 @@ const FLOORS: [(&str, u32); 14] = [
 const PURE: [&str; 5] = ["model", "wire", "relabel", "aggregate", "ring"];
 
 /// The only files that may hold unsafe code: at most two, leaves, each with SAFETY notes.
-const UNSAFE_ALLOWED: [&str; 2] = [
-    "crates/aggregate/src/prefetch.rs",
-    "crates/journal/src/fs/real.rs",
-];
+const UNSAFE_ALLOWED: [&str; 2] =
+    ["crates/aggregate/src/prefetch.rs", "crates/journal/src/fs/real.rs"];
 
 const FILE_LINES_MAX: usize = 500;
 
 #[test]
 fn crates_see_lower_floors_only() {
-    let floor = |name: &str| {
-        FLOORS
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, floor)| *floor)
-    };
+    let floor = |name: &str| FLOORS.iter().find(|(n, _)| *n == name).map(|(_, floor)| *floor);
     let mut wrong = Vec::new();
-    for manifest in files("toml")
-        .into_iter()
-        .filter(|f| f.ends_with("Cargo.toml"))
-    {
+    for manifest in files("toml").into_iter().filter(|f| f.ends_with("Cargo.toml")) {
         let text = read(&manifest);
         let Some(package) = value_of(&text, "name") else {
             continue;
@@ -77,22 +67,14 @@ fn files_stay_short_and_say_what_they_are_for() {
         let text = read(&file);
         let lines = text.lines().count();
         if lines > FILE_LINES_MAX {
-            wrong.push(format!(
-                "{}: {lines} lines, at most {FILE_LINES_MAX}",
-                shown(&file)
-            ));
+            wrong.push(format!("{}: {lines} lines, at most {FILE_LINES_MAX}", shown(&file)));
         }
-        let first = text
-            .lines()
-            .find(|l| !l.starts_with("#![") && !l.trim().is_empty());
+        let first = text.lines().find(|l| !l.starts_with("#![") && !l.trim().is_empty());
         if !first.is_some_and(|l| l.starts_with("//!")) {
             wrong.push(format!("{} does not open with //!", shown(&file)));
         }
         if file.ends_with("mod.rs") {
-            wrong.push(format!(
-                "{}: write foo.rs and foo/, not mod.rs",
-                shown(&file)
-            ));
+            wrong.push(format!("{}: write foo.rs and foo/, not mod.rs", shown(&file)));
         }
     }
     assert_none(&wrong);
@@ -158,11 +140,7 @@ fn unsafe_code_stands_in_its_listed_leaves() {
         let name = shown(&file);
         for (number, line) in read(&file).lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            let opens = [
-                format!("{word}{{"),
-                format!("{word}fn"),
-                format!("{word}impl"),
-            ];
+            let opens = [format!("{word}{{"), format!("{word}fn"), format!("{word}impl")];
             let found = opens.iter().any(|open| code.contains(open.as_str()));
             if found && !UNSAFE_ALLOWED.contains(&name.as_str()) {
                 wrong.push(format!("{name}:{}: {}", number + 1, code.trim()));
@@ -187,10 +165,7 @@ fn every_metric_is_documented() {
                 continue;
             }
             let text = read(&file);
-            let code: Vec<&str> = code_lines(&text)
-                .into_iter()
-                .map(|(_, line)| line)
-                .collect();
+            let code: Vec<&str> = code_lines(&text).into_iter().map(|(_, line)| line).collect();
             for name in metric_names(&code.join("\n")) {
                 if !documented.contains(&name) {
                     missing.insert(format!("{name} ({})", shown(&file)));
@@ -207,11 +182,7 @@ fn links_between_documents_lead_somewhere() {
     for file in files("md") {
         let text = read(&file);
         let folder = file.parent().expect("a folder");
-        for link in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let path = link.split(['#', ' ']).next().unwrap_or_default();
             let outside = path.is_empty() || path.contains("://") || path.starts_with("mailto:");
             if !outside && !folder.join(path).exists() {
@@ -223,17 +194,11 @@ fn links_between_documents_lead_somewhere() {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
 fn shown(file: &Path) -> String {
-    file.strip_prefix(root())
-        .unwrap_or(file)
-        .display()
-        .to_string()
+    file.strip_prefix(root()).unwrap_or(file).display().to_string()
 }
 
 fn read(file: &Path) -> String {
@@ -241,12 +206,7 @@ fn read(file: &Path) -> String {
 }
 
 fn assert_none(wrong: &[String]) {
-    assert!(
-        wrong.is_empty(),
-        "{} places:\n  {}",
-        wrong.len(),
-        wrong.join("\n  ")
-    );
+    assert!(wrong.is_empty(), "{} places:\n  {}", wrong.len(), wrong.join("\n  "));
 }
 
 fn files(extension: &str) -> Vec<PathBuf> {
@@ -274,9 +234,7 @@ fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
 fn is_test_code(file: &Path) -> bool {
     let test = |part: &str| matches!(part, "tests" | "tests.rs" | "oracle" | "oracle.rs" | "fuzz");
     let inside = file.strip_prefix(root()).unwrap_or(file);
-    inside
-        .components()
-        .any(|c| test(&c.as_os_str().to_string_lossy()))
+    inside.components().any(|c| test(&c.as_os_str().to_string_lossy()))
 }
 
 /// Lines that are neither comments nor in the file's test module, which stands last.
@@ -300,18 +258,13 @@ fn metric_names(code: &str) -> BTreeSet<String> {
         text.starts_with("weir_") && text.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
     };
     // Crate names are no metrics, but look like some.
-    let crates: Vec<String> = FLOORS
-        .iter()
-        .map(|(name, _)| name.replace('-', "_"))
-        .collect();
+    let crates: Vec<String> = FLOORS.iter().map(|(name, _)| name.replace('-', "_")).collect();
     let names = literals.filter(is_name).map(str::to_owned);
     names.filter(|name| !crates.contains(name)).collect()
 }
 
 fn value_of(toml: &str, key: &str) -> Option<String> {
-    let line = toml
-        .lines()
-        .find(|l| l.split('=').next().is_some_and(|k| k.trim() == key))?;
+    let line = toml.lines().find(|l| l.split('=').next().is_some_and(|k| k.trim() == key))?;
     Some(line.split_once('=')?.1.trim().trim_matches('"').to_owned())
 }
 
@@ -328,13 +281,7 @@ fn dependencies(toml: &str) -> BTreeSet<String> {
     }
     let listed = sections.get("[dependencies]").into_iter().flatten();
     let names = listed.filter_map(|l| l.split(['.', '=', ' ']).next());
-    let tables = sections
-        .keys()
-        .filter_map(|s| s.strip_prefix("[dependencies."));
+    let tables = sections.keys().filter_map(|s| s.strip_prefix("[dependencies."));
     let tables = tables.map(|s| s.trim_end_matches(']'));
-    names
-        .chain(tables)
-        .filter(|n| n.starts_with("weir-"))
-        .map(str::to_owned)
-        .collect()
+    names.chain(tables).filter(|n| n.starts_with("weir-")).map(str::to_owned).collect()
 }

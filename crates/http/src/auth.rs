@@ -118,9 +118,7 @@ impl Authenticator {
         }
         for (name, secret) in built.users.iter().chain(&built.tokens) {
             if secret.current(now).expose().is_empty() {
-                return Err(AuthError::Config(format!(
-                    "the secret of {name:?} is empty"
-                )));
+                return Err(AuthError::Config(format!("the secret of {name:?} is empty")));
             }
         }
         Ok(built)
@@ -141,15 +139,10 @@ impl Authenticator {
         let (scheme, credentials) = value.split_once(' ').ok_or(Denied::Missing)?;
         let credentials = credentials.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
-            find(&self.tokens, now, |_, secret| {
-                equal(credentials.as_bytes(), secret.as_bytes())
-            })
+            find(&self.tokens, now, |_, secret| equal(credentials.as_bytes(), secret.as_bytes()))
         } else if scheme.eq_ignore_ascii_case("basic") {
             let pair = LENIENT.decode(credentials).map_err(|_| Denied::Wrong)?;
-            let colon = pair
-                .iter()
-                .position(|byte| *byte == b':')
-                .ok_or(Denied::Wrong)?;
+            let colon = pair.iter().position(|byte| *byte == b':').ok_or(Denied::Wrong)?;
             let (user, password) = (&pair[..colon], &pair[colon + 1..]);
             find(&self.users, now, |name, secret| {
                 equal(user, name.as_bytes()) & equal(password, secret.as_bytes())
@@ -182,9 +175,7 @@ fn find(
             found = Some(name);
         }
     }
-    found
-        .map(|name| Identity::Named(Arc::clone(name)))
-        .ok_or(Denied::Wrong)
+    found.map(|name| Identity::Named(Arc::clone(name))).ok_or(Denied::Wrong)
 }
 
 fn equal(presented: &[u8], expected: &[u8]) -> Choice {
@@ -201,9 +192,7 @@ fn source(
     match (inline, file) {
         (Some(secret), None) => Ok(SecretSource::inline(secret.clone())),
         (None, Some(path)) => Ok(SecretSource::file(path, now)?),
-        _ => Err(AuthError::Config(format!(
-            "exactly one of {key} and {key}_file must be given"
-        ))),
+        _ => Err(AuthError::Config(format!("exactly one of {key} and {key}_file must be given"))),
     }
 }
 

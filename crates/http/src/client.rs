@@ -184,9 +184,7 @@ impl Client {
             follow_redirects: config.follow_redirects,
             counters: Arc::default(),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Sends `body` and waits for the answer, `timeout` at most for everything.
@@ -197,8 +195,7 @@ impl Client {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Reply, ClientError> {
-        self.request(Method::POST, url, headers, body, timeout)
-            .await
+        self.request(Method::POST, url, headers, body, timeout).await
     }
 
     /// Asks for `url`, following redirects if configured, `timeout` at most for everything.
@@ -208,8 +205,7 @@ impl Client {
         headers: HeaderMap,
         timeout: Duration,
     ) -> Result<Reply, ClientError> {
-        self.request(Method::GET, url, headers, Bytes::new(), timeout)
-            .await
+        self.request(Method::GET, url, headers, Bytes::new(), timeout).await
     }
 
     /// The live counters.
@@ -262,12 +258,7 @@ impl Inner {
         let mut url = url.clone();
         let mut trusted = true;
         for _ in 0..=REDIRECTS_MAX {
-            let call = Call {
-                method: &method,
-                url: &url,
-                headers: &headers,
-                body: &body,
-            };
+            let call = Call { method: &method, url: &url, headers: &headers, body: &body };
             let reply = self.authorized(call, trusted, deadline).await?;
             if !follow || !reply.status.is_redirection() {
                 return Ok(reply);
@@ -283,9 +274,7 @@ impl Inner {
             }
             url = target;
         }
-        Err(ClientError::Url(format!(
-            "more than {REDIRECTS_MAX} redirects"
-        )))
+        Err(ClientError::Url(format!("more than {REDIRECTS_MAX} redirects")))
     }
 
     /// One exchange with credentials; a second one if the first token was refused.

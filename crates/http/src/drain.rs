@@ -37,13 +37,9 @@ enum Stage {
 impl Drain {
     /// A drain that has not started.
     pub fn new() -> Self {
-        let inner = Inner {
-            stage: watch::Sender::new(Stage::Serving),
-            open: watch::Sender::new(0),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner =
+            Inner { stage: watch::Sender::new(Stage::Serving), open: watch::Sender::new(0) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// First stage: listeners close, idle connections close, requests in flight finish.
@@ -74,9 +70,7 @@ impl Drain {
     /// Counts one open thing (a listener, a connection, a flush) until the guard is dropped.
     pub fn guard(&self) -> DrainGuard {
         self.inner.open.send_modify(|open| *open += 1);
-        DrainGuard {
-            inner: Arc::clone(&self.inner),
-        }
+        DrainGuard { inner: Arc::clone(&self.inner) }
     }
 
     /// How many guards are held.
@@ -117,9 +111,7 @@ impl Default for Drain {
 
 impl Drop for DrainGuard {
     fn drop(&mut self) {
-        self.inner
-            .open
-            .send_modify(|open| *open = open.saturating_sub(1));
+        self.inner.open.send_modify(|open| *open = open.saturating_sub(1));
     }
 }
 

@@ -54,13 +54,7 @@ struct Budget {
 
 /// The length that a request declares, if it does and it is a number.
 pub fn declared_len(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// Reads a whole body of at most `max_bytes` within `timeout`.
@@ -87,9 +81,7 @@ async fn read_any_body<B: Body<Data = Bytes> + Unpin>(
         return Err(BodyError::TooLarge { max_bytes });
     }
     let collect = collect(body, declared_len, max_bytes);
-    tokio::time::timeout(timeout, collect)
-        .await
-        .unwrap_or(Err(BodyError::Timeout))
+    tokio::time::timeout(timeout, collect).await.unwrap_or(Err(BodyError::Timeout))
 }
 
 async fn collect<B: Body<Data = Bytes> + Unpin>(
@@ -119,11 +111,7 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(
         }
         rest.extend_from_slice(&data);
     }
-    Ok(if rest.is_empty() {
-        first
-    } else {
-        rest.freeze()
-    })
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 impl MemoryBudget {
@@ -131,47 +119,30 @@ impl MemoryBudget {
     pub fn new(limit_bytes: usize) -> Self {
         let limit = limit_bytes.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(limit));
-        Self {
-            inner: Arc::new(Budget {
-                limit,
-                free,
-                refused: AtomicU64::new(0),
-            }),
-        }
+        Self { inner: Arc::new(Budget { limit, free, refused: AtomicU64::new(0) }) }
     }
 
     /// Takes `bytes` now, or nothing (counted) if they are not free.
     pub fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
         let permit = self.inner.try_take(bytes)?;
-        Some(Reservation {
-            permit,
-            budget: Arc::clone(&self.inner),
-        })
+        Some(Reservation { permit, budget: Arc::clone(&self.inner) })
     }
 
     /// Takes `bytes`, waiting at most `patience` for others to give theirs back, first come first
     /// served. More than the whole budget is refused at once.
     pub async fn reserve(&self, bytes: usize, patience: Duration) -> Option<Reservation> {
-        let wanted = u32::try_from(bytes)
-            .ok()
-            .filter(|_| bytes <= self.inner.limit);
+        let wanted = u32::try_from(bytes).ok().filter(|_| bytes <= self.inner.limit);
         let permit = match wanted {
             Some(wanted) => {
                 let take = Arc::clone(&self.inner.free).acquire_many_owned(wanted);
-                tokio::time::timeout(patience, take)
-                    .await
-                    .ok()
-                    .and_then(Result::ok)
+                tokio::time::timeout(patience, take).await.ok().and_then(Result::ok)
             }
             None => None,
         };
         if permit.is_none() {
             self.inner.refused.fetch_add(1, Ordering::Relaxed);
         }
-        permit.map(|permit| Reservation {
-            permit,
-            budget: Arc::clone(&self.inner),
-        })
+        permit.map(|permit| Reservation { permit, budget: Arc::clone(&self.inner) })
     }
 
     /// The whole budget in bytes.
@@ -181,9 +152,7 @@ impl MemoryBudget {
 
     /// Bytes reserved now.
     pub fn used(&self) -> usize {
-        self.inner
-            .limit
-            .saturating_sub(self.inner.free.available_permits())
+        self.inner.limit.saturating_sub(self.inner.free.available_permits())
     }
 
     /// Reservations and growths that were refused since the start.

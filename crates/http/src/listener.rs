@@ -52,12 +52,7 @@ impl Listener {
         plain: bool,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(addr).await?;
-        Ok(Self {
-            socket,
-            connections_max,
-            plain,
-            counters: Arc::default(),
-        })
+        Ok(Self { socket, connections_max, plain, counters: Arc::default() })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -96,20 +91,14 @@ impl Listener {
         if open >= self.connections_max as u64 {
             return None;
         }
-        self.counters
-            .connections_open
-            .fetch_add(1, Ordering::AcqRel);
-        self.counters
-            .connections_total
-            .fetch_add(1, Ordering::Relaxed);
+        self.counters.connections_open.fetch_add(1, Ordering::AcqRel);
+        self.counters.connections_total.fetch_add(1, Ordering::Relaxed);
         Some(Slot(Arc::clone(&self.counters)))
     }
 
     /// One write into an empty socket buffer, then close: a flood of connections costs no task.
     fn refuse(&self, stream: &TcpStream) {
-        self.counters
-            .connections_refused
-            .fetch_add(1, Ordering::Relaxed);
+        self.counters.connections_refused.fetch_add(1, Ordering::Relaxed);
         if self.plain && stream.try_write(REFUSAL).is_err() {
             tracing::trace!("refused connection went away unanswered");
         }

@@ -76,11 +76,7 @@ impl WatchedFiles {
     /// Reads all files. The error names the file.
     pub(crate) fn open(paths: Vec<PathBuf>, now: Instant) -> io::Result<Self> {
         let contents = read_all(&paths)?;
-        Ok(Self {
-            paths,
-            contents,
-            checked: now,
-        })
+        Ok(Self { paths, contents, checked: now })
     }
 
     /// What the files held when last read, in the order of their paths.
@@ -112,10 +108,7 @@ fn read_all(paths: &[PathBuf]) -> io::Result<Vec<Vec<u8>>> {
     let named = |path: &PathBuf, error: io::Error| {
         io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     };
-    paths
-        .iter()
-        .map(|path| std::fs::read(path).map_err(|error| named(path, error)))
-        .collect()
+    paths.iter().map(|path| std::fs::read(path).map_err(|error| named(path, error))).collect()
 }
 
 /// What is guarded here is valid at every step, so a panic elsewhere does not spoil it.
@@ -137,9 +130,7 @@ impl fmt::Display for Secret {
 
 impl fmt::Debug for WatchedFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WatchedFiles")
-            .field("paths", &self.paths)
-            .finish_non_exhaustive()
+        f.debug_struct("WatchedFiles").field("paths", &self.paths).finish_non_exhaustive()
     }
 }
 
@@ -174,20 +165,12 @@ mod tests {
         assert_eq!(source.current(start).expose(), "first");
         assert_eq!(source.current(start + CHECK_INTERVAL).expose(), "second");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(
-            source.current(start + 2 * CHECK_INTERVAL).expose(),
-            "second"
-        );
+        assert_eq!(source.current(start + 2 * CHECK_INTERVAL).expose(), "second");
     }
 
     #[test]
     fn a_missing_file_is_named() {
         let error = SecretSource::file(Path::new("/nonexistent/token"), Instant::now());
-        assert!(
-            error
-                .unwrap_err()
-                .to_string()
-                .contains("/nonexistent/token")
-        );
+        assert!(error.unwrap_err().to_string().contains("/nonexistent/token"));
     }
 }

@@ -169,11 +169,7 @@ async fn connection<H: Handler>(
     drain: Drain,
 ) {
     let Some(tls) = &shared.config.tls else {
-        let peer = Peer {
-            addr,
-            tls: false,
-            certified: false,
-        };
+        let peer = Peer { addr, tls: false, certified: false };
         return Box::pin(serve_stream(stream, peer, &shared, &drain)).await;
     };
     let handshake = tls.acceptor(Instant::now()).accept(stream);
@@ -189,11 +185,7 @@ async fn connection<H: Handler>(
         },
     };
     let certified = stream.get_ref().1.peer_certificates().is_some();
-    let peer = Peer {
-        addr,
-        tls: true,
-        certified,
-    };
+    let peer = Peer { addr, tls: true, certified };
     Box::pin(serve_stream(stream, peer, &shared, &drain)).await;
     drop(slot);
 }
@@ -318,9 +310,7 @@ impl Activity {
 impl Drop for Busy {
     fn drop(&mut self) {
         let inner = &self.0.0;
-        inner
-            .last_ms
-            .store(duration_ms(inner.opened.elapsed()), Ordering::Release);
+        inner.last_ms.store(duration_ms(inner.opened.elapsed()), Ordering::Release);
         inner.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }

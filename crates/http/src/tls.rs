@@ -96,12 +96,7 @@ impl ServerTls {
         paths.extend(config.client_ca_file.clone());
         let files = WatchedFiles::open(paths, now)?;
         let current = ArcSwap::from_pointee(build(&config, files.contents())?);
-        Ok(Self {
-            config,
-            files: Mutex::new(files),
-            current,
-            reloads: Reloads::default(),
-        })
+        Ok(Self { config, files: Mutex::new(files), current, reloads: Reloads::default() })
     }
 
     /// Reads the files again if the last look is some seconds ago; true if new content took
@@ -114,13 +109,9 @@ impl ServerTls {
         if !files.changed(now) {
             return false;
         }
-        self.reloads.note(
-            build(&self.config, files.contents()),
-            &self.config.cert_file,
-            |config| {
-                self.current.store(Arc::new(config));
-            },
-        )
+        self.reloads.note(build(&self.config, files.contents()), &self.config.cert_file, |config| {
+            self.current.store(Arc::new(config));
+        })
     }
 
     /// Reloads that took effect, and reloads refused because the content was unusable.
@@ -158,10 +149,7 @@ impl Reloads {
     }
 
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (
-            self.done.load(Ordering::Relaxed),
-            self.failed.load(Ordering::Relaxed),
-        )
+        (self.done.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }
 }
 
@@ -187,9 +175,7 @@ fn build(config: &ServerTlsConfig, contents: &[Vec<u8>]) -> Result<ServerConfig,
         Some(file) => {
             let roots = Arc::new(root_store(pem(2), &name(file))?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-            let verifier = verifier
-                .build()
-                .map_err(|e| TlsError::Config(e.to_string()))?;
+            let verifier = verifier.build().map_err(|e| TlsError::Config(e.to_string()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -203,10 +189,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 fn certificates(pem: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let bad = |reason: String| TlsError::Pem {
-        file: file.to_owned(),
-        reason,
-    };
+    let bad = |reason: String| TlsError::Pem { file: file.to_owned(), reason };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|error| bad(error.to_string()))?;
     if chain.is_empty() {
@@ -216,19 +199,16 @@ fn certificates(pem: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 fn private_key(pem: &[u8], file: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| TlsError::Pem {
-        file: file.to_owned(),
-        reason: error.to_string(),
-    })
+    PrivateKeyDer::from_pem_slice(pem)
+        .map_err(|error| TlsError::Pem { file: file.to_owned(), reason: error.to_string() })
 }
 
 fn root_store(pem: &[u8], file: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, file)? {
-        roots.add(certificate).map_err(|error| TlsError::Pem {
-            file: file.to_owned(),
-            reason: error.to_string(),
-        })?;
+        roots
+            .add(certificate)
+            .map_err(|error| TlsError::Pem { file: file.to_owned(), reason: error.to_string() })?;
     }
     Ok(roots)
 }

@@ -72,10 +72,7 @@ impl Config {
             return Err(OpenError::Config("first_position must be at least 1"));
         }
         let segments_min = 2 + self.reserve_segments() as u64;
-        if self
-            .quota_segments()
-            .is_some_and(|segments| (segments as u64) < segments_min)
-        {
+        if self.quota_segments().is_some_and(|segments| (segments as u64) < segments_min) {
             return Err(OpenError::Config(
                 "quota_bytes must hold two segments and those of reserve_bytes",
             ));
@@ -111,8 +108,7 @@ impl Config {
     }
 
     pub(crate) fn quota_segments(&self) -> Option<usize> {
-        self.quota_bytes
-            .map(|quota| (quota / self.segment_bytes) as usize)
+        self.quota_bytes.map(|quota| (quota / self.segment_bytes) as usize)
     }
 }
 

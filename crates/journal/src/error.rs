@@ -26,11 +26,7 @@ pub(crate) trait At<T> {
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, IoError> {
-        self.map_err(|source| IoError {
-            path: path.to_owned(),
-            action,
-            source,
-        })
+        self.map_err(|source| IoError { path: path.to_owned(), action, source })
     }
 }
 

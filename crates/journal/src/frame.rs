@@ -124,16 +124,9 @@ pub(crate) fn parse(bytes: &[u8], salt: u64) -> Option<(FrameHeader, &[u8])> {
 /// A frame that says that the positions `from..to` are lost.
 pub(crate) fn lost_frame(from: u64, to: u64, salt: u64) -> Vec<u8> {
     let payload = to.to_le_bytes();
-    let header = FrameHeader {
-        len: 8,
-        position: from,
-        back: 0,
-        kind: 0,
-        frame_type: FrameType::Lost,
-    };
-    let mut out = header
-        .encode(salt, std::iter::once(payload.as_slice()))
-        .to_vec();
+    let header =
+        FrameHeader { len: 8, position: from, back: 0, kind: 0, frame_type: FrameType::Lost };
+    let mut out = header.encode(salt, std::iter::once(payload.as_slice())).to_vec();
     out.extend_from_slice(&payload);
     out
 }
@@ -145,13 +138,7 @@ pub(crate) fn lost_to(payload: &[u8]) -> Option<u64> {
 
 /// A frame that says that the journal was closed in order before `position`.
 pub(crate) fn close_frame(position: u64, salt: u64) -> [u8; FRAME_BYTES] {
-    let header = FrameHeader {
-        len: 0,
-        position,
-        back: 0,
-        kind: 0,
-        frame_type: FrameType::Close,
-    };
+    let header = FrameHeader { len: 0, position, back: 0, kind: 0, frame_type: FrameType::Close };
     header.encode(salt, std::iter::empty())
 }
 
@@ -176,10 +163,7 @@ pub(crate) enum HeaderCheck {
 impl SegmentId {
     /// A new segment that begins at `first`.
     pub(crate) fn new(first: u64) -> Self {
-        Self {
-            first,
-            salt: RandomState::new().build_hasher().finish(),
-        }
+        Self { first, salt: RandomState::new().build_hasher().finish() }
     }
 
     /// The file's name: it holds all that the header holds, so a damaged header costs nothing.
@@ -190,15 +174,9 @@ impl SegmentId {
     /// The inverse of [`Self::file_name`].
     pub(crate) fn from_file_name(name: &str) -> Option<Self> {
         let (first, salt) = name.strip_suffix(".seg")?.split_once('-')?;
-        let hex = |text: &str| {
-            (text.len() == 16)
-                .then(|| u64::from_str_radix(text, 16).ok())
-                .flatten()
-        };
-        Some(Self {
-            first: hex(first)?,
-            salt: hex(salt)?,
-        })
+        let hex =
+            |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
+        Some(Self { first: hex(first)?, salt: hex(salt)? })
     }
 
     pub(crate) fn encode_header(&self) -> [u8; HEADER_BYTES] {
@@ -210,9 +188,7 @@ impl SegmentId {
             .chain((HEADER_BYTES as u32).to_le_bytes())
             .chain(self.first.to_le_bytes())
             .chain(self.salt.to_le_bytes());
-        head.iter_mut()
-            .zip(fields)
-            .for_each(|(to, from)| *to = from);
+        head.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         crc.copy_from_slice(&crc32fast::hash(head).to_le_bytes());
         out
     }

@@ -76,10 +76,7 @@ mod tests {
         image.copy(b"end");
         let slices = image.slices();
         assert_eq!(slices.len(), 3);
-        let joined: Vec<u8> = slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect();
+        let joined: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         assert_eq!(joined, [b"headsmall".as_slice(), &big, b"end"].concat());
         assert_eq!(image.bytes(), joined.len() as u64);
     }

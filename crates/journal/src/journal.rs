@@ -67,14 +67,8 @@ impl Journal {
     /// Opens the journal in `config.dir`, or begins one there; repairs what the last stop left.
     pub fn open(fs: Arc<dyn Fs>, config: Config) -> Result<(Self, Recovery), OpenError> {
         config.check()?;
-        let Recovered {
-            lock: dir_lock,
-            segments,
-            spares,
-            spare_number,
-            next,
-            report,
-        } = recover(&fs, &config)?;
+        let Recovered { lock: dir_lock, segments, spares, spare_number, next, report } =
+            recover(&fs, &config)?;
         let Some(active) = segments.last().cloned() else {
             return Err(OpenError::Config("recovery left no segment"));
         };
@@ -85,20 +79,13 @@ impl Journal {
             spares_wanted: config.spares_wanted(),
             quota_segments: config.quota_segments(),
         };
-        let active_left = crate::config::usable_bytes(active.len).saturating_sub(
-            active
-                .end()
-                .saturating_sub(crate::frame::HEADER_BYTES as u64),
-        );
+        let active_left = crate::config::usable_bytes(active.len)
+            .saturating_sub(active.end().saturating_sub(crate::frame::HEADER_BYTES as u64));
         let shared = Arc::new(Shared {
             fs,
             config,
             bounds,
-            queue: Mutex::new(Queue {
-                entries: VecDeque::new(),
-                next,
-                closing: false,
-            }),
+            queue: Mutex::new(Queue { entries: VecDeque::new(), next, closing: false }),
             work: Condvar::new(),
             room: Mutex::new(Room::new(active_left, spares, segments.len())),
             spare_wanted: Condvar::new(),
@@ -123,9 +110,7 @@ impl Journal {
     fn start(&self, active: Arc<Segment>, next: u64) -> Result<(), OpenError> {
         let dir = &self.shared.config.dir;
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            let thread = std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(body);
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
             let thread = thread.at("start a thread for", dir)?;
             lock(&self.threads).push(thread);
             Ok::<_, IoError>(())
@@ -144,10 +129,9 @@ impl Journal {
         payload_bytes: u64,
         importance: Importance,
     ) -> Result<Reservation, ReserveError> {
-        self.reserve_room(payload_bytes, importance)
-            .inspect_err(|_| {
-                add(&self.shared.stats.refused, 1);
-            })
+        self.reserve_room(payload_bytes, importance).inspect_err(|_| {
+            add(&self.shared.stats.refused, 1);
+        })
     }
 
     fn reserve_room(
@@ -158,10 +142,7 @@ impl Journal {
         self.shared.check_running()?;
         let max = self.shared.config.payload_bytes_max();
         if payload_bytes > max {
-            return Err(ReserveError::TooLarge {
-                bytes: payload_bytes,
-                max,
-            });
+            return Err(ReserveError::TooLarge { bytes: payload_bytes, max });
         }
         let size = frame_bytes(payload_bytes as usize) as u64;
         Reservation::new(&self.shared, payload_bytes, size, importance)
@@ -183,20 +164,12 @@ impl Journal {
         }
         let mut queue = lock(&self.shared.queue);
         if queue.closing {
-            return Err(Poisoned {
-                reason: "it is being closed".into(),
-            }
-            .into());
+            return Err(Poisoned { reason: "it is being closed".into() }.into());
         }
         let position = queue.next;
         queue.next += 1;
         let reserved = reservation.into_size();
-        queue.entries.push_back(Entry {
-            kind,
-            pieces,
-            len: bytes as u32,
-            reserved,
-        });
+        queue.entries.push_back(Entry { kind, pieces, len: bytes as u32, reserved });
         let was_empty = queue.entries.len() == 1;
         drop(queue);
         if was_empty {
@@ -254,18 +227,12 @@ impl Journal {
 
     /// Bytes of the segments in use, up to their last durable record.
     pub fn bytes(&self) -> u64 {
-        lock(&self.shared.catalog)
-            .iter()
-            .map(|segment| segment.end())
-            .sum()
+        lock(&self.shared.catalog).iter().map(|segment| segment.end()).sum()
     }
 
     /// Bytes of all segment files, what is allocated ahead included: what the quota bounds.
     pub fn disk_bytes(&self) -> u64 {
-        let live: u64 = lock(&self.shared.catalog)
-            .iter()
-            .map(|segment| segment.len)
-            .sum();
+        let live: u64 = lock(&self.shared.catalog).iter().map(|segment| segment.len).sum();
         let spares = lock(&self.shared.room).spares.len() as u64;
         live + spares * self.shared.config.segment_bytes
     }
@@ -336,9 +303,7 @@ impl Shared {
 
     /// Nothing becomes durable any more. Only the first reason counts.
     pub(crate) fn stop(&self, reason: &str) {
-        let poisoned = Poisoned {
-            reason: reason.into(),
-        };
+        let poisoned = Poisoned { reason: reason.into() };
         if self.stopped.set(poisoned.clone()).is_err() {
             return;
         }
@@ -355,9 +320,7 @@ impl Shared {
     }
 
     fn check_running(&self) -> Result<(), Poisoned> {
-        self.stopped
-            .get()
-            .map_or(Ok(()), |stopped| Err(stopped.clone()))
+        self.stopped.get().map_or(Ok(()), |stopped| Err(stopped.clone()))
     }
 
     pub(crate) fn next_spare_number(&self) -> u64 {
@@ -377,14 +340,8 @@ impl Shared {
         let spare = match recyclable {
             Some(segment) => {
                 let spare_path = dir.join(spare_name(self.next_spare_number()));
-                self.fs
-                    .rename(&path, &spare_path)
-                    .at("rename to a spare file", &path)?;
-                Some(Spare {
-                    path: spare_path,
-                    file: segment.file,
-                    recycled: true,
-                })
+                self.fs.rename(&path, &spare_path).at("rename to a spare file", &path)?;
+                Some(Spare { path: spare_path, file: segment.file, recycled: true })
             }
             None => {
                 self.fs.remove(&path).at("remove", &path)?;

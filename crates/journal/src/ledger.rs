@@ -45,16 +45,9 @@ impl Ledger {
         };
         let ((first, first_map), (second, second_map)) = (slot(0)?, slot(1)?);
         fs.sync_dir(dir).at("sync", dir)?;
-        let newest = first_map
-            .into_iter()
-            .chain(second_map)
-            .max_by_key(|(sequence, _)| *sequence);
+        let newest = first_map.into_iter().chain(second_map).max_by_key(|(sequence, _)| *sequence);
         let (sequence, map) = newest.unwrap_or_default();
-        Ok(Self {
-            slots: [first, second],
-            sequence,
-            map,
-        })
+        Ok(Self { slots: [first, second], sequence, map })
     }
 
     /// What was stored last.
@@ -67,11 +60,7 @@ impl Ledger {
     pub fn store(&mut self, map: &BTreeMap<String, u64>) -> Result<(), IoError> {
         let sequence = self.sequence + 1;
         let [even, odd] = &self.slots;
-        let (path, file) = if sequence.is_multiple_of(2) {
-            even
-        } else {
-            odd
-        };
+        let (path, file) = if sequence.is_multiple_of(2) { even } else { odd };
         let bytes = encode(sequence, map);
         write_all_at(&**file, &mut [IoSlice::new(&bytes)], 0).at("write", path)?;
         file.sync_data().at("sync", path)?;
@@ -107,10 +96,7 @@ fn decode(bytes: &[u8]) -> Option<(u64, BTreeMap<String, u64>)> {
     for _ in 0..count {
         let len = u32_at(bytes, at)? as usize;
         let name = bytes.get(at + 4..)?.get(..len)?;
-        map.insert(
-            String::from_utf8(name.to_vec()).ok()?,
-            u64_at(bytes, at + 4 + len)?,
-        );
+        map.insert(String::from_utf8(name.to_vec()).ok()?, u64_at(bytes, at + 4 + len)?);
         at += 12 + len;
     }
     (crc32fast::hash(bytes.get(..at)?) == u32_at(bytes, at)?).then_some((sequence, map))
@@ -123,9 +109,7 @@ mod tests {
 
     fn map(n: u64) -> BTreeMap<String, u64> {
         // Shorter and longer in turn, so that a slot holds leftovers.
-        (0..1 + n % 3)
-            .map(|name| (format!("destination {name}"), n * 10 + name))
-            .collect()
+        (0..1 + n % 3).map(|name| (format!("destination {name}"), n * 10 + name)).collect()
     }
 
     #[test]
@@ -137,10 +121,7 @@ mod tests {
         for n in 0..7 {
             ledger.store(&map(n)).unwrap();
             assert_eq!(*ledger.load(), map(n));
-            assert_eq!(
-                *Ledger::open(&fs, dir, "acknowledged").unwrap().load(),
-                map(n)
-            );
+            assert_eq!(*Ledger::open(&fs, dir, "acknowledged").unwrap().load(), map(n));
         }
         assert!(Ledger::open(&fs, dir, "another").unwrap().load().is_empty());
     }
@@ -166,10 +147,7 @@ mod tests {
                 let found = Ledger::open(&fs, dir, "l").unwrap().load().clone();
                 let old = stored.map(map).unwrap_or_default();
                 let new = map(stored.map_or(0, |n| n + 1));
-                assert!(
-                    found == old || found == new,
-                    "seed {seed}, operation {at}: {found:?}"
-                );
+                assert!(found == old || found == new, "seed {seed}, operation {at}: {found:?}");
                 if ended.is_ok() {
                     assert!(at > 12);
                     break;

@@ -70,14 +70,7 @@ const CHUNK: u64 = 256 << 10;
 
 impl Reader {
     pub(crate) fn new(shared: Arc<Shared>, position: u64) -> Self {
-        Self {
-            shared,
-            position,
-            segment: None,
-            offset: 0,
-            buffer: Vec::new(),
-            buffer_offset: 0,
-        }
+        Self { shared, position, segment: None, offset: 0, buffer: Vec::new(), buffer_offset: 0 }
     }
 
     /// The next position to come.
@@ -86,10 +79,7 @@ impl Reader {
     }
 
     /// The next record or gap; `None` when nothing beyond is durable yet.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an end that is not final, and errors"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "an end that is not final, and errors")]
     pub fn next(&mut self) -> Result<Option<Item>, ReadError> {
         loop {
             // Before the segment's end is read, so that the end covers it.
@@ -164,11 +154,7 @@ impl Reader {
             FrameType::Data if header.position == self.position => {
                 self.offset += size;
                 self.position += 1;
-                let record = Record {
-                    position: header.position,
-                    kind: header.kind,
-                    payload,
-                };
+                let record = Record { position: header.position, kind: header.kind, payload };
                 return Ok(Some(Item::Record(record)));
             }
             FrameType::Data => {}
@@ -193,11 +179,7 @@ impl Reader {
             return Ok(None);
         };
         let skipped = header.frame_type == FrameType::Data && header.position != wanted;
-        let payload = if skipped {
-            Bytes::new()
-        } else {
-            Bytes::copy_from_slice(payload)
-        };
+        let payload = if skipped { Bytes::new() } else { Bytes::copy_from_slice(payload) };
         Ok(Some((header, payload)))
     }
 

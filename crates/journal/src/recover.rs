@@ -42,10 +42,7 @@ impl Recovery {
 
     /// Positions found lost now.
     pub fn lost(&self) -> u64 {
-        self.damage
-            .iter()
-            .map(|damage| damage.to - damage.from)
-            .sum()
+        self.damage.iter().map(|damage| damage.to - damage.from).sum()
     }
 }
 
@@ -95,10 +92,7 @@ pub(crate) fn recover(fs: &Arc<dyn Fs>, config: &Config) -> Result<Recovered, Op
     };
     let mut house = House::enter(&**fs, config)?;
     let ids = std::mem::take(&mut house.ids);
-    let mut report = Recovery {
-        clean: true,
-        ..Recovery::default()
-    };
+    let mut report = Recovery { clean: true, ..Recovery::default() };
     let mut segments = Vec::new();
     for (index, &id) in ids.iter().enumerate() {
         let limit = ids.get(index + 1).map(|next| next.first);
@@ -115,14 +109,7 @@ pub(crate) fn recover(fs: &Arc<dyn Fs>, config: &Config) -> Result<Recovered, Op
     report.first = segments.first().map_or(0, |segment| segment.id.first);
     report.segments = segments.len();
     let (spares, spare_number, next) = (house.spares, house.spare_number, report.next);
-    Ok(Recovered {
-        lock,
-        segments,
-        spares,
-        spare_number,
-        next,
-        report,
-    })
+    Ok(Recovered { lock, segments, spares, spare_number, next, report })
 }
 
 /// The directory being put in order.
@@ -138,13 +125,7 @@ impl<'a> House<'a> {
     /// Lists the directory; removes what is unfinished or of no use.
     fn enter(fs: &'a dyn Fs, config: &'a Config) -> Result<Self, OpenError> {
         let dir = &config.dir;
-        let mut house = Self {
-            fs,
-            config,
-            ids: Vec::new(),
-            spares: Vec::new(),
-            spare_number: 0,
-        };
+        let mut house = Self { fs, config, ids: Vec::new(), spares: Vec::new(), spare_number: 0 };
         let mut names = fs.list(dir).at("list", dir)?;
         names.sort_unstable();
         for name in names {
@@ -158,11 +139,7 @@ impl<'a> House<'a> {
                 let file = fs.open(&path).at("open", &path)?;
                 let whole = file.len().at("measure", &path)? == config.segment_bytes;
                 if whole && house.spares.len() < config.spares_max() {
-                    house.spares.push(Spare {
-                        path,
-                        file,
-                        recycled: true,
-                    });
+                    house.spares.push(Spare { path, file, recycled: true });
                 } else {
                     fs.remove(&path).at("remove", &path)?;
                 }
@@ -181,22 +158,14 @@ impl<'a> House<'a> {
     ) -> Result<Segment, OpenError> {
         let path = self.config.dir.join(id.file_name());
         if id.first < report.next {
-            return Err(OpenError::Overlap {
-                path,
-                first: id.first,
-                reached: report.next,
-            });
+            return Err(OpenError::Overlap { path, first: id.first, reached: report.next });
         }
         let file = self.fs.open(&path).at("open", &path)?;
         let len = file.len().at("measure", &path)?;
         let bytes = read_up_to(&*file, 0, len as usize).at("read", &path)?;
         let mut found = scan(&bytes, id, limit);
         if let HeaderCheck::OtherVersion(version) = found.header {
-            return Err(OpenError::Version {
-                path,
-                version,
-                known: FORMAT_VERSION,
-            });
+            return Err(OpenError::Version { path, version, known: FORMAT_VERSION });
         }
         let last = limit.is_none();
         // Where nothing was ever appended there is nothing that could have stopped badly.
@@ -234,10 +203,7 @@ impl<'a> House<'a> {
     fn skip_to_first_position(&self, found: &mut Scan) {
         let first = self.config.first_position;
         if found.next < first {
-            let hole = Hole {
-                bytes: found.end..found.end,
-                positions: found.next..first,
-            };
+            let hole = Hole { bytes: found.end..found.end, positions: found.next..first };
             found.parts.push(Part::Hole(hole));
             found.next = first;
         }
@@ -297,12 +263,7 @@ impl<'a> House<'a> {
                 self.fs.remove(&path).at("remove", &path)?;
                 Ok(None)
             }
-            Err(source) => Err(IoError {
-                path,
-                action: "write",
-                source,
-            }
-            .into()),
+            Err(source) => Err(IoError { path, action: "write", source }.into()),
         }
     }
 
@@ -314,17 +275,12 @@ impl<'a> House<'a> {
         let (file, len) = if image.len() as u64 <= self.config.segment_bytes {
             // A leftover frame in the spare file has another salt than the image's.
             let spare = self.spare(false)?;
-            self.fs
-                .rename(&spare.path, &unfinished)
-                .at("rename", &spare.path)?;
+            self.fs.rename(&spare.path, &unfinished).at("rename", &spare.path)?;
             // Were it a spare again after a crash, its frames could pass for this segment's.
             self.fs.sync_dir(dir).at("sync", dir)?;
             (spare.file, self.config.segment_bytes)
         } else {
-            (
-                self.fs.create(&unfinished).at("create", &unfinished)?,
-                image.len() as u64,
-            )
+            (self.fs.create(&unfinished).at("create", &unfinished)?, image.len() as u64)
         };
         write_all_at(&*file, &mut [IoSlice::new(image)], 0).at("write", &unfinished)?;
         file.sync_data().at("sync", &unfinished)?;
@@ -379,11 +335,7 @@ fn repaired(bytes: &[u8], id: SegmentId, found: &Scan) -> Vec<u8> {
                 image.extend_from_slice(bytes.get(range.clone()).unwrap_or_default());
             }
             Part::Hole(hole) if !hole.positions.is_empty() => {
-                image.extend(lost_frame(
-                    hole.positions.start,
-                    hole.positions.end,
-                    id.salt,
-                ));
+                image.extend(lost_frame(hole.positions.start, hole.positions.end, id.salt));
             }
             Part::Hole(_) => {}
         }

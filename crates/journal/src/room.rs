@@ -54,15 +54,7 @@ pub(crate) struct Bounds {
 
 impl Room {
     pub(crate) fn new(active_left: u64, spares: Vec<Spare>, live: usize) -> Self {
-        Self {
-            in_flight: 0,
-            unplaced: 0,
-            largest: 0,
-            active_left,
-            spares,
-            live,
-            closing: false,
-        }
+        Self { in_flight: 0, unplaced: 0, largest: 0, active_left, spares, live, closing: false }
     }
 
     /// Another spare segment is wanted, and allowed.
@@ -71,9 +63,7 @@ impl Room {
     }
 
     fn at_quota(&self, bounds: &Bounds) -> bool {
-        bounds
-            .quota_segments
-            .is_some_and(|quota| self.live + self.spares.len() >= quota)
+        bounds.quota_segments.is_some_and(|quota| self.live + self.spares.len() >= quota)
     }
 
     fn grant(
@@ -88,18 +78,11 @@ impl Room {
         };
         // A single record larger than the bound must pass, or it never would.
         if self.in_flight > 0 && self.in_flight + size > queue_max {
-            return Err(ReserveError::Queue {
-                in_flight: self.in_flight,
-                max: queue_max,
-            });
+            return Err(ReserveError::Queue { in_flight: self.in_flight, max: queue_max });
         }
         let largest = self.largest.max(size);
         if !self.holds(self.unplaced + size + reserve, largest, bounds.usable_bytes) {
-            let full = if self.at_quota(bounds) {
-                ReserveError::Quota
-            } else {
-                ReserveError::Disk
-            };
+            let full = if self.at_quota(bounds) { ReserveError::Quota } else { ReserveError::Disk };
             return Err(full);
         }
         self.largest = largest;
@@ -139,11 +122,7 @@ impl Reservation {
         room.grant(size, importance, &shared.bounds)?;
         set(&shared.stats.queue_bytes, room.in_flight);
         drop(room);
-        Ok(Self {
-            shared: Arc::clone(shared),
-            payload_bytes,
-            size,
-        })
+        Ok(Self { shared: Arc::clone(shared), payload_bytes, size })
     }
 
     /// The longest payload it is good for.

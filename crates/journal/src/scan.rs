@@ -85,15 +85,9 @@ pub(crate) fn scan(bytes: &[u8], id: SegmentId, limit: Option<u64>) -> Scan {
     if let Some(limit) = limit
         && scan.next < limit
     {
-        let used = bytes
-            .iter()
-            .rposition(|&byte| byte != 0)
-            .map_or(0, |last| last + 1);
+        let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         let bytes = scan.end..used.max(scan.end);
-        scan.parts.push(Part::Hole(Hole {
-            bytes,
-            positions: scan.next..limit,
-        }));
+        scan.parts.push(Part::Hole(Hole { bytes, positions: scan.next..limit }));
         scan.next = limit;
     }
     scan.torn_bytes = torn_bytes(bytes, scan.end, id.salt, scan.next);
@@ -116,10 +110,7 @@ impl Scan {
     fn take(&mut self, offset: usize, header: FrameHeader, to: u64) {
         if offset > self.end || header.position > self.next {
             let positions = self.next..header.position;
-            self.parts.push(Part::Hole(Hole {
-                bytes: self.end..offset,
-                positions,
-            }));
+            self.parts.push(Part::Hole(Hole { bytes: self.end..offset, positions }));
         }
         self.end = offset + header.frame_bytes();
         match self.parts.last_mut() {
@@ -161,11 +152,9 @@ fn torn_bytes(bytes: &[u8], end: usize, salt: u64, next: u64) -> u64 {
 /// Offset of the next whole frame in `bytes` with a position of at least `next`; looks at multiples of
 /// eight after the first.
 pub(crate) fn resync(bytes: &[u8], salt: u64, next: u64) -> Option<usize> {
-    (ALIGN..bytes.len()).step_by(ALIGN).find(|&at| {
-        bytes
-            .get(at..)
-            .is_some_and(|rest| step(rest, salt, next, None).is_some())
-    })
+    (ALIGN..bytes.len())
+        .step_by(ALIGN)
+        .find(|&at| bytes.get(at..).is_some_and(|rest| step(rest, salt, next, None).is_some()))
 }
 
 /// What [`scan_bytes`] found.
@@ -192,9 +181,7 @@ pub fn scan_bytes(bytes: &[u8]) -> ScanSummary {
         HeaderCheck::OtherVersion(_) | HeaderCheck::Damaged => SegmentId { first: 1, salt: 0 },
     };
     let scan = scan(bytes, id, None);
-    let missing = scan
-        .holes()
-        .map(|hole| hole.positions.end - hole.positions.start);
+    let missing = scan.holes().map(|hole| hole.positions.end - hole.positions.start);
     ScanSummary {
         header_whole: matches!(header, HeaderCheck::Good(_)),
         records: scan.records,

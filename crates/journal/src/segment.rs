@@ -35,14 +35,7 @@ impl Segment {
         len: u64,
         end: u64,
     ) -> Self {
-        Self {
-            id,
-            path,
-            file,
-            len,
-            end: AtomicU64::new(end),
-            limit: AtomicU64::new(0),
-        }
+        Self { id, path, file, len, end: AtomicU64::new(end), limit: AtomicU64::new(0) }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -67,9 +60,7 @@ pub(crate) struct Catalog(VecDeque<Arc<Segment>>);
 impl Catalog {
     pub(crate) fn new(segments: impl IntoIterator<Item = Arc<Segment>>) -> Self {
         let mut catalog = Self(VecDeque::new());
-        segments
-            .into_iter()
-            .for_each(|segment| catalog.push(segment));
+        segments.into_iter().for_each(|segment| catalog.push(segment));
         catalog
     }
 
@@ -87,20 +78,14 @@ impl Catalog {
 
     /// The segment that holds `position`; the oldest one if it was cut.
     pub(crate) fn locate(&self, position: u64) -> Option<Arc<Segment>> {
-        let after = self
-            .0
-            .partition_point(|segment| segment.id.first <= position);
+        let after = self.0.partition_point(|segment| segment.id.first <= position);
         self.0.get(after.saturating_sub(1)).cloned()
     }
 
     /// Takes the oldest segment out if all its records are below `position`; never the active one.
     pub(crate) fn pop_below(&mut self, position: u64) -> Option<Arc<Segment>> {
         let second = self.0.get(1)?;
-        if second.id.first <= position {
-            self.0.pop_front()
-        } else {
-            None
-        }
+        if second.id.first <= position { self.0.pop_front() } else { None }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Segment>> {
@@ -157,19 +142,11 @@ pub(crate) fn create_spare(
         Ok(file)
     };
     match make() {
-        Ok(file) => Ok(Spare {
-            path,
-            file,
-            recycled: false,
-        }),
+        Ok(file) => Ok(Spare { path, file, recycled: false }),
         Err(source) => {
             // What is left of it takes the room that others need; the start removes it otherwise.
             drop(fs.remove(&unfinished));
-            Err(IoError {
-                path,
-                action: "prepare a segment",
-                source,
-            })
+            Err(IoError { path, action: "prepare a segment", source })
         }
     }
 }
@@ -180,9 +157,7 @@ fn zero_fill(file: &dyn FsFile, len: u64) -> io::Result<()> {
     const SYNC_EVERY: u64 = 4;
     let zeros = vec![0; CHUNK.min(len) as usize];
     for (n, offset) in (0..len).step_by(CHUNK as usize).enumerate() {
-        let chunk = zeros
-            .get(..(len - offset).min(CHUNK) as usize)
-            .unwrap_or(&zeros);
+        let chunk = zeros.get(..(len - offset).min(CHUNK) as usize).unwrap_or(&zeros);
         write_all_at(file, &mut [IoSlice::new(chunk)], offset)?;
         if (n as u64 + 1).is_multiple_of(SYNC_EVERY) {
             file.sync_data()?;
@@ -205,8 +180,7 @@ pub(crate) fn activate(
     let header = id.encode_header();
     write_all_at(&*spare.file, &mut [IoSlice::new(&header)], 0).at("write", &spare.path)?;
     spare.file.sync_data().at("sync", &spare.path)?;
-    fs.rename(&spare.path, &path)
-        .at("rename a spare file to", &path)?;
+    fs.rename(&spare.path, &path).at("rename a spare file to", &path)?;
     fs.sync_dir(dir).at("sync", dir)?;
     Ok(Segment::new(id, path, spare.file, len, HEADER_BYTES as u64))
 }

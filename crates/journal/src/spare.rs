@@ -36,10 +36,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             fill,
         );
         let mut room = lock(&shared.room);
-        shared
-            .stats
-            .disk_full
-            .store(spare.is_err(), Ordering::Relaxed);
+        shared.stats.disk_full.store(spare.is_err(), Ordering::Relaxed);
         match spare {
             Ok(spare) => room.spares.push(spare),
             Err(_) if room.closing => return,

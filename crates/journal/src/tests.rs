@@ -26,10 +26,7 @@ const DIR: &str = "/log";
 
 /// Small segments, so that a few dozen records fill several.
 fn config(segment_bytes: u64) -> Config {
-    Config {
-        segment_bytes,
-        ..Config::new(DIR)
-    }
+    Config { segment_bytes, ..Config::new(DIR) }
 }
 
 fn open(fs: &FaultyFs, config: Config) -> (Journal, Recovery) {
@@ -59,17 +56,13 @@ fn append(journal: &Journal, kind: u8) -> Result<u64, Poisoned> {
 fn append_unless(journal: &Journal, kind: u8, gone: impl Fn() -> bool) -> Result<u64, Poisoned> {
     let position = journal.next_position();
     let bytes = payload(position, kind);
-    let reservation = until(
-        || match journal.reserve(bytes.len() as u64, Importance::Ordinary) {
-            Ok(reservation) => Some(Ok(reservation)),
-            Err(ReserveError::Poisoned(poisoned)) => Some(Err(poisoned)),
-            Err(_) if gone() => Some(Err(Poisoned {
-                reason: "no room for ever".into(),
-            })),
-            Err(ReserveError::Disk | ReserveError::Queue { .. }) => None,
-            Err(other) => panic!("{other}"),
-        },
-    )?;
+    let reservation = until(|| match journal.reserve(bytes.len() as u64, Importance::Ordinary) {
+        Ok(reservation) => Some(Ok(reservation)),
+        Err(ReserveError::Poisoned(poisoned)) => Some(Err(poisoned)),
+        Err(_) if gone() => Some(Err(Poisoned { reason: "no room for ever".into() })),
+        Err(ReserveError::Disk | ReserveError::Queue { .. }) => None,
+        Err(other) => panic!("{other}"),
+    })?;
     let (head, tail) = bytes.split_at(bytes.len() / 3);
     let pieces = vec![Bytes::copy_from_slice(head), Bytes::copy_from_slice(tail)];
     match journal.append(reservation, kind, pieces) {
@@ -96,10 +89,7 @@ fn until<T>(mut poll: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = poll() {
             return answer;
         }
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "nothing came of it"
-        );
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing came of it");
         std::thread::sleep(Duration::from_micros(200));
     }
 }

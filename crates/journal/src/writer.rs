@@ -53,13 +53,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, active: Arc<Segment>, next: u64) -> Self {
         let offset = active.end();
-        Self {
-            shared,
-            active,
-            offset,
-            next,
-            backlog: VecDeque::new(),
-        }
+        Self { shared, active, offset, next, backlog: VecDeque::new() }
     }
 
     /// Runs until the journal is closed or a write fails.
@@ -110,10 +104,7 @@ impl Writer {
     /// Writes and syncs one group: as much of the backlog as the active segment holds.
     fn commit(&mut self) -> Result<(), IoError> {
         let started = Instant::now();
-        let first_size = self
-            .backlog
-            .front()
-            .map_or(0, |entry| frame_bytes(entry.len as usize));
+        let first_size = self.backlog.front().map_or(0, |entry| frame_bytes(entry.len as usize));
         if first_size as u64 > self.left() {
             self.roll()?;
         }
@@ -143,9 +134,7 @@ impl Writer {
 
     /// Bytes left for frames in the active segment, room for a closing frame kept aside.
     fn left(&self) -> u64 {
-        self.active
-            .len
-            .saturating_sub(self.offset + FRAME_BYTES as u64)
+        self.active.len.saturating_sub(self.offset + FRAME_BYTES as u64)
     }
 
     fn take_group(&mut self) -> Vec<Entry> {
@@ -206,13 +195,7 @@ impl Writer {
         };
         add(&shared.stats.segments_started, 1);
         add(&shared.stats.segments_recycled, u64::from(spare.recycled));
-        let segment = activate(
-            &*shared.fs,
-            &config.dir,
-            spare,
-            self.next,
-            config.segment_bytes,
-        )?;
+        let segment = activate(&*shared.fs, &config.dir, spare, self.next, config.segment_bytes)?;
         self.active = Arc::new(segment);
         self.offset = HEADER_BYTES as u64;
         lock(&shared.catalog).push(Arc::clone(&self.active));

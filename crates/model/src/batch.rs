@@ -110,11 +110,7 @@ impl Columns {
     #[inline]
     pub fn sample(&self, at: usize) -> Sample {
         let start = self.starts.get(at).copied().unwrap_or(0);
-        Sample {
-            timestamp: self.timestamps[at],
-            value: self.values[at],
-            start,
-        }
+        Sample { timestamp: self.timestamps[at], value: self.values[at], start }
     }
 
     /// What an entry has beside floats.
@@ -124,14 +120,12 @@ impl Columns {
 
     /// An entry's native histograms.
     pub fn histograms_of(&self, entry: &Entry) -> &[NativeHistogram] {
-        self.extra(entry)
-            .map_or(&[], |e| &self.histograms[place(&e.histograms)])
+        self.extra(entry).map_or(&[], |e| &self.histograms[place(&e.histograms)])
     }
 
     /// An entry's exemplars.
     pub fn exemplars_of(&self, entry: &Entry) -> &[Exemplar] {
-        self.extra(entry)
-            .map_or(&[], |e| &self.exemplars[place(&e.exemplars)])
+        self.extra(entry).map_or(&[], |e| &self.exemplars[place(&e.exemplars)])
     }
 
     /// Samples of both kinds: what the audit counts.

@@ -50,9 +50,7 @@ enum State {
 
 impl Default for Distinct {
     fn default() -> Self {
-        Self {
-            state: State::Exact(HashTable::new()),
-        }
+        Self { state: State::Exact(HashTable::new()) }
     }
 }
 
@@ -132,10 +130,7 @@ impl Distinct {
             State::Dense(registers) => {
                 out.extend([VERSION, DENSE]);
                 for four in registers.chunks_exact(4) {
-                    let packed = four
-                        .iter()
-                        .rev()
-                        .fold(0u32, |p, &r| (p << 6) | u32::from(r));
+                    let packed = four.iter().rev().fold(0u32, |p, &r| (p << 6) | u32::from(r));
                     out.extend_from_slice(&packed.to_le_bytes()[..3]);
                 }
             }
@@ -256,9 +251,7 @@ fn decode_dense(rest: &mut &[u8]) -> Option<Distinct> {
             *register = (packed >> (6 * position)) as u8 & 0x3f;
         }
     }
-    let possible = registers
-        .iter()
-        .all(|&rank| u32::from(rank) <= RANK_BITS + 1);
+    let possible = registers.iter().all(|&rank| u32::from(rank) <= RANK_BITS + 1);
     let state = State::Dense(registers);
     possible.then_some(Distinct { state })
 }

@@ -62,15 +62,10 @@ impl Labels {
 
     /// Takes labels that are already sorted, unique and non-empty.
     pub fn from_sorted(sorted: &[Label<'_>]) -> Self {
-        debug_assert!(
-            sorted.windows(2).all(|w| w[0].name < w[1].name),
-            "labels out of order"
-        );
+        debug_assert!(sorted.windows(2).all(|w| w[0].name < w[1].name), "labels out of order");
         let mut canonical = Vec::with_capacity(sorted.len() * 24);
         write_canonical(sorted.iter().copied(), &mut canonical);
-        Self {
-            canonical: canonical.into_boxed_slice(),
-        }
+        Self { canonical: canonical.into_boxed_slice() }
     }
 
     /// Reads back what [`Labels::canonical`] gave, checking that it is a label set.
@@ -85,9 +80,7 @@ impl Labels {
             }
             last = Some(name);
         }
-        Ok(Self {
-            canonical: bytes.into(),
-        })
+        Ok(Self { canonical: bytes.into() })
     }
 
     /// The bytes that are this set's identity.
@@ -97,9 +90,7 @@ impl Labels {
 
     /// The labels in the order of their names.
     pub fn iter(&self) -> LabelsIter<'_> {
-        LabelsIter {
-            rest: &self.canonical,
-        }
+        LabelsIter { rest: &self.canonical }
     }
 
     /// The value of a label, if it is there.
@@ -217,9 +208,7 @@ impl LabelsBuilder {
     pub fn build(&self) -> Labels {
         let mut canonical = Vec::with_capacity(self.pairs.len() * 24);
         write_canonical(self.iter(), &mut canonical);
-        Labels {
-            canonical: canonical.into_boxed_slice(),
-        }
+        Labels { canonical: canonical.into_boxed_slice() }
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {
@@ -265,11 +254,7 @@ mod tests {
 
     #[test]
     fn pairs_are_sorted_and_empty_values_left_out() {
-        let pairs = [
-            Label::new("b", "2"),
-            Label::new("a", "1"),
-            Label::new("c", ""),
-        ];
+        let pairs = [Label::new("b", "2"), Label::new("a", "1"), Label::new("c", "")];
         let labels = Labels::from_pairs(pairs).unwrap();
         assert_eq!(labels.canonical(), b"\x01a\x011\x01b\x012");
         assert_eq!(labels.to_string(), r#"{a="1",b="2"}"#);
@@ -278,24 +263,15 @@ mod tests {
     #[test]
     fn duplicate_and_empty_names_are_refused() {
         let twice = [Label::new("a", "1"), Label::new("a", "2")];
-        assert_eq!(
-            Labels::from_pairs(twice),
-            Err(LabelsError::Duplicate("a".into()))
-        );
-        assert_eq!(
-            Labels::from_pairs([Label::new("", "x")]),
-            Err(LabelsError::EmptyName)
-        );
+        assert_eq!(Labels::from_pairs(twice), Err(LabelsError::Duplicate("a".into())));
+        assert_eq!(Labels::from_pairs([Label::new("", "x")]), Err(LabelsError::EmptyName));
     }
 
     #[test]
     fn canonical_bytes_are_checked_on_the_way_back() {
         let labels = Labels::from_pairs([Label::new("__name__", "up"), Label::new("job", "é")]);
         let labels = labels.unwrap();
-        assert_eq!(
-            Labels::from_canonical(labels.canonical()),
-            Ok(labels.clone())
-        );
+        assert_eq!(Labels::from_canonical(labels.canonical()), Ok(labels.clone()));
         assert_eq!(labels.metric_name(), "up");
         assert!(Labels::from_canonical(b"\x01b\x011\x01a\x011").is_err());
         assert!(Labels::from_canonical(b"\x05ab").is_err());

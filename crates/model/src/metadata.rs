@@ -31,19 +31,8 @@ impl MetricType {
     /// The type of this number, `Unknown` for numbers without a meaning.
     pub fn from_number(number: u64) -> Self {
         use MetricType::{Counter, Gauge, GaugeHistogram, Histogram, Info, StateSet, Summary};
-        let known = [
-            Counter,
-            Gauge,
-            Histogram,
-            GaugeHistogram,
-            Summary,
-            Info,
-            StateSet,
-        ];
-        known
-            .into_iter()
-            .find(|&t| t as u64 == number)
-            .unwrap_or(Self::Unknown)
+        let known = [Counter, Gauge, Histogram, GaugeHistogram, Summary, Info, StateSet];
+        known.into_iter().find(|&t| t as u64 == number).unwrap_or(Self::Unknown)
     }
 }
 

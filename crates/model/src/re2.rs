@@ -87,10 +87,7 @@ enum Shortcut {
 impl Re2 {
     /// Compiles a pattern as Prometheus would: in full, with `.` matching newlines too.
     pub fn new(pattern: &str) -> Result<Self, Re2Error> {
-        let refuse = |reason| Re2Error {
-            pattern: pattern.to_owned(),
-            reason,
-        };
+        let refuse = |reason| Re2Error { pattern: pattern.to_owned(), reason };
         let engine = |e: &dyn fmt::Display| refuse(Re2Reason::Engine(last_line(&e.to_string())));
         let translated = translate::translate(pattern).map_err(refuse)?;
         let inner = format!("(?s:{})", translated.rust);
@@ -120,9 +117,7 @@ impl Re2 {
 
     /// What the groups of the pattern match in the text, if it matches; group 0 is all of it.
     pub fn captures<'t>(&self, text: &'t str) -> Option<regex::Captures<'t>> {
-        self.is_match(text)
-            .then(|| self.regex.captures(text))
-            .flatten()
+        self.is_match(text).then(|| self.regex.captures(text)).flatten()
     }
 
     /// The numbers of the groups of this name. Unlike Rust's, RE2's names may start with a digit,

@@ -33,11 +33,7 @@ pub struct Sample {
 impl Sample {
     /// A sample without a start timestamp.
     pub const fn new(timestamp: Timestamp, value: f64) -> Self {
-        Self {
-            timestamp,
-            value,
-            start: 0,
-        }
+        Self { timestamp, value, start: 0 }
     }
 }
 

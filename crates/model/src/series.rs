@@ -49,10 +49,7 @@ impl ShardKey {
         {
             return vshard_of_target(tenant, &values);
         }
-        vshard_of_set(
-            tenant,
-            sorted.iter().copied().filter(|l| self.is_spread_by(l.name)),
-        )
+        vshard_of_set(tenant, sorted.iter().copied().filter(|l| self.is_spread_by(l.name)))
     }
 
     /// Whether these values of the key's labels name a target that keeps its series together.
@@ -123,10 +120,7 @@ impl BlockHasher {
             input.push(index as u8);
             chunk.copy_from_slice(&xxhash_rust::xxh3::xxh3_128(&input).to_le_bytes());
         }
-        Self {
-            secret,
-            seed: seed as u64 ^ (seed >> 64) as u64,
-        }
+        Self { secret, seed: seed as u64 ^ (seed >> 64) as u64 }
     }
 
     /// The hash of a block of bytes (remote write 1.0: the label messages; a 2.0 symbol).
@@ -147,21 +141,15 @@ impl BlockHasher {
         const K0: u64 = 0x9e37_79b9_7f4a_7c15;
         const K1: u64 = 0xc2b2_ae3d_27d4_eb4f;
         let low = fold(state as u64 ^ symbol as u64, K0 ^ self.seed);
-        let high = fold(
-            (state >> 64) as u64 ^ (symbol >> 64) as u64,
-            K1 ^ self.seed.rotate_left(32),
-        );
+        let high =
+            fold((state >> 64) as u64 ^ (symbol >> 64) as u64, K1 ^ self.seed.rotate_left(32));
         u128::from(low.wrapping_add(K1)) | (u128::from(high ^ low.rotate_left(17)) << 64)
     }
 
     /// Mixes the tenant into a finished block hash.
     #[inline]
     pub fn with_tenant(&self, hash: u128, tenant: u32) -> u128 {
-        if tenant == 0 {
-            hash
-        } else {
-            self.combine(hash, u128::from(tenant))
-        }
+        if tenant == 0 { hash } else { self.combine(hash, u128::from(tenant)) }
     }
 }
 
@@ -198,12 +186,7 @@ mod tests {
     #[test]
     fn a_series_stays_with_its_target_whatever_else_it_says() {
         let key = ShardKey::default();
-        let one = labels(&[
-            ("__name__", "a"),
-            ("instance", "h:1"),
-            ("job", "j"),
-            ("le", "1"),
-        ]);
+        let one = labels(&[("__name__", "a"), ("instance", "h:1"), ("job", "j"), ("le", "1")]);
         let two = labels(&[("__name__", "b"), ("instance", "h:1"), ("job", "j")]);
         assert_eq!(key.vshard("t", &one), key.vshard("t", &two));
     }
@@ -220,29 +203,19 @@ mod tests {
                 ("job", "j"),
                 ("le", "5"),
             ]);
-            assert_eq!(
-                key.vshard("t", &plain),
-                key.vshard("t", &full),
-                "{instance}"
-            );
+            assert_eq!(key.vshard("t", &plain), key.vshard("t", &full), "{instance}");
         }
     }
 
     #[test]
     fn a_split_target_spreads_its_series() {
         let split = vec![vec!["j".to_owned(), "h:1".to_owned()]];
-        let key = ShardKey {
-            split,
-            ..ShardKey::default()
-        };
+        let key = ShardKey { split, ..ShardKey::default() };
         let names: Vec<String> = (0..50).map(|i| format!("m{i}")).collect();
         let shards: std::collections::BTreeSet<_> = names
             .iter()
             .map(|n| {
-                key.vshard(
-                    "t",
-                    &labels(&[("__name__", n), ("instance", "h:1"), ("job", "j")]),
-                )
+                key.vshard("t", &labels(&[("__name__", n), ("instance", "h:1"), ("job", "j")]))
             })
             .collect();
         assert!(shards.len() > 40);

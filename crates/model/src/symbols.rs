@@ -71,12 +71,7 @@ impl PairTable {
     /// The id of a pair, which gains a reference; the pair is added if it is new. Name and value
     /// are shorter than 4 GiB.
     pub fn intern(&mut self, name: &str, value: &str) -> PairId {
-        let Self {
-            slots,
-            index,
-            hasher,
-            ..
-        } = self;
+        let Self { slots, index, hasher, .. } = self;
         let entry = index.entry(
             hasher.hash_one((name, value)),
             |&id| slots[id as usize].is(name, value),
@@ -181,12 +176,7 @@ impl PairTable {
         self.free.sort_unstable_by(|a, b| b.cmp(a));
         self.slots.shrink_to(self.slots.len() + SHRINK_FREED_MIN);
         self.free.shrink_to(self.free.len() + SHRINK_FREED_MIN);
-        let Self {
-            slots,
-            index,
-            hasher,
-            ..
-        } = self;
+        let Self { slots, index, hasher, .. } = self;
         index.shrink_to(index.len(), |&id| slots[id as usize].hash(hasher));
     }
 }
@@ -196,11 +186,7 @@ impl Slot {
         let mut text = String::with_capacity(name.len() + value.len());
         text.push_str(name);
         text.push_str(value);
-        Self {
-            text: text.into_boxed_str(),
-            name_len: name.len() as u32,
-            references: 1,
-        }
+        Self { text: text.into_boxed_str(), name_len: name.len() as u32, references: 1 }
     }
 
     fn label(&self) -> Label<'_> {

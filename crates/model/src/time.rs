@@ -49,9 +49,7 @@ impl FromStr for Millis {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        let wrong = || DurationError {
-            text: text.to_owned(),
-        };
+        let wrong = || DurationError { text: text.to_owned() };
         if text == "0" {
             return Ok(Self(0));
         }
@@ -62,10 +60,8 @@ impl FromStr for Millis {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let number: i64 = rest[..digits].parse().map_err(|_| wrong())?;
             rest = &rest[digits..];
-            let letters = rest.len()
-                - rest
-                    .trim_start_matches(|c: char| c.is_ascii_alphabetic())
-                    .len();
+            let letters =
+                rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
             let unit = UNITS.iter().position(|(name, _)| *name == &rest[..letters]);
             let unit = unit.filter(|&u| u >= next_unit).ok_or_else(wrong)?;
             next_unit = unit + 1;
@@ -73,11 +69,7 @@ impl FromStr for Millis {
             let part = number.checked_mul(UNITS[unit].1).ok_or_else(wrong)?;
             total = total.checked_add(part).ok_or_else(wrong)?;
         }
-        if text.is_empty() {
-            Err(wrong())
-        } else {
-            Ok(Self(total))
-        }
+        if text.is_empty() { Err(wrong()) } else { Ok(Self(total)) }
     }
 }
 
@@ -110,12 +102,8 @@ mod tests {
 
     #[test]
     fn prometheus_durations_are_read_and_written() {
-        for (text, ms) in [
-            ("15s", 15_000),
-            ("1h30m", 5_400_000),
-            ("500ms", 500),
-            ("1m1ms", 60_001),
-        ] {
+        for (text, ms) in [("15s", 15_000), ("1h30m", 5_400_000), ("500ms", 500), ("1m1ms", 60_001)]
+        {
             assert_eq!(text.parse(), Ok(Millis(ms)));
             assert_eq!(Millis(ms).to_string(), text);
         }
@@ -125,17 +113,7 @@ mod tests {
 
     #[test]
     fn other_grammars_are_refused() {
-        for text in [
-            "",
-            "15",
-            "s",
-            "1m1h",
-            "1s1s",
-            "-5s",
-            "1.5h",
-            "5 s",
-            "99999999999999y",
-        ] {
+        for text in ["", "15", "s", "1m1h", "1s1s", "-5s", "1.5h", "5 s", "99999999999999y"] {
             assert!(text.parse::<Millis>().is_err(), "{text}");
         }
     }

@@ -41,11 +41,9 @@ fn operate(operation: &Operation, labels: &mut LabelsBuilder, value: &str) -> Co
         Operation::Drop(regex) => return keep_if(!regex.is_match(value)),
         Operation::KeepEqual(target) => return keep_if(labels.get(target) == value),
         Operation::DropEqual(target) => return keep_if(labels.get(target) != value),
-        Operation::Replace {
-            regex,
-            target,
-            replacement,
-        } => replace(regex, target, replacement, labels, value),
+        Operation::Replace { regex, target, replacement } => {
+            replace(regex, target, replacement, labels, value)
+        }
         Operation::HashMod { modulus, target } => {
             labels.set(target, &(hash(value) % *modulus).to_string());
         }
@@ -59,11 +57,7 @@ fn operate(operation: &Operation, labels: &mut LabelsBuilder, value: &str) -> Co
 }
 
 fn keep_if(keep: bool) -> ControlFlow<()> {
-    if keep {
-        ControlFlow::Continue(())
-    } else {
-        ControlFlow::Break(())
-    }
+    if keep { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 fn replace(
@@ -103,10 +97,7 @@ fn label_map(regex: &Re2, replacement: &Template, labels: &mut LabelsBuilder) {
 /// The last 8 bytes of MD5, big-endian: Prometheus's `hashmod`, and vmagent's.
 fn hash(value: &str) -> u64 {
     let digest = Md5::digest(value.as_bytes());
-    digest
-        .iter()
-        .skip(8)
-        .fold(0, |hash, &byte| hash << 8 | u64::from(byte))
+    digest.iter().skip(8).fold(0, |hash, &byte| hash << 8 | u64::from(byte))
 }
 
 /// Go's `strings.ToLower`: character by character, never to more than one.

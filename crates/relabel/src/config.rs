@@ -133,42 +133,15 @@ const ACTIONS: [(Action, &str); 11] = [
 
 /// vmagent's own actions, and what to write instead.
 const VMAGENT_ACTIONS: [(&str, &str); 9] = [
-    (
-        "keep_if_equal",
-        "it is vmagent's; Prometheus's is keepequal",
-    ),
-    (
-        "drop_if_equal",
-        "it is vmagent's; Prometheus's is dropequal",
-    ),
-    (
-        "keep_if_contains",
-        "it is vmagent's; the nearest is keep with a regex",
-    ),
-    (
-        "drop_if_contains",
-        "it is vmagent's; the nearest is drop with a regex",
-    ),
-    (
-        "keep_metrics",
-        "it is vmagent's; use keep with source_labels: [__name__]",
-    ),
-    (
-        "drop_metrics",
-        "it is vmagent's; use drop with source_labels: [__name__]",
-    ),
-    (
-        "replace_all",
-        "it is vmagent's; the nearest is replace, which matches the whole value",
-    ),
-    (
-        "labelmap_all",
-        "it is vmagent's; the nearest is labelmap, which matches the whole name",
-    ),
-    (
-        "graphite",
-        "it is vmagent's; the nearest is replace with a regex over __name__",
-    ),
+    ("keep_if_equal", "it is vmagent's; Prometheus's is keepequal"),
+    ("drop_if_equal", "it is vmagent's; Prometheus's is dropequal"),
+    ("keep_if_contains", "it is vmagent's; the nearest is keep with a regex"),
+    ("drop_if_contains", "it is vmagent's; the nearest is drop with a regex"),
+    ("keep_metrics", "it is vmagent's; use keep with source_labels: [__name__]"),
+    ("drop_metrics", "it is vmagent's; use drop with source_labels: [__name__]"),
+    ("replace_all", "it is vmagent's; the nearest is replace, which matches the whole value"),
+    ("labelmap_all", "it is vmagent's; the nearest is labelmap, which matches the whole name"),
+    ("graphite", "it is vmagent's; the nearest is replace with a regex over __name__"),
 ];
 
 impl FromStr for Action {
@@ -283,20 +256,11 @@ mod tests {
     fn absent_keys_are_prometheus_defaults() {
         assert_eq!(
             read("target_label: a"),
-            Ok(RelabelConfig {
-                target_label: "a".into(),
-                ..RelabelConfig::default()
-            })
+            Ok(RelabelConfig { target_label: "a".into(), ..RelabelConfig::default() })
         );
         let empty = read("{regex: , separator: '', replacement: '', action: Replace}").unwrap();
-        assert_eq!(
-            (empty.regex, empty.separator),
-            (String::new(), String::new())
-        );
-        assert_eq!(
-            (empty.replacement, empty.action),
-            (String::new(), Action::Replace)
-        );
+        assert_eq!((empty.regex, empty.separator), (String::new(), String::new()));
+        assert_eq!((empty.replacement, empty.action), (String::new(), Action::Replace));
     }
 
     #[test]
@@ -313,26 +277,11 @@ mod tests {
     fn what_only_vmagent_knows_is_refused_with_the_nearest_action() {
         for (yaml, advice) in [
             ("action: keep_if_equal", "Prometheus's is keepequal"),
-            (
-                "action: drop_metrics",
-                "use drop with source_labels: [__name__]",
-            ),
-            (
-                "action: Frobnicate",
-                "unknown relabel action \"Frobnicate\"; it is one of replace",
-            ),
-            (
-                "if: '{a=\"b\"}'",
-                "`if` is vmagent's; the nearest is an earlier keep or drop",
-            ),
-            (
-                "{action: graphite, match: a.*, labels: {b: c}}",
-                "the nearest is replace",
-            ),
-            (
-                "{target_label: a, labels: {b: c}}",
-                "`match` and `labels` are vmagent's",
-            ),
+            ("action: drop_metrics", "use drop with source_labels: [__name__]"),
+            ("action: Frobnicate", "unknown relabel action \"Frobnicate\"; it is one of replace"),
+            ("if: '{a=\"b\"}'", "`if` is vmagent's; the nearest is an earlier keep or drop"),
+            ("{action: graphite, match: a.*, labels: {b: c}}", "the nearest is replace"),
+            ("{target_label: a, labels: {b: c}}", "`match` and `labels` are vmagent's"),
             ("tagret_label: a", "unknown field"),
         ] {
             let error = read(yaml).unwrap_err();

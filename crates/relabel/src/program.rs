@@ -28,23 +28,13 @@ pub(crate) struct Step {
 /// An action with what it needs, and nothing else.
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
-    Replace {
-        regex: Re2,
-        target: Template,
-        replacement: Template,
-    },
+    Replace { regex: Re2, target: Template, replacement: Template },
     Keep(Re2),
     Drop(Re2),
     KeepEqual(String),
     DropEqual(String),
-    HashMod {
-        modulus: NonZeroU64,
-        target: String,
-    },
-    LabelMap {
-        regex: Re2,
-        replacement: Template,
-    },
+    HashMod { modulus: NonZeroU64, target: String },
+    LabelMap { regex: Re2, replacement: Template },
     LabelDrop(Re2),
     LabelKeep(Re2),
     Lowercase(String),
@@ -111,11 +101,7 @@ impl Program {
             }
         }
         errors.dedup();
-        if errors.is_empty() {
-            Ok(Self { steps })
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(Self { steps }) } else { Err(errors) }
     }
 
     /// Whether there is nothing to do.
@@ -132,10 +118,8 @@ fn validate(config: &RelabelConfig) -> Result<(), RelabelErrorKind> {
     if action == HashMod && config.modulus == 0 {
         return Err(RelabelErrorKind::Modulus);
     }
-    let writes = matches!(
-        action,
-        Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual
-    );
+    let writes =
+        matches!(action, Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual);
     if writes && config.target_label.is_empty() {
         return Err(RelabelErrorKind::NoTarget(action));
     }
@@ -177,10 +161,9 @@ fn compile(config: &RelabelConfig) -> Result<Step, RelabelErrorKind> {
             replacement: template(&config.replacement),
             regex,
         },
-        Action::LabelMap => Operation::LabelMap {
-            replacement: template(&config.replacement),
-            regex,
-        },
+        Action::LabelMap => {
+            Operation::LabelMap { replacement: template(&config.replacement), regex }
+        }
         Action::Keep => Operation::Keep(regex),
         Action::Drop => Operation::Drop(regex),
         Action::LabelDrop => Operation::LabelDrop(regex),
@@ -258,19 +241,13 @@ mod tests {
                 "{action: labelkeep, source_labels: [a]}",
                 "labelkeep action requires only 'regex', and no other fields",
             ),
-            (
-                "{action: keep, source_labels: ['']}",
-                "\"\" is not a valid label name",
-            ),
+            ("{action: keep, source_labels: ['']}", "\"\" is not a valid label name"),
             (
                 "{action: keep, regex: 'a**'}",
                 "invalid regular expression \"a**\": invalid nested repetition operator: `*`; put the inner one in (?:…)",
             ),
         ] {
-            assert_eq!(
-                errors(&format!("- {yaml}")),
-                [format!("rule 1: {expected}")]
-            );
+            assert_eq!(errors(&format!("- {yaml}")), [format!("rule 1: {expected}")]);
         }
     }
 
@@ -289,18 +266,8 @@ mod tests {
 
     #[test]
     fn utf8_label_names_and_templates_are_legal_targets() {
-        for target in [
-            "utf-8.label",
-            "utf-8.label${1}",
-            "0${3}",
-            "-${3}",
-            "é",
-            "$1",
-        ] {
-            let config = RelabelConfig {
-                target_label: target.into(),
-                ..RelabelConfig::default()
-            };
+        for target in ["utf-8.label", "utf-8.label${1}", "0${3}", "-${3}", "é", "$1"] {
+            let config = RelabelConfig { target_label: target.into(), ..RelabelConfig::default() };
             assert!(Program::compile(&[config]).is_ok(), "{target}");
         }
     }

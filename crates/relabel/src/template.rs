@@ -100,12 +100,7 @@ mod tests {
         ("(f)oo", "foo", "$1x", ""),
         ("(f)oo", "foo", "${1}x", "fx"),
         ("(f)(?P<1x>oo)", "foo", "$1x", "oo"),
-        (
-            "(?P<head>f)(?<tail>o+)",
-            "foo",
-            "$tail/${head}/$missing",
-            "oo/f/",
-        ),
+        ("(?P<head>f)(?<tail>o+)", "foo", "$tail/${head}/$missing", "oo/f/"),
         ("(f)oo", "foo", "$", "$"),
         ("(f)oo", "foo", "a$", "a$"),
         ("(f)oo", "foo", "$$1", "$1"),

@@ -30,10 +30,7 @@ pub struct Cursor {
 impl Cursor {
     /// A cursor before this position.
     pub fn new(position: u64) -> Self {
-        Self {
-            position,
-            open: VecDeque::new(),
-        }
+        Self { position, open: VecDeque::new() }
     }
 
     /// The first position that is not done with everything before it.
@@ -95,13 +92,7 @@ mod tests {
     use super::*;
 
     fn frame(position: u64, parts: usize) -> OpenFrame {
-        OpenFrame {
-            position,
-            next: position + 10,
-            bytes: 10,
-            written_ms: 0,
-            parts,
-        }
+        OpenFrame { position, next: position + 10, bytes: 10, written_ms: 0, parts }
     }
 
     #[test]

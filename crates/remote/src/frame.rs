@@ -106,17 +106,13 @@ pub fn read(payload: &[u8]) -> Result<(FrameHeader<'_>, &[u8]), FrameError> {
     let mut number = || varint::read(&mut rest).ok_or(FrameError::Truncated);
     let source_position = number()?;
     let kind = match kind {
-        1 => FrameKind::Emit {
-            window_end: varint::unzigzag(number()?),
-        },
+        1 => FrameKind::Emit { window_end: varint::unzigzag(number()?) },
         2 => FrameKind::Pass,
         other => return Err(FrameError::Kind(other)),
     };
     let written_ms = varint::unzigzag(number()?);
     let tenant_len = usize::try_from(number()?).map_err(|_| FrameError::Truncated)?;
-    let (tenant, body) = rest
-        .split_at_checked(tenant_len)
-        .ok_or(FrameError::Truncated)?;
+    let (tenant, body) = rest.split_at_checked(tenant_len).ok_or(FrameError::Truncated)?;
     let header = FrameHeader {
         kind,
         source_position,

@@ -38,10 +38,7 @@ pub struct Key {
 
 impl Key {
     fn of(unit: &Unit) -> Self {
-        Self {
-            tenant: unit.tenant.clone(),
-            recovered: unit.recovered,
-        }
+        Self { tenant: unit.tenant.clone(), recovered: unit.recovered }
     }
 
     fn fits(&self, unit: &Unit) -> bool {
@@ -84,11 +81,7 @@ pub struct Lanes {
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self {
-            lanes: (0..LANES).map(|_| Lane::default()).collect(),
-            samples: 0,
-            bytes: 0,
-        }
+        Self { lanes: (0..LANES).map(|_| Lane::default()).collect(), samples: 0, bytes: 0 }
     }
 }
 
@@ -124,12 +117,7 @@ impl Lanes {
         let (samples, bytes) = (unit.sample_count(), unit.size());
         self.samples += samples;
         self.bytes += bytes;
-        self.lanes[lane % LANES].queue.push_back(Queued {
-            unit,
-            samples,
-            bytes,
-            since_ms: now_ms,
-        });
+        self.lanes[lane % LANES].queue.push_back(Queued { unit, samples, bytes, since_ms: now_ms });
     }
 
     /// Takes the oldest units that make a request: full, overdue, or wanted now (`flush`).
@@ -145,11 +133,7 @@ impl Lanes {
             .map(|(lane, front)| (front.unit.position, lane))
             .collect();
         fronts.sort_unstable();
-        let mut batch = Batch {
-            key,
-            lanes: Vec::new(),
-            units: Vec::new(),
-        };
+        let mut batch = Batch { key, lanes: Vec::new(), units: Vec::new() };
         let (mut samples, mut bytes) = (0, 0);
         for (_, at) in fronts {
             let lane = &mut self.lanes[at];
@@ -242,10 +226,7 @@ mod tests {
     use super::*;
     use crate::unit::tests::{series, unit};
 
-    const FILL: Fill = Fill {
-        samples_max: 4,
-        deadline_ms: 100,
-    };
+    const FILL: Fill = Fill { samples_max: 4, deadline_ms: 100 };
 
     fn of_tenant(position: u64, tenant: &str, recovered: bool) -> Unit {
         Unit {
@@ -280,13 +261,9 @@ mod tests {
     #[test]
     fn tenants_and_recovered_frames_travel_alone() {
         let mut lanes = Lanes::default();
-        for (position, tenant, recovered) in [
-            (0, "a", true),
-            (1, "b", true),
-            (2, "a", true),
-            (3, "a", false),
-            (4, "a", true),
-        ] {
+        for (position, tenant, recovered) in
+            [(0, "a", true), (1, "b", true), (2, "a", true), (3, "a", false), (4, "a", true)]
+        {
             lanes.push(position as usize, of_tenant(position, tenant, recovered), 0);
         }
         let mut seen = Vec::new();

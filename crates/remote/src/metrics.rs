@@ -116,10 +116,7 @@ impl Metrics {
 
     /// Samples set aside for all reasons.
     pub fn set_aside_total(&self) -> u64 {
-        self.set_aside
-            .iter()
-            .map(|c| c.load(Ordering::Relaxed))
-            .sum()
+        self.set_aside.iter().map(|c| c.load(Ordering::Relaxed)).sum()
     }
 
     /// Samples given up for one reason.
@@ -192,10 +189,7 @@ pub(crate) struct StatusCell(Mutex<Status>);
 
 impl StatusCell {
     pub(crate) fn snapshot(&self) -> Status {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set_state(&self, state: State) {

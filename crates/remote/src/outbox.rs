@@ -201,15 +201,9 @@ impl Outbox {
     /// When [`Outbox::poll_request`] has something again without another input.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let waiting = self.deliveries.values().filter(|d| !d.is_sent());
-        let retry = waiting
-            .map(|d| d.ready_ms)
-            .min()
-            .filter(|_| !self.is_stopping);
+        let retry = waiting.map(|d| d.ready_ms).min().filter(|_| !self.is_stopping);
         let has_place = self.deliveries.len() < self.settings.queue.max_shards;
-        let fresh = self
-            .lanes
-            .next_deadline_ms(self.fill())
-            .filter(|_| has_place);
+        let fresh = self.lanes.next_deadline_ms(self.fill()).filter(|_| has_place);
         retry.into_iter().chain(fresh).min()
     }
 
@@ -272,13 +266,10 @@ impl Outbox {
         if self.deliveries.len() >= self.settings.queue.max_shards {
             return None;
         }
-        let batch = self
-            .lanes
-            .take(self.fill(), now.mono_ms, self.is_stopping)?;
+        let batch = self.lanes.take(self.fill(), now.mono_ms, self.is_stopping)?;
         let id = self.next_id;
         self.next_id += 1;
-        self.deliveries
-            .insert(id, Delivery::new(batch, now.mono_ms));
+        self.deliveries.insert(id, Delivery::new(batch, now.mono_ms));
         self.report.open_requests(self.deliveries.len());
         Some(id)
     }

@@ -88,8 +88,7 @@ impl Preparer {
         let mut unpacked = std::mem::take(&mut self.body);
         let body = if header.snappy {
             let cap = BODY_BYTES_MAX;
-            self.decompressor
-                .decompress(Encoding::Snappy, body, cap, &mut unpacked)?;
+            self.decompressor.decompress(Encoding::Snappy, body, cap, &mut unpacked)?;
             &unpacked
         } else {
             body
@@ -135,11 +134,7 @@ impl Preparer {
             counts.native_histograms += histograms.len();
             histograms = &[];
         }
-        let exemplars = if self.send_exemplars {
-            view.exemplars
-        } else {
-            &[]
-        };
+        let exemplars = if self.send_exemplars { view.exemplars } else { &[] };
         let series = Series {
             labels,
             samples: view.samples.to_vec(),

@@ -36,10 +36,7 @@ pub fn encode(request: &Request, destination: &Destination) -> std::io::Result<P
     }
     let mut body = Vec::new();
     Compressor::new(ZSTD_LEVEL).compress(request.compression, &plain, &mut body)?;
-    Ok(Post {
-        headers: headers(request, destination),
-        body: body.into(),
-    })
+    Ok(Post { headers: headers(request, destination), body: body.into() })
 }
 
 fn series(units: &[Unit]) -> impl Iterator<Item = &Series> {
@@ -57,15 +54,9 @@ fn write_v1(units: &[Unit], out: &mut Vec<u8>) {
         let Some(metadata) = &one.metadata else {
             continue;
         };
-        let family = family(
-            one.labels.get(METRIC_NAME).unwrap_or_default(),
-            metadata.kind,
-        );
+        let family = family(one.labels.get(METRIC_NAME).unwrap_or_default(), metadata.kind);
         if families.insert(family) {
-            writer.metadata(&Metadata {
-                family: family.to_owned(),
-                ..metadata.clone()
-            });
+            writer.metadata(&Metadata { family: family.to_owned(), ..metadata.clone() });
         }
     }
     writer.finish(out);
@@ -73,17 +64,10 @@ fn write_v1(units: &[Unit], out: &mut Vec<u8>) {
 
 /// 1.0 keeps metadata by family: a histogram's or summary's name without its suffix.
 fn family(name: &str, kind: MetricType) -> &str {
-    let is_many = matches!(
-        kind,
-        MetricType::Histogram | MetricType::GaugeHistogram | MetricType::Summary
-    );
-    let suffixes = ["_bucket", "_sum", "_count"]
-        .into_iter()
-        .filter(|_| is_many);
-    suffixes
-        .filter_map(|suffix| name.strip_suffix(suffix))
-        .next()
-        .unwrap_or(name)
+    let is_many =
+        matches!(kind, MetricType::Histogram | MetricType::GaugeHistogram | MetricType::Summary);
+    let suffixes = ["_bucket", "_sum", "_count"].into_iter().filter(|_| is_many);
+    suffixes.filter_map(|suffix| name.strip_suffix(suffix)).next().unwrap_or(name)
 }
 
 fn write_v2(units: &[Unit], out: &mut Vec<u8>) {
@@ -91,13 +75,7 @@ fn write_v2(units: &[Unit], out: &mut Vec<u8>) {
     for one in series(units) {
         let metadata = one.metadata.as_ref();
         let labels = one.labels.iter();
-        writer.series(
-            labels,
-            &one.samples,
-            &one.histograms,
-            &one.exemplars,
-            metadata,
-        );
+        writer.series(labels, &one.samples, &one.histograms, &one.exemplars, metadata);
     }
     writer.finish(out);
 }
@@ -109,10 +87,7 @@ fn headers(request: &Request, destination: &Destination) -> Vec<(String, String)
         ("Content-Encoding".to_owned(), encoding.to_owned()),
         ("Content-Type".to_owned(), version.content_type().to_owned()),
         (VERSION_HEADER.to_owned(), version.header_value().to_owned()),
-        (
-            "User-Agent".to_owned(),
-            concat!("weir/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ),
+        ("User-Agent".to_owned(), concat!("weir/", env!("CARGO_PKG_VERSION")).to_owned()),
     ];
     if request.attempt > 0 {
         headers.push(("Retry-Attempt".to_owned(), request.attempt.to_string()));

@@ -48,16 +48,12 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff {
-        min: Duration::from_millis(30),
-        max: Duration::from_secs(5),
-    };
+    const BACKOFF: Backoff =
+        Backoff { min: Duration::from_millis(30), max: Duration::from_secs(5) };
 
     #[test]
     fn the_wait_doubles_up_to_its_bound() {
-        let full: Vec<u128> = (1..=10)
-            .map(|retry| BACKOFF.delay(retry, 1.0).as_millis())
-            .collect();
+        let full: Vec<u128> = (1..=10).map(|retry| BACKOFF.delay(retry, 1.0).as_millis()).collect();
         assert_eq!(full, [30, 60, 120, 240, 480, 960, 1920, 3840, 5000, 5000]);
         assert_eq!(BACKOFF.delay(1, 0.0), Duration::from_millis(15));
         assert_eq!(BACKOFF.delay(u32::MAX, 0.0), Duration::from_millis(2500));
@@ -66,14 +62,8 @@ mod tests {
     #[test]
     fn a_backend_may_ask_for_more_but_not_for_a_day() {
         let after = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(
-            BACKOFF.delay_after(1, 1.0, after(9)),
-            Duration::from_secs(9)
-        );
-        assert_eq!(
-            BACKOFF.delay_after(9, 1.0, after(1)),
-            Duration::from_secs(5)
-        );
+        assert_eq!(BACKOFF.delay_after(1, 1.0, after(9)), Duration::from_secs(9));
+        assert_eq!(BACKOFF.delay_after(9, 1.0, after(1)), Duration::from_secs(5));
         assert_eq!(BACKOFF.delay_after(1, 1.0, after(86_400)), RETRY_AFTER_MAX);
     }
 
@@ -82,18 +72,9 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
-        assert_eq!(
-            parse_retry_after(" 120 ", at(0)),
-            Some(Duration::from_secs(120))
-        );
-        assert_eq!(
-            parse_retry_after(date, at(784_111_770)),
-            Some(Duration::from_secs(7))
-        );
-        assert_eq!(
-            parse_retry_after(date, at(784_111_780)),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(parse_retry_after(" 120 ", at(0)), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after(date, at(784_111_770)), Some(Duration::from_secs(7)));
+        assert_eq!(parse_retry_after(date, at(784_111_780)), Some(Duration::ZERO));
         assert_eq!(parse_retry_after("soon", at(0)), None);
         assert_eq!(parse_retry_after("-1", at(0)), None);
     }

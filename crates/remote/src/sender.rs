@@ -84,11 +84,7 @@ impl Sender {
         });
         let (stop, stopped) = watch::channel(None);
         let driver = Driver::new(parts, shared.clone(), stopped);
-        Self {
-            shared,
-            stop,
-            task: tokio::spawn(driver.run()),
-        }
+        Self { shared, stop, task: tokio::spawn(driver.run()) }
     }
 
     /// Its counters and gauges.
@@ -185,8 +181,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
         loop {
             let has_more = self.read_frames();
             let frames = &self.frames;
-            self.outbox
-                .give_up(self.now(), &|from| frames.backlog(from).bytes);
+            self.outbox.give_up(self.now(), &|from| frames.backlog(from).bytes);
             self.send_requests();
             self.publish();
             self.keep_cursor().await;
@@ -207,9 +202,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
         if let Err(error) = self.keeper.finish(self.outbox.position()).await {
             self.report_broken("the cursor cannot be stored", &error);
         } else {
-            self.shared
-                .stored
-                .store(self.outbox.position(), Ordering::Release);
+            self.shared.stored.store(self.outbox.position(), Ordering::Release);
         }
         self.shared.status.set_state(State::Stopped);
     }
@@ -218,9 +211,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
     async fn wait(&mut self, has_more: bool, deadline: Option<Instant>) -> Wake {
         let tick = Instant::now() + TICK;
         let wake = self.outbox.next_deadline_ms();
-        let wake = wake.map_or(tick, |ms| {
-            (self.started + Duration::from_millis(ms)).min(tick)
-        });
+        let wake = wake.map_or(tick, |ms| (self.started + Duration::from_millis(ms)).min(tick));
         let wake = deadline.map_or(wake, |d| d.min(wake));
         let is_running = deadline.is_none();
         if has_more {
@@ -238,10 +229,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
 
     fn now(&self) -> Now {
         let mono = self.started.elapsed().as_millis();
-        Now {
-            mono_ms: u64::try_from(mono).unwrap_or(u64::MAX),
-            wall_ms: (self.clock)(),
-        }
+        Now { mono_ms: u64::try_from(mono).unwrap_or(u64::MAX), wall_ms: (self.clock)() }
     }
 
     /// Reads frames while there is room, a bounded number; says whether there may be more.
@@ -300,23 +288,14 @@ impl<F: Frames, T: Transport> Driver<F, T> {
         written_ms: Timestamp,
         units: Vec<(usize, crate::unit::Unit)>,
     ) {
-        let frame = OpenFrame {
-            position,
-            next,
-            bytes,
-            written_ms,
-            parts: 0,
-        };
+        let frame = OpenFrame { position, next, bytes, written_ms, parts: 0 };
         let now = self.now();
         self.outbox.handle_frame(frame, units, now);
     }
 
     fn send_requests(&mut self) {
         while let Some(request) = self.outbox.poll_request(self.now()) {
-            let sent_as = SentAs {
-                protocol: request.protocol,
-                compression: request.compression,
-            };
+            let sent_as = SentAs { protocol: request.protocol, compression: request.compression };
             let id = request.id;
             let destination = self.destination.clone();
             let metrics = self.shared.metrics.clone();
@@ -363,10 +342,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
 
     fn report_broken(&mut self, what: &str, error: &FramesError) {
         let (destination, text) = (&self.destination.name, format!("{what}: {error}"));
-        if self
-            .broken_logged
-            .is_none_or(|at| at.elapsed() >= BROKEN_LOG_PAUSE)
-        {
+        if self.broken_logged.is_none_or(|at| at.elapsed() >= BROKEN_LOG_PAUSE) {
             self.broken_logged = Some(Instant::now());
             tracing::error!(destination, "{text}");
         }
@@ -394,10 +370,7 @@ async fn send<T: Transport>(
     Metrics::count(&metrics.bytes_sent, post.body.len());
     match transport.post(post).await {
         Ok(reply) => reply.into_outcome(SystemTime::now()),
-        Err(error) => Outcome::Failed {
-            text: error.text,
-            maybe_sent: error.maybe_sent,
-        },
+        Err(error) => Outcome::Failed { text: error.text, maybe_sent: error.maybe_sent },
     }
 }
 

@@ -24,11 +24,7 @@ impl JournalFrames {
     /// Reads from this position. `durable` is told of group commits: the sender of that channel
     /// belongs into the journal's `on_durable`.
     pub fn new(journal: Arc<Journal>, from: u64, durable: watch::Receiver<u64>) -> Self {
-        Self {
-            reader: journal.reader(from),
-            journal,
-            durable,
-        }
+        Self { reader: journal.reader(from), journal, durable }
     }
 }
 
@@ -36,10 +32,9 @@ impl Frames for JournalFrames {
     fn next(&mut self) -> Result<Option<Queued>, FramesError> {
         let item = self.reader.next().map_err(|e| FramesError(e.to_string()))?;
         Ok(item.map(|item| match item {
-            Item::Record(record) => Queued::Frame {
-                position: record.position,
-                payload: record.payload,
-            },
+            Item::Record(record) => {
+                Queued::Frame { position: record.position, payload: record.payload }
+            }
             Item::Gap { from, to, .. } => Queued::Missing { from, to },
         }))
     }
@@ -55,10 +50,7 @@ impl Frames for JournalFrames {
         let frames = end.saturating_sub(from.max(first));
         let all = end.saturating_sub(first).max(1);
         let bytes = u128::from(self.journal.bytes()) * u128::from(frames) / u128::from(all);
-        Backlog {
-            frames,
-            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
-        }
+        Backlog { frames, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) }
     }
 
     async fn wait(&mut self) {
@@ -112,10 +104,7 @@ impl Cursors {
 
     /// A destination's own part of it.
     pub fn store(self: &Arc<Self>, name: &str) -> Arc<dyn CursorStore> {
-        Arc::new(NamedCursor {
-            cursors: self.clone(),
-            name: name.to_owned(),
-        })
+        Arc::new(NamedCursor { cursors: self.clone(), name: name.to_owned() })
     }
 
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, u64>)) -> Result<(), FramesError> {

@@ -42,33 +42,21 @@ pub fn halve(mut piece: Vec<Unit>) -> Halves {
     if unit.series.len() > 1 {
         let at = middle(unit.series.iter().map(Series::sample_count));
         let right = unit.series.split_off(at);
-        let right = Unit {
-            series: right,
-            ..clone_head(&unit)
-        };
+        let right = Unit { series: right, ..clone_head(&unit) };
         return Halves::Two(vec![unit], vec![right]);
     }
     let Some(series) = unit.series.pop() else {
         return Halves::Culprit(vec![unit]);
     };
     let head = clone_head(&unit);
-    let one = |series| {
-        vec![Unit {
-            series: vec![series],
-            ..clone_head(&head)
-        }]
-    };
+    let one = |series| vec![Unit { series: vec![series], ..clone_head(&head) }];
     if series.sample_count() > 1 {
         let (left, right) = halve_samples(series);
         return Halves::Two(one(left), one(right));
     }
     let has_company = !series.exemplars.is_empty() || series.metadata.is_some();
     if has_company && series.sample_count() == 1 {
-        return Halves::Stripped(one(Series {
-            exemplars: Vec::new(),
-            metadata: None,
-            ..series
-        }));
+        return Halves::Stripped(one(Series { exemplars: Vec::new(), metadata: None, ..series }));
     }
     Halves::Culprit(one(series))
 }
@@ -99,10 +87,7 @@ fn middle(counts: impl Iterator<Item = usize> + Clone) -> usize {
 
 /// Cuts a series with at least two samples; exemplars and metadata stay with the left part.
 fn halve_samples(mut series: Series) -> (Series, Series) {
-    let mut right = Series {
-        labels: series.labels.clone(),
-        ..Series::default()
-    };
+    let mut right = Series { labels: series.labels.clone(), ..Series::default() };
     if series.histograms.is_empty() {
         right.samples = series.samples.split_off(series.samples.len() / 2);
     } else if series.samples.is_empty() {
@@ -110,9 +95,8 @@ fn halve_samples(mut series: Series) -> (Series, Series) {
     } else {
         // Both kinds in one series: cut at a time, so that neither overtakes the other.
         let times = series.samples.iter().map(|s| s.timestamp);
-        let mut times: Vec<i64> = times
-            .chain(series.histograms.iter().map(|h| h.timestamp))
-            .collect();
+        let mut times: Vec<i64> =
+            times.chain(series.histograms.iter().map(|h| h.timestamp)).collect();
         times.sort_unstable();
         let cut = times.get(times.len() / 2).copied().unwrap_or_default();
         let floats = series.samples.partition_point(|s| s.timestamp < cut);
@@ -139,12 +123,7 @@ mod tests {
 
     fn content(piece: &[Unit]) -> Content {
         let all = piece.iter().flat_map(|u| &u.series);
-        all.flat_map(|s| {
-            s.samples
-                .iter()
-                .map(|x| (s.labels.to_string(), x.timestamp))
-        })
-        .collect()
+        all.flat_map(|s| s.samples.iter().map(|x| (s.labels.to_string(), x.timestamp))).collect()
     }
 
     /// A backend that refuses any request with a poisoned sample and stores the others.
@@ -207,11 +186,7 @@ mod tests {
     #[test]
     fn exemplars_are_taken_away_before_their_sample_is_blamed() {
         let mut one = series("m", &[1]);
-        one.exemplars.push(Exemplar {
-            labels: vec![],
-            value: 1.0,
-            timestamp: 1,
-        });
+        one.exemplars.push(Exemplar { labels: vec![], value: 1.0, timestamp: 1 });
         let Halves::Stripped(piece) = halve(vec![unit(1, vec![one])]) else {
             panic!("not stripped");
         };
@@ -223,10 +198,7 @@ mod tests {
     fn floats_and_histograms_of_a_series_are_cut_at_a_time() {
         let mut both = series("m", &[1, 3, 5]);
         both.histograms = [2, 4]
-            .map(|timestamp| NativeHistogram {
-                timestamp,
-                ..NativeHistogram::default()
-            })
+            .map(|timestamp| NativeHistogram { timestamp, ..NativeHistogram::default() })
             .into();
         let (left, right) = halve_samples(both);
         assert_eq!((left.samples.len(), left.histograms.len()), (1, 1));

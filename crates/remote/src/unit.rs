@@ -80,11 +80,7 @@ pub fn group_hash(labels: &Labels) -> u64 {
     let mut hasher = Xxh3Default::new();
     let mut prefix = Vec::with_capacity(4);
     for label in labels.iter().filter(|l| l.name != "le") {
-        let value = if label.name == METRIC_NAME {
-            base_name(label.value)
-        } else {
-            label.value
-        };
+        let value = if label.name == METRIC_NAME { base_name(label.value) } else { label.value };
         for text in [label.name, value] {
             prefix.clear();
             varint::write(text.len() as u64, &mut prefix);
@@ -134,17 +130,12 @@ pub fn into_units(
         };
         for part in parts {
             let count: usize = part.iter().map(Series::sample_count).sum();
-            let unit = units
-                .last_mut()
-                .filter(|(l, _)| *l == lane && held + count <= samples_max);
+            let unit = units.last_mut().filter(|(l, _)| *l == lane && held + count <= samples_max);
             if let Some((_, unit)) = unit {
                 unit.series.extend(part);
                 held += count;
             } else {
-                let unit = Unit {
-                    series: part,
-                    ..template.clone()
-                };
+                let unit = Unit { series: part, ..template.clone() };
                 units.push((lane, unit));
                 held = count;
             }
@@ -166,21 +157,11 @@ pub(crate) mod tests {
 
     pub(crate) fn series(name: &str, timestamps: &[i64]) -> Series {
         let samples = timestamps.iter().map(|&t| Sample::new(t, t as f64));
-        Series {
-            labels: labels(name, &[]),
-            samples: samples.collect(),
-            ..Series::default()
-        }
+        Series { labels: labels(name, &[]), samples: samples.collect(), ..Series::default() }
     }
 
     pub(crate) fn unit(position: u64, series: Vec<Series>) -> Unit {
-        Unit {
-            position,
-            tenant: "t".into(),
-            recovered: false,
-            maybe_stored: false,
-            series,
-        }
+        Unit { position, tenant: "t".into(), recovered: false, maybe_stored: false, series }
     }
 
     #[test]

@@ -216,28 +216,20 @@ pub fn judge(answer: &Answer<'_>, asked: &Asked) -> Verdict {
         400 | 422 => judge_bad_request(answer, asked),
         408 => retry(answer),
         409 if matches!(asked.kind, Kind::Thanos | Kind::Auto) => Verdict::Conflict,
-        413 => Verdict::Split {
-            reason: Reason::TooLarge,
-        },
+        413 => Verdict::Split { reason: Reason::TooLarge },
         415 => judge_unsupported(asked),
         429 if asked.retry_on_429 => retry(answer),
-        429 => Verdict::SetAside {
-            reason: Reason::RateLimited,
-        },
-        500 if is_unknown_policy(answer, asked) => Verdict::RetryBounded {
-            reason: Reason::UnknownStoragePolicy,
-        },
+        429 => Verdict::SetAside { reason: Reason::RateLimited },
+        500 if is_unknown_policy(answer, asked) => {
+            Verdict::RetryBounded { reason: Reason::UnknownStoragePolicy }
+        }
         500..=599 => retry(answer),
-        _ => Verdict::SetAside {
-            reason: read_reason(answer.text),
-        },
+        _ => Verdict::SetAside { reason: read_reason(answer.text) },
     }
 }
 
 fn retry(answer: &Answer<'_>) -> Verdict {
-    Verdict::Retry {
-        after: answer.retry_after,
-    }
+    Verdict::Retry { after: answer.retry_after }
 }
 
 fn judge_success(answer: &Answer<'_>, asked: &Asked) -> Verdict {
@@ -261,9 +253,7 @@ fn judge_bad_request(answer: &Answer<'_>, asked: &Asked) -> Verdict {
     if asked.protocol == Version::V2 && all_written {
         return Verdict::Delivered { unwritten: 0 };
     }
-    Verdict::Split {
-        reason: read_reason(answer.text),
-    }
+    Verdict::Split { reason: read_reason(answer.text) }
 }
 
 fn judge_unsupported(asked: &Asked) -> Verdict {

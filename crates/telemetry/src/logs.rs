@@ -74,9 +74,7 @@ where
 {
     let filter = EnvFilter::builder().parse(level);
     let filter = filter.map_err(|_| LogError::Level(level.to_owned()))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(to);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(to);
     Ok(match format {
         LogFormat::Text => Dispatch::new(lines.with_ansi(ansi).finish()),
         LogFormat::Json => Dispatch::new(lines.json().flatten_event(true).finish()),
@@ -98,11 +96,7 @@ impl std::str::FromStr for LogFormat {
 impl LogLimiter {
     /// At most `burst` messages of a key in each `period`, which starts with a key's first message.
     pub fn new(burst: u32, period: Duration) -> Self {
-        Self {
-            burst,
-            period,
-            keys: Mutex::default(),
-        }
+        Self { burst, period, keys: Mutex::default() }
     }
 
     /// Whether to say a message of this key now.
@@ -158,11 +152,7 @@ impl LogLimiter {
 
 impl Key {
     fn new(started: Instant) -> Self {
-        Self {
-            started,
-            said: 0,
-            suppressed: 0,
-        }
+        Self { started, said: 0, suppressed: 0 }
     }
 }
 
@@ -182,16 +172,10 @@ mod tests {
         assert_eq!(limiter.check("a", start), SAID);
         assert_eq!(limiter.check("a", start + SECOND), SAID);
         for second in 2..9 {
-            assert_eq!(
-                limiter.check("a", start + second * SECOND),
-                Verdict::Suppress
-            );
+            assert_eq!(limiter.check("a", start + second * SECOND), Verdict::Suppress);
         }
         assert_eq!(limiter.check("b", start + 9 * SECOND), SAID);
-        assert_eq!(
-            limiter.check("a", start + 10 * SECOND),
-            Verdict::Say { suppressed: 7 }
-        );
+        assert_eq!(limiter.check("a", start + 10 * SECOND), Verdict::Say { suppressed: 7 });
         assert_eq!(limiter.check("a", start + 11 * SECOND), SAID);
         assert_eq!(limiter.check("a", start + 12 * SECOND), Verdict::Suppress);
     }
@@ -204,10 +188,7 @@ mod tests {
         }
         limiter.check("quiet", start);
         assert_eq!(limiter.poll_suppressed(start), []);
-        assert_eq!(
-            limiter.poll_suppressed(start + SECOND),
-            [("a".to_owned(), 3)]
-        );
+        assert_eq!(limiter.poll_suppressed(start + SECOND), [("a".to_owned(), 3)]);
         assert_eq!(limiter.poll_suppressed(start + SECOND), []);
         assert!(limiter.lock().is_empty());
     }
@@ -216,15 +197,10 @@ mod tests {
     fn keys_are_bounded_and_nothing_is_uncounted() {
         let (limiter, start) = (LogLimiter::new(1, SECOND), Instant::now());
         let all = u64::try_from(KEYS_MAX).unwrap() + 500;
-        let said = (0..all)
-            .filter(|key| limiter.check(&key.to_string(), start) == SAID)
-            .count();
+        let said = (0..all).filter(|key| limiter.check(&key.to_string(), start) == SAID).count();
         assert!(limiter.lock().len() <= KEYS_MAX + 1);
-        let suppressed: u64 = limiter
-            .poll_suppressed(start + SECOND)
-            .iter()
-            .map(|(_, count)| count)
-            .sum();
+        let suppressed: u64 =
+            limiter.poll_suppressed(start + SECOND).iter().map(|(_, count)| count).sum();
         assert_eq!(said as u64 + suppressed, all);
     }
 
@@ -270,25 +246,14 @@ mod tests {
         }
         assert!(json.contains(r#""rule":"say \"x\"""#), "{json}");
         let text = logged("info", LogFormat::Text, work);
-        assert!(
-            text.contains("quiet rule=\"x\"") && text.contains("count=3"),
-            "{text}"
-        );
+        assert!(text.contains("quiet rule=\"x\"") && text.contains("count=3"), "{text}");
     }
 
     #[test]
     fn a_bad_level_is_refused_with_what_is_allowed() {
         let error = init("weir=loud", LogFormat::Text).unwrap_err();
-        assert!(
-            error.to_string().contains("want error, warn, info"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("want error, warn, info"), "{error}");
         assert_eq!("json".parse(), Ok(LogFormat::Json));
-        assert!(
-            "xml"
-                .parse::<LogFormat>()
-                .unwrap_err()
-                .contains("text or json")
-        );
+        assert!("xml".parse::<LogFormat>().unwrap_err().contains("text or json"));
     }
 }

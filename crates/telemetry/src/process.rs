@@ -41,21 +41,14 @@ pub fn build_info(registry: &Registry, program: &str, version: &str, revision: &
 
 impl Collect for ProcessCollector {
     fn collect(&self, scrape: &mut Scrape) {
-        if let Some(stat) = fs::read_to_string("/proc/self/stat")
-            .ok()
-            .and_then(|s| Stat::parse(&s))
+        if let Some(stat) = fs::read_to_string("/proc/self/stat").ok().and_then(|s| Stat::parse(&s))
         {
             self.stat(&stat, scrape);
         }
         // The listing holds one descriptor itself.
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
             let open = open.count().saturating_sub(1) as f64;
-            scrape.gauge(
-                "process_open_fds",
-                "Number of open file descriptors.",
-                &[],
-                open,
-            );
+            scrape.gauge("process_open_fds", "Number of open file descriptors.", &[], open);
         }
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         if let Some(max) = max_open_files(&limits) {
@@ -75,12 +68,7 @@ impl ProcessCollector {
         let resident = stat.resident_pages as f64 * self.page_bytes;
         scrape.gauge("process_resident_memory_bytes", help, &[], resident);
         let help = "Virtual memory size in bytes.";
-        scrape.gauge(
-            "process_virtual_memory_bytes",
-            help,
-            &[],
-            stat.virtual_bytes as f64,
-        );
+        scrape.gauge("process_virtual_memory_bytes", help, &[], stat.virtual_bytes as f64);
         let help = "Number of OS threads in the process.";
         scrape.gauge("process_threads", help, &[], stat.threads as f64);
         let boot = fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -120,9 +108,7 @@ impl Stat {
 
 /// The soft limit, which is the one that bites.
 fn max_open_files(limits: &str) -> Option<f64> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     match line.split_ascii_whitespace().next()? {
         "unlimited" => Some(f64::INFINITY),
         soft => soft.parse().ok(),
@@ -130,11 +116,7 @@ fn max_open_files(limits: &str) -> Option<f64> {
 }
 
 fn boot_seconds(stat: &str) -> Option<f64> {
-    stat.lines()
-        .find_map(|line| line.strip_prefix("btime "))?
-        .trim()
-        .parse()
-        .ok()
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -165,25 +147,15 @@ mod tests {
                       Max processes   63432        63432        processes\n\
                       Max open files  1024         524288       files\n";
         assert_eq!(max_open_files(limits), Some(1024.0));
-        assert_eq!(
-            max_open_files("Max open files unlimited unlimited files"),
-            Some(f64::INFINITY)
-        );
+        assert_eq!(max_open_files("Max open files unlimited unlimited files"), Some(f64::INFINITY));
         assert_eq!(max_open_files(""), None);
-        assert_eq!(
-            boot_seconds("cpu 1 2\nbtime 1700000000\n"),
-            Some(1_700_000_000.0)
-        );
+        assert_eq!(boot_seconds("cpu 1 2\nbtime 1700000000\n"), Some(1_700_000_000.0));
     }
 
     /// The value of an unlabelled sample in the text.
     fn value(text: &str, name: &str) -> f64 {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
-            .parse()
-            .unwrap()
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
     }
 
     #[test]
@@ -192,9 +164,7 @@ mod tests {
         let registry = Registry::new();
         registry.set_collector("process", std::sync::Arc::new(ProcessCollector::new()));
         let text = registry.encode(ExpositionFormat::Text);
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let age = now.as_secs_f64() - value(&text, "process_start_time_seconds");
         assert!((-5.0..3600.0).contains(&age), "started {age} s ago");
         assert!(value(&text, "process_cpu_seconds_total") >= 0.0);

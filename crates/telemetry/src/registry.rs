@@ -165,17 +165,11 @@ impl Registry {
         let mut inner = self.lock();
         if let Some(known) = inner.families.get(name) {
             let (known, wanted) = (&known.metrics, metrics.kind());
-            debug_assert!(
-                known.kind() == wanted,
-                "{name:?} is registered with another kind"
-            );
+            debug_assert!(known.kind() == wanted, "{name:?} is registered with another kind");
             return Some(known.share());
         }
         if valid_metric_name(name) {
-            let registered = Registered {
-                help: help.to_owned(),
-                metrics,
-            };
+            let registered = Registered { help: help.to_owned(), metrics };
             inner.families.insert(name.to_owned(), registered);
         }
         None
@@ -248,14 +242,11 @@ impl Scrape {
         if !valid_metric_name(name) {
             return None;
         }
-        let family = self
-            .families
-            .entry(name.to_owned())
-            .or_insert_with(|| ScrapedFamily {
-                kind,
-                help: help.to_owned(),
-                samples: Vec::new(),
-            });
+        let family = self.families.entry(name.to_owned()).or_insert_with(|| ScrapedFamily {
+            kind,
+            help: help.to_owned(),
+            samples: Vec::new(),
+        });
         debug_assert!(family.kind == kind, "{name:?} is collected with two kinds");
         Some(family).filter(|family| family.kind == kind)
     }

@@ -51,10 +51,7 @@ impl std::fmt::Debug for Decompressor {
 
 impl Default for Decompressor {
     fn default() -> Self {
-        Self {
-            snappy: snap::raw::Decoder::new(),
-            zstd: None,
-        }
+        Self { snappy: snap::raw::Decoder::new(), zstd: None }
     }
 }
 
@@ -86,10 +83,7 @@ impl Decompressor {
         }
         let claimed = snap::raw::decompress_len(input).map_err(not_snappy)?;
         if claimed > cap_bytes {
-            return Err(DecompressError::TooLarge {
-                claimed: Some(claimed as u64),
-                cap_bytes,
-            });
+            return Err(DecompressError::TooLarge { claimed: Some(claimed as u64), cap_bytes });
         }
         if claimed as u64 > SNAPPY_RATIO_MAX * input.len() as u64 {
             return Err(DecompressError::NotSnappy(format!(
@@ -112,10 +106,7 @@ impl Decompressor {
         let claimed = zstd_safe::get_frame_content_size(input)
             .map_err(|_| DecompressError::NotZstd("no frame header".into()))?;
         if let Some(claimed) = claimed.filter(|&c| c > cap_bytes as u64) {
-            return Err(DecompressError::TooLarge {
-                claimed: Some(claimed),
-                cap_bytes,
-            });
+            return Err(DecompressError::TooLarge { claimed: Some(claimed), cap_bytes });
         }
         let decoder = match &mut self.zstd {
             Some(decoder) => decoder,
@@ -147,10 +138,7 @@ fn zstd_stream(
     let mut source = InBuffer::around(input);
     loop {
         if out.len() > cap_bytes {
-            return Err(DecompressError::TooLarge {
-                claimed: None,
-                cap_bytes,
-            });
+            return Err(DecompressError::TooLarge { claimed: None, cap_bytes });
         }
         if out.len() == out.capacity() {
             // One byte past the cap, to tell "just fits" from "more to come".
@@ -176,10 +164,7 @@ fn zstd_stream(
         }
     }
     if out.len() > cap_bytes {
-        return Err(DecompressError::TooLarge {
-            claimed: None,
-            cap_bytes,
-        });
+        return Err(DecompressError::TooLarge { claimed: None, cap_bytes });
     }
     Ok(())
 }
@@ -200,11 +185,7 @@ impl std::fmt::Debug for Compressor {
 impl Compressor {
     /// One that uses this zstd level.
     pub fn new(zstd_level: i32) -> Self {
-        Self {
-            snappy: snap::raw::Encoder::new(),
-            zstd: None,
-            zstd_level,
-        }
+        Self { snappy: snap::raw::Encoder::new(), zstd: None, zstd_level }
     }
 
     /// Compresses `input` into `out`, whose content is replaced. Fails only where the input is
@@ -218,10 +199,7 @@ impl Compressor {
         match encoding {
             Encoding::Snappy => {
                 out.resize(snap::raw::max_compress_len(input.len()), 0);
-                let written = self
-                    .snappy
-                    .compress(input, out)
-                    .map_err(std::io::Error::other)?;
+                let written = self.snappy.compress(input, out).map_err(std::io::Error::other)?;
                 out.truncate(written);
             }
             Encoding::Zstd => {
@@ -253,9 +231,7 @@ mod tests {
     const BOTH: [Encoding; 2] = [Encoding::Snappy, Encoding::Zstd];
 
     fn text(len: usize) -> Vec<u8> {
-        (0..len)
-            .map(|i| ((i * i / 7) as u8).wrapping_mul(31))
-            .collect()
+        (0..len).map(|i| ((i * i / 7) as u8).wrapping_mul(31)).collect()
     }
 
     #[test]
@@ -266,9 +242,7 @@ mod tests {
             for len in [0, 1, 100, 70_000, CAP, 5] {
                 let plain = text(len);
                 encoder.compress(encoding, &plain, &mut small).unwrap();
-                decoder
-                    .decompress(encoding, &small, CAP, &mut back)
-                    .unwrap();
+                decoder.decompress(encoding, &small, CAP, &mut back).unwrap();
                 assert!(back == plain, "{encoding:?} {len}");
             }
         }
@@ -281,18 +255,10 @@ mod tests {
         // Snappy's header alone: 4 GiB - 1.
         let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
         let error = decoder.decompress(Encoding::Snappy, &bomb, CAP, &mut out);
-        assert!(matches!(
-            error,
-            Err(DecompressError::TooLarge {
-                claimed: Some(0xffff_ffff),
-                ..
-            })
-        ));
+        assert!(matches!(error, Err(DecompressError::TooLarge { claimed: Some(0xffff_ffff), .. })));
         let zeros = vec![0u8; CAP + 1];
         let mut small = Vec::new();
-        Compressor::default()
-            .compress(Encoding::Zstd, &zeros, &mut small)
-            .unwrap();
+        Compressor::default().compress(Encoding::Zstd, &zeros, &mut small).unwrap();
         let error = decoder.decompress(Encoding::Zstd, &small, CAP, &mut out);
         assert!(
             matches!(error, Err(DecompressError::TooLarge { claimed: Some(c), .. }) if c == CAP as u64 + 1)
@@ -316,10 +282,7 @@ mod tests {
             let mut encoder = zstd::stream::Encoder::new(&mut small, 1).unwrap();
             std::io::Write::write_all(&mut encoder, &vec![7u8; len]).unwrap();
             encoder.finish().unwrap();
-            assert!(matches!(
-                zstd_safe::get_frame_content_size(&small),
-                Ok(None)
-            ));
+            assert!(matches!(zstd_safe::get_frame_content_size(&small), Ok(None)));
             let mut out = Vec::new();
             let result = Decompressor::default().decompress(Encoding::Zstd, &small, CAP, &mut out);
             assert_eq!(result.is_ok(), fits, "{len}");
@@ -346,9 +309,7 @@ mod tests {
             twice.extend_from_slice(&small);
             twice
         };
-        decoder
-            .decompress(Encoding::Zstd, &two, CAP, &mut out)
-            .unwrap();
+        decoder.decompress(Encoding::Zstd, &two, CAP, &mut out).unwrap();
         assert_eq!(out.len(), 2 * plain.len());
     }
 
@@ -361,9 +322,6 @@ mod tests {
         encoder.finish().unwrap();
         let error =
             Decompressor::default().decompress(Encoding::Zstd, &small, CAP, &mut Vec::new());
-        assert!(
-            matches!(error, Err(DecompressError::NotZstd(_))),
-            "{error:?}"
-        );
+        assert!(matches!(error, Err(DecompressError::NotZstd(_))), "{error:?}");
     }
 }

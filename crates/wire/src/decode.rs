@@ -72,11 +72,7 @@ pub fn decode(
     hints: &mut Hints,
 ) -> Result<Body, DecodeError> {
     let tables = walk(version, &body, Some(ctx), columns, hints)?;
-    Ok(Body {
-        version,
-        bytes: body,
-        tables,
-    })
+    Ok(Body { version, bytes: body, tables })
 }
 
 /// Decodes; without a context hashes and virtual shards stay zero.

@@ -20,11 +20,7 @@ pub struct DecodeError {
 impl DecodeError {
     /// An error at this byte.
     pub(crate) fn new(offset: usize, kind: DecodeErrorKind) -> Self {
-        Self {
-            offset,
-            series: None,
-            kind,
-        }
+        Self { offset, series: None, kind }
     }
 
     /// Adds the series, unless a more precise place is known.

@@ -48,10 +48,7 @@ pub(crate) fn decode(
     version: HistogramVersion,
     buckets: &mut usize,
 ) -> Result<NativeHistogram, DecodeError> {
-    let mut out = NativeHistogram {
-        integer: true,
-        ..NativeHistogram::default()
-    };
+    let mut out = NativeHistogram { integer: true, ..NativeHistogram::default() };
     let (mut negative, mut positive) = (Side::default(), Side::default());
     while !message.is_done() {
         let (field, wire) = message.key()?;

@@ -59,9 +59,7 @@ impl Version {
 
     /// The version whose message has this name.
     pub fn from_message(name: &str) -> Option<Self> {
-        [Self::V1, Self::V2]
-            .into_iter()
-            .find(|v| v.message() == name)
+        [Self::V1, Self::V2].into_iter().find(|v| v.message() == name)
     }
 }
 
@@ -117,10 +115,7 @@ pub fn version(content_type: Option<&str>) -> Result<Version, Unsupported> {
         return Ok(Version::V1);
     };
     let mut parts = text.split(';').map(str::trim);
-    if !parts
-        .next()
-        .is_some_and(|media| media.eq_ignore_ascii_case(CONTENT_TYPE_V1))
-    {
+    if !parts.next().is_some_and(|media| media.eq_ignore_ascii_case(CONTENT_TYPE_V1)) {
         return Err(Unsupported::MediaType(text.to_owned()));
     }
     for part in parts {
@@ -167,20 +162,14 @@ mod tests {
         ] {
             assert_eq!(version(v1), Ok(Version::V1), "{v1:?}");
         }
-        for v2 in [
-            CONTENT_TYPE_V2,
-            "application/x-protobuf; proto=\"io.prometheus.write.v2.Request\"",
-        ] {
+        for v2 in
+            [CONTENT_TYPE_V2, "application/x-protobuf; proto=\"io.prometheus.write.v2.Request\""]
+        {
             assert_eq!(version(Some(v2)), Ok(Version::V2));
         }
+        assert!(matches!(version(Some("application/json")), Err(Unsupported::MediaType(_))));
         assert!(matches!(
-            version(Some("application/json")),
-            Err(Unsupported::MediaType(_))
-        ));
-        assert!(matches!(
-            version(Some(
-                "application/x-protobuf;proto=prometheus.WriteRequest3"
-            )),
+            version(Some("application/x-protobuf;proto=prometheus.WriteRequest3")),
             Err(Unsupported::Message(_))
         ));
     }

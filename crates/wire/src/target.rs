@@ -94,8 +94,7 @@ impl TargetMemory {
                 let span = spots.get(place).copied().unwrap_or_default();
                 message.clear();
                 message.extend_from_slice(
-                    body.get(span.0 as usize..span.1 as usize)
-                        .unwrap_or_default(),
+                    body.get(span.0 as usize..span.1 as usize).unwrap_or_default(),
                 );
             }
             return self.vshard;

@@ -38,9 +38,8 @@ impl Format {
                 Some("text/plain") => Self::Text,
                 _ => continue,
             };
-            let weight = parts
-                .find_map(|p| p.strip_prefix("q="))
-                .map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            let weight =
+                parts.find_map(|p| p.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
             if weight > best_weight {
                 (best, best_weight) = (format, weight);
             }
@@ -60,11 +59,7 @@ pub struct Writer {
 impl Writer {
     /// An empty page.
     pub fn new(format: Format) -> Self {
-        Self {
-            format,
-            page: String::new(),
-            skipped_histograms: 0,
-        }
+        Self { format, page: String::new(), skipped_histograms: 0 }
     }
 
     /// Begins a family: its help, unless empty, and its type.
@@ -154,10 +149,7 @@ fn openmetrics_type(name: &str, kind: MetricType) -> (&str, &'static str) {
 
 /// `name{a="b"}`, or `{"a name",a="b"}` where the name needs quotes.
 fn push_series<'a>(page: &mut String, labels: impl Iterator<Item = Label<'a>> + Clone) {
-    let name = labels
-        .clone()
-        .find(|l| l.name == METRIC_NAME)
-        .map_or("", |l| l.value);
+    let name = labels.clone().find(|l| l.name == METRIC_NAME).map_or("", |l| l.value);
     let plain = is_plain(name, true);
     let mut before = "{";
     if plain {

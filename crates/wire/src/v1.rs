@@ -28,15 +28,8 @@ pub(crate) fn walk(
     hints: &mut Hints,
 ) -> Result<(), DecodeError> {
     hints.target.reset();
-    let mut walker = Walker {
-        body,
-        ctx,
-        columns,
-        hints,
-        pairs: Vec::new(),
-        buckets: 0,
-        text_bytes: 0,
-    };
+    let mut walker =
+        Walker { body, ctx, columns, hints, pairs: Vec::new(), buckets: 0, text_bytes: 0 };
     let mut fields = Reader::new(body);
     while !fields.is_done() {
         let (field, wire) = fields.key()?;
@@ -88,19 +81,14 @@ impl<'a> Walker<'a, '_> {
         let samples_start = self.columns.timestamps.len() as u32;
         push_sample(self.columns, timestamp, value, 0);
         let mut entry = Entry {
-            block: Block {
-                start: base as u32,
-                len: labels_len as u32,
-            },
+            block: Block { start: base as u32, len: labels_len as u32 },
             samples_start,
             samples_len: 1,
             ..Entry::default()
         };
         if let Some(ctx) = self.ctx {
             let block = &bytes[..labels_len];
-            entry.hash = ctx
-                .hasher
-                .with_tenant(ctx.hasher.bytes(block), ctx.tenant_id);
+            entry.hash = ctx.hasher.with_tenant(ctx.hasher.bytes(block), ctx.tenant_id);
             entry.vshard = self.vshard(ctx);
         }
         self.columns.entries.push(entry);
@@ -171,10 +159,7 @@ impl<'a> Walker<'a, '_> {
         };
         let (start, end) = run.unwrap_or(whole);
         let mut entry = Entry {
-            block: Block {
-                start: start as u32,
-                len: (end - start) as u32,
-            },
+            block: Block { start: start as u32, len: (end - start) as u32 },
             samples_start: samples_start as u32,
             samples_len: (self.columns.timestamps.len() - samples_start) as u32,
             ..Entry::default()
@@ -202,11 +187,7 @@ impl<'a> Walker<'a, '_> {
     }
 
     fn exemplar(&mut self, mut message: Reader<'_>) -> Result<Exemplar, DecodeError> {
-        let mut exemplar = Exemplar {
-            labels: Vec::new(),
-            value: 0.0,
-            timestamp: 0,
-        };
+        let mut exemplar = Exemplar { labels: Vec::new(), value: 0.0, timestamp: 0 };
         while !message.is_done() {
             let at = message.pos();
             match message.key()? {
@@ -253,12 +234,7 @@ impl<'a> Walker<'a, '_> {
 
     fn take_text(&mut self, bytes: usize, at: usize) -> Result<(), DecodeError> {
         self.text_bytes += bytes;
-        check_room(
-            self.text_bytes,
-            TEXT_BYTES_MAX,
-            "bytes of exemplars and metadata",
-            at,
-        )
+        check_room(self.text_bytes, TEXT_BYTES_MAX, "bytes of exemplars and metadata", at)
     }
 }
 

@@ -219,10 +219,7 @@ impl<'a> Walker<'a, '_> {
             return Err(DecodeError::new(begin, Kind::OddReferences(len)));
         }
         let mut entry = Entry {
-            block: Block {
-                start: refs_start as u32,
-                len: len as u32,
-            },
+            block: Block { start: refs_start as u32, len: len as u32 },
             samples_start: samples_start as u32,
             samples_len: (self.columns.timestamps.len() - samples_start) as u32,
             ..Entry::default()
@@ -328,11 +325,7 @@ impl<'a> Walker<'a, '_> {
             self.take_text(size_of::<(String, String)>(), at)?;
             labels.push((self.text(pair[0], at)?, self.text(pair[1], at)?));
         }
-        Ok(Exemplar {
-            labels,
-            value,
-            timestamp,
-        })
+        Ok(Exemplar { labels, value, timestamp })
     }
 
     /// Where a series' metadata stands; that of the series before with the same help is shared.
@@ -376,12 +369,7 @@ impl<'a> Walker<'a, '_> {
 
     fn take_text(&mut self, bytes: usize, at: usize) -> Result<(), DecodeError> {
         self.text_bytes += bytes;
-        check_room(
-            self.text_bytes,
-            TEXT_BYTES_MAX,
-            "bytes of exemplars and metadata",
-            at,
-        )
+        check_room(self.text_bytes, TEXT_BYTES_MAX, "bytes of exemplars and metadata", at)
     }
 }
 
@@ -392,12 +380,7 @@ fn check_label_bytes(tables: &Tables) -> Result<(), DecodeError> {
     if longest.unwrap_or(0) * tables.refs.len() as u64 <= LABEL_BYTES_MAX {
         return Ok(());
     }
-    let len = |r: &u32| {
-        tables
-            .symbols
-            .get(*r as usize)
-            .map_or(0, |s| u64::from(s.1))
-    };
+    let len = |r: &u32| tables.symbols.get(*r as usize).map_or(0, |s| u64::from(s.1));
     if tables.refs.iter().map(len).sum::<u64>() > LABEL_BYTES_MAX {
         let limit = LABEL_BYTES_MAX as usize;
         let what = "bytes of labels";

@@ -128,10 +128,7 @@ impl<'a> Reader<'a> {
             return Err(DecodeError::new(at, Kind::Length { length, left }));
         }
         let end = self.pos + length as usize;
-        let inner = Self {
-            bytes: &self.bytes[..end],
-            pos: self.pos,
-        };
+        let inner = Self { bytes: &self.bytes[..end], pos: self.pos };
         self.pos = end;
         Ok(inner)
     }
@@ -200,11 +197,7 @@ impl<'a> Reader<'a> {
 
     /// A known field that has another wire type than it should.
     pub(crate) fn wire_error(&self, message: &'static str, field: u32, found: u8) -> DecodeError {
-        self.error(Kind::WireType {
-            message,
-            field,
-            found,
-        })
+        self.error(Kind::WireType { message, field, found })
     }
 }
 

@@ -109,7 +109,8 @@ fn frontier(status: &Status, scrape: &mut Scrape) {
     if let Some(lag) = status.frontier_lag_ms() {
         let help = "Event time through which windows are closed, seconds since the epoch.";
         scrape.gauge("weir_frontier_seconds", help, &[], seconds(frontier.closed_ms));
-        let help = "How far the frontier is behind the clock; about windows.grace when all is well.";
+        let help =
+            "How far the frontier is behind the clock; about windows.grace when all is well.";
         scrape.gauge("weir_frontier_lag_seconds", help, &[], seconds(lag));
     }
     let help = "windows.grace: how far the frontier is meant to be behind the clock.";
@@ -124,21 +125,57 @@ fn frontier(status: &Status, scrape: &mut Scrape) {
 fn journal(prefix: &str, name: &str, journal: &Journal, scrape: &mut Scrape) {
     let gauges = [
         ("position", format!("Last position of the {name}."), journal.last_position),
-        ("durable_position", format!("Last position of the {name} that is on disk."), journal.durable_position),
-        ("first_position", format!("Oldest position that the {name} keeps."), journal.first_position),
+        (
+            "durable_position",
+            format!("Last position of the {name} that is on disk."),
+            journal.durable_position,
+        ),
+        (
+            "first_position",
+            format!("Oldest position that the {name} keeps."),
+            journal.first_position,
+        ),
         ("bytes", format!("Bytes of the records in the {name}."), journal.bytes),
-        ("disk_bytes", format!("Bytes of the {name}'s files, preallocated ones included."), journal.disk_bytes),
-        ("queue_bytes", format!("Bytes reserved or appended to the {name}, not yet on disk."), journal.pending_bytes),
-        ("last_group_records", format!("Records in the {name}'s last group commit."), journal.last_group_records),
-        ("disk_full", format!("1 if the {name} could not prepare a file."), u64::from(journal.disk_full)),
-        ("stopped", format!("1 if the {name} takes nothing more after a failed write or sync."), u64::from(journal.stopped.is_some())),
+        (
+            "disk_bytes",
+            format!("Bytes of the {name}'s files, preallocated ones included."),
+            journal.disk_bytes,
+        ),
+        (
+            "queue_bytes",
+            format!("Bytes reserved or appended to the {name}, not yet on disk."),
+            journal.pending_bytes,
+        ),
+        (
+            "last_group_records",
+            format!("Records in the {name}'s last group commit."),
+            journal.last_group_records,
+        ),
+        (
+            "disk_full",
+            format!("1 if the {name} could not prepare a file."),
+            u64::from(journal.disk_full),
+        ),
+        (
+            "stopped",
+            format!("1 if the {name} takes nothing more after a failed write or sync."),
+            u64::from(journal.stopped.is_some()),
+        ),
     ];
     for (metric, help, value) in gauges {
         scrape.gauge(&format!("weir_{prefix}_{metric}"), &help, &[], value as f64);
     }
     let optional = [
-        ("disk_free_bytes", format!("Bytes left on the file system of the {name}."), journal.disk_free_bytes),
-        ("max_bytes", format!("Most bytes that the {name} may take; absent where the disk is the bound."), journal.max_bytes),
+        (
+            "disk_free_bytes",
+            format!("Bytes left on the file system of the {name}."),
+            journal.disk_free_bytes,
+        ),
+        (
+            "max_bytes",
+            format!("Most bytes that the {name} may take; absent where the disk is the bound."),
+            journal.max_bytes,
+        ),
     ];
     for (metric, help, value) in optional {
         if let Some(value) = value {
@@ -148,8 +185,16 @@ fn journal(prefix: &str, name: &str, journal: &Journal, scrape: &mut Scrape) {
     let counters = [
         ("commits_total", format!("Group commits of the {name}."), journal.commits),
         ("records_total", format!("Records made durable in the {name}."), journal.records),
-        ("written_bytes_total", format!("Bytes made durable in the {name}, framing included."), journal.written_bytes),
-        ("refused_total", format!("Records that found no room in the {name}, each try counted."), journal.refused),
+        (
+            "written_bytes_total",
+            format!("Bytes made durable in the {name}, framing included."),
+            journal.written_bytes,
+        ),
+        (
+            "refused_total",
+            format!("Records that found no room in the {name}, each try counted."),
+            journal.refused,
+        ),
     ];
     for (metric, help, value) in counters {
         scrape.counter(&format!("weir_{prefix}_{metric}"), &help, &[], value);

@@ -109,7 +109,10 @@ impl Found {
         if imbalance != 0 || status.unbalanced_positions != 0 {
             let positions = format::count(status.unbalanced_positions);
             self.critical(
-                format!("The audit does not balance: {} samples", format::signed(status.imbalance())),
+                format!(
+                    "The audit does not balance: {} samples",
+                    format::signed(status.imbalance())
+                ),
                 format!(
                     "At {positions} log positions what came in and what became of it differ: \
                      samples were lost or counted twice inside. This is a bug. Keep the data \
@@ -147,7 +150,9 @@ impl Found {
             let (used, max) = (format::bytes(journal.disk_bytes), format::bytes(max));
             self.warning(
                 format!("The {name} is nearly full: {used} of {max}"),
-                format!("When it is full, senders get 503. Raise {key}, or find out what keeps it."),
+                format!(
+                    "When it is full, senders get 503. Raise {key}, or find out what keeps it."
+                ),
             );
         }
     }
@@ -161,7 +166,9 @@ impl Found {
             );
             return;
         }
-        let Some(lag) = status.frontier_lag_ms().filter(|_| status.node.ready) else { return };
+        let Some(lag) = status.frontier_lag_ms().filter(|_| status.node.ready) else {
+            return;
+        };
         let late_by = lag - status.frontier.grace_ms;
         if status.frontier.catching_up {
             self.notice(
@@ -329,7 +336,10 @@ impl Found {
             );
         }
         for warning in &status.node.config_warnings {
-            self.notice(format!("Configuration: {warning}"), "It works; see docs/CONFIGURATION.md.");
+            self.notice(
+                format!("Configuration: {warning}"),
+                "It works; see docs/CONFIGURATION.md.",
+            );
         }
     }
 }

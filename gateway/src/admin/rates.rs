@@ -36,7 +36,7 @@ pub struct Rates {
     pub markers: f64,
     /// Samples answered as invalid.
     pub refused: f64,
-    /// Late samples, those carried included.
+    /// Late samples that were dropped.
     pub late: f64,
     /// Repeats.
     pub duplicate: f64,
@@ -116,7 +116,7 @@ impl Rates {
             passed: class("passed"),
             markers: class("marker"),
             refused: class("refused"),
-            late: span.rate(|s| s.class("late") + s.rules.iter().map(|r| r.late_carried).sum::<u64>()),
+            late: class("late"),
             duplicate: class("duplicate"),
             ha_loser: class("ha_loser"),
             dropped: class("dropped"),

@@ -48,7 +48,9 @@ const WRITE_HELP: &str = "this is a remote write endpoint: configure it as the u
 /// Decides.
 pub fn route(method: &Method, path: &str) -> Route {
     let read = matches!(*method, Method::GET | Method::HEAD);
-    let get = |route| if read { route } else { Route::WrongMethod("GET, HEAD", "use GET") };
+    let get = |route| {
+        if read { route } else { Route::WrongMethod("GET, HEAD", "use GET") }
+    };
     match path {
         "/" => get(Route::Page),
         "/status.js" => get(Route::Script),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::problems::problems;
 use super::page::View;
+use super::problems::problems;
 use super::rates::Rates;
 use super::status::{
     Checkpoints, Destination, Emit, Frontier, Ingest, Journal, Memory, Node, Replay, Rule, Status,
@@ -27,10 +27,18 @@ pub(super) fn well() -> Status {
             refused_for_memory: 0,
             batches_free: 1_020,
         },
-        tenants: vec![tenant("anonymous", 900_000_000, 812_000), tenant("team-a", 15_000_000, 9_400)],
+        tenants: vec![
+            tenant("anonymous", 900_000_000, 812_000),
+            tenant("team-a", 15_000_000, 9_400),
+        ],
         unbalanced_positions: 0,
         rules: vec![
-            rule("container_cpu_usage_seconds_total:10s_without_pod_total", 610_000_000, 940_000, 312),
+            rule(
+                "container_cpu_usage_seconds_total:10s_without_pod_total",
+                610_000_000,
+                940_000,
+                312,
+            ),
             rule("http_requests_total:1m_by_service_code_total", 205_000_000, 1_700_000, 2_480),
             rule("node_load1:1m_by_cluster_avg_last", 1_800_000, 21_000, 7),
         ],
@@ -43,7 +51,12 @@ pub(super) fn well() -> Status {
         },
         log: journal(1_835_000, 3),
         queue: journal(2_240_000, 0),
-        emit: Emit { position: 1_834_998, samples: 2_661_000, waiting_frames: 2, ..Emit::default() },
+        emit: Emit {
+            position: 1_834_998,
+            samples: 2_661_000,
+            waiting_frames: 2,
+            ..Emit::default()
+        },
         checkpoints: Checkpoints {
             completed: 610,
             abandoned: 1,
@@ -155,7 +168,14 @@ fn tenant(name: &str, received: u64, series: u64) -> Tenant {
 
 fn rule(name: &str, samples_in: u64, samples_out: u64, groups: u64) -> Rule {
     let last_window_end_ms = NOW_MS - 40_000;
-    Rule { name: name.into(), samples_in, samples_out, groups, last_window_end_ms, ..Rule::default() }
+    Rule {
+        name: name.into(),
+        samples_in,
+        samples_out,
+        groups,
+        last_window_end_ms,
+        ..Rule::default()
+    }
 }
 
 fn journal(position: u64, pending: u64) -> Journal {

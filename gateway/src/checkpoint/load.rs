@@ -48,7 +48,9 @@ pub fn load(journal: &Journal) -> Result<Loaded, LoadError> {
         }
         Ok(())
     })?;
-    let Some(Complete { cycle, mut loaded }) = last else { return Ok(Loaded::default()) };
+    let Some(Complete { cycle, mut loaded }) = last else {
+        return Ok(Loaded::default());
+    };
     each(journal, |kind, payload| {
         let mut from = Reader::new(payload);
         if from.number()? != cycle {
@@ -86,7 +88,10 @@ fn read_complete(payload: &[u8]) -> Result<Complete, Unreadable> {
     Ok(Complete { cycle, loaded })
 }
 
-fn each(journal: &Journal, mut take: impl FnMut(u8, &[u8]) -> Result<(), Unreadable>) -> Result<(), LoadError> {
+fn each(
+    journal: &Journal,
+    mut take: impl FnMut(u8, &[u8]) -> Result<(), Unreadable>,
+) -> Result<(), LoadError> {
     let mut reader = journal.reader(journal.first());
     while let Some(item) = reader.next()? {
         if let Item::Record(record) = item {

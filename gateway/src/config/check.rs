@@ -26,11 +26,7 @@ pub(crate) struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub(crate) fn new(source: &'a Source) -> Self {
-        Self {
-            source,
-            errors: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { source, errors: Vec::new(), warnings: Vec::new() }
     }
 
     pub(crate) fn error(&mut self, key: &str, message: impl fmt::Display) {
@@ -53,10 +49,7 @@ impl<'a> Check<'a> {
             Ok(value) if allowed.contains(&value) => value,
             Ok(value) => {
                 let (low, high) = (allowed.start(), allowed.end());
-                self.error(
-                    key,
-                    format!("{value} is out of bounds; allowed is {low} to {high}"),
-                );
+                self.error(key, format!("{value} is out of bounds; allowed is {low} to {high}"));
                 default
             }
             Err(error) => {

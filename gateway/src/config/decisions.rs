@@ -67,10 +67,7 @@ impl DecisionText {
     /// Every rule takes samples of any time, as in an empty node's first configuration.
     pub(crate) fn new(parts: Parts<'_>) -> Self {
         let start = |rule: &Rule| {
-            let start = Start {
-                interval_ms: rule.interval().0,
-                active_after: Timestamp::MIN,
-            };
+            let start = Start { interval_ms: rule.interval().0, active_after: Timestamp::MIN };
             (identity(rule), start)
         };
         Self {
@@ -235,9 +232,7 @@ impl DecisionText {
             Ok(program) if program.is_empty() => None,
             Ok(program) => Some(Arc::new(program)),
             Err(problems) => {
-                problems
-                    .iter()
-                    .for_each(|problem| wrong(problem.to_string()));
+                problems.iter().for_each(|problem| wrong(problem.to_string()));
                 None
             }
         }

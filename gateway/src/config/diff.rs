@@ -41,10 +41,7 @@ impl Changes {
 
     fn note(&mut self, key: &str, same: bool, restart: Option<&'static str>) {
         if !same {
-            self.0.push(Change {
-                key: key.to_owned(),
-                restart,
-            });
+            self.0.push(Change { key: key.to_owned(), restart });
         }
     }
 }
@@ -69,32 +66,17 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     note("relabel_configs", was.says_the_same_relabelling(is));
     note("ha.mode", was.ha().mode == is.ha().mode);
     note("ha.cluster_label", was.ha().cluster == is.ha().cluster);
-    note(
-        "windows.counter_memory",
-        was.counter_memory() == is.counter_memory(),
-    );
+    note("windows.counter_memory", was.counter_memory() == is.counter_memory());
     let shape = was.series_limits() == is.series_limits();
     note("limits", old.limits == new.limits && shape);
     note("windows", old.windows == new.windows);
-    note(
-        "external_labels",
-        old.external_labels == new.external_labels,
-    );
+    note("external_labels", old.external_labels == new.external_labels);
     note("tenancy", old.tenancy == new.tenancy);
     note("queue", old.queue == new.queue);
-    note(
-        "http.max_body_size",
-        old.http.body_bytes_max == new.http.body_bytes_max,
-    );
-    note(
-        "http.body_timeout",
-        old.http.body_timeout == new.http.body_timeout,
-    );
+    note("http.max_body_size", old.http.body_bytes_max == new.http.body_bytes_max);
+    note("http.body_timeout", old.http.body_timeout == new.http.body_timeout);
     note("auth", old.auth == new.auth);
-    note(
-        "shutdown.deadline",
-        old.shutdown_deadline == new.shutdown_deadline,
-    );
+    note("shutdown.deadline", old.shutdown_deadline == new.shutdown_deadline);
     destinations(&old.destinations, &new.destinations, &mut changes);
     changes
 }
@@ -108,55 +90,23 @@ fn fixed(old: &Config, new: &Config, changes: &mut Changes) {
         "the shard key is fixed when a data directory is made; a new one needs a new data_dir";
     let mut note = |key: &str, same: bool, reason| changes.note(key, same, Some(reason));
     note("listen", old.listen == new.listen, BOUND);
-    note(
-        "tls",
-        old.tls == new.tls,
-        "only the files' contents are read again while running",
-    );
-    note(
-        "http.max_connections",
-        old.http.connections_max == new.http.connections_max,
-        BOUND,
-    );
-    note(
-        "http.header_timeout",
-        old.http.header_timeout == new.http.header_timeout,
-        BOUND,
-    );
+    note("tls", old.tls == new.tls, "only the files' contents are read again while running");
+    note("http.max_connections", old.http.connections_max == new.http.connections_max, BOUND);
+    note("http.header_timeout", old.http.header_timeout == new.http.header_timeout, BOUND);
     note(
         "http.memory_budget",
         old.http.memory_bytes == new.http.memory_bytes,
         "requests in flight hold parts of it",
     );
     note("data_dir", old.data_dir == new.data_dir, OPENED);
-    note(
-        "wal.commit_delay",
-        old.wal.commit_delay == new.wal.commit_delay,
-        OPENED,
-    );
-    note(
-        "wal.segment_size",
-        old.wal.segment_bytes == new.wal.segment_bytes,
-        OPENED,
-    );
-    note(
-        "wal.max_size",
-        old.wal.max_bytes == new.wal.max_bytes,
-        OPENED,
-    );
-    note(
-        "cluster.name",
-        old.node_name == new.node_name,
-        "a node keeps its name while it runs",
-    );
+    note("wal.commit_delay", old.wal.commit_delay == new.wal.commit_delay, OPENED);
+    note("wal.segment_size", old.wal.segment_bytes == new.wal.segment_bytes, OPENED);
+    note("wal.max_size", old.wal.max_bytes == new.wal.max_bytes, OPENED);
+    note("cluster.name", old.node_name == new.node_name, "a node keeps its name while it runs");
     let (was, is) = (old.decisions.shard_key(), new.decisions.shard_key());
     let same = was.labels == is.labels && was.split == is.split;
     note("cluster.shard_key", same, KEY);
-    note(
-        "ha.replica_label",
-        was.replica_label == is.replica_label,
-        KEY,
-    );
+    note("ha.replica_label", was.replica_label == is.replica_label, KEY);
     note("log.level", old.log.level == new.log.level, LOGS);
     note("log.format", old.log.format == new.log.format, LOGS);
 }

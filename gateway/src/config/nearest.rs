@@ -8,9 +8,7 @@ pub(crate) fn unknown_key(parent: &str, key: &str, known: &[&str]) -> Option<Str
     if known.contains(&key) {
         return None;
     }
-    let foreign = FOREIGN
-        .iter()
-        .find(|(name, _)| parent.is_empty() && *name == key);
+    let foreign = FOREIGN.iter().find(|(name, _)| parent.is_empty() && *name == key);
     Some(match (foreign, nearest(key, known)) {
         (Some((_, advice)), _) => format!("unknown key; {advice}"),
         (None, Some(near)) => format!("unknown key; did you mean {near}?"),
@@ -20,15 +18,11 @@ pub(crate) fn unknown_key(parent: &str, key: &str, known: &[&str]) -> Option<Str
 
 /// A message of serde's about an unknown field, with what was probably meant.
 pub(crate) fn explain_unknown_field(message: &str) -> String {
-    let parts = message
-        .strip_prefix("unknown field `")
-        .and_then(|rest| rest.split_once('`'));
+    let parts = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     let Some((key, rest)) = parts else {
         return message.to_owned();
     };
-    let known = rest
-        .split_once("expected one of ")
-        .map_or("", |(_, known)| known);
+    let known = rest.split_once("expected one of ").map_or("", |(_, known)| known);
     let known: Vec<&str> = known.split(", ").map(|k| k.trim_matches('`')).collect();
     match unknown_key("rule", key, &known) {
         Some(advice) if known.len() > 1 => format!("{key}: {advice}"),
@@ -42,10 +36,8 @@ pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let contained =
         |k: &&&str| key.len() >= 4 && (k.contains(key) || key.contains(**k)) && k.len() >= 4;
     let far = |k: &str| distance(key, k);
-    let close = known
-        .iter()
-        .filter(|k| far(k) <= 1 + key.len().min(k.len()) / 4)
-        .min_by_key(|k| far(k));
+    let close =
+        known.iter().filter(|k| far(k) <= 1 + key.len().min(k.len()) / 4).min_by_key(|k| far(k));
     close.or_else(|| known.iter().find(contained)).copied()
 }
 
@@ -82,18 +74,9 @@ const FOREIGN: [(&str, &str); 6] = [
         "scrape_config_files",
         "a gateway does not scrape; keep it in the Prometheus or agent that sends here",
     ),
-    (
-        "alerting",
-        "a gateway does not alert; keep it in the Prometheus that evaluates rules",
-    ),
-    (
-        "remote_read",
-        "a gateway answers no queries; ask the backend",
-    ),
-    (
-        "storage",
-        "a gateway stores nothing for queries; its log is set by wal and queue",
-    ),
+    ("alerting", "a gateway does not alert; keep it in the Prometheus that evaluates rules"),
+    ("remote_read", "a gateway answers no queries; ask the backend"),
+    ("storage", "a gateway stores nothing for queries; its log is set by wal and queue"),
     ("stream_aggr", "list the file under rule_files"),
 ];
 
@@ -117,10 +100,7 @@ mod tests {
     fn far_words_are_not_suggested() {
         assert_eq!(nearest("zebra", &["wal", "http", "tls"]), None);
         assert_eq!(nearest("window", &["wal", "windows"]), Some("windows"));
-        assert_eq!(
-            nearest("remote_writes", &["remote_write"]),
-            Some("remote_write")
-        );
+        assert_eq!(nearest("remote_writes", &["remote_write"]), Some("remote_write"));
         assert_eq!(
             nearest("max_body", &["header_timeout", "max_body_size"]),
             Some("max_body_size")
@@ -130,10 +110,7 @@ mod tests {
     #[test]
     fn messages_of_serde_are_explained() {
         let said = "unknown field `intervall`, expected one of `name`, `interval`";
-        assert_eq!(
-            explain_unknown_field(said),
-            "intervall: unknown key; did you mean interval?"
-        );
+        assert_eq!(explain_unknown_field(said), "intervall: unknown key; did you mean interval?");
         assert_eq!(explain_unknown_field("invalid u64"), "invalid u64");
     }
 }

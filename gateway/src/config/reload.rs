@@ -47,22 +47,9 @@ pub fn load(
     let built = read.map_err(ConfigErrors).and_then(|(source, raw)| {
         let mut warnings = Vec::new();
         let rule_files = rule_files(&raw, file, &source, &mut warnings);
-        let config = validate(
-            &source,
-            raw,
-            World {
-                file,
-                rule_files,
-                warnings,
-                env,
-            },
-        )?;
+        let config = validate(&source, raw, World { file, rule_files, warnings, env })?;
         let errors = unreadable(&config, &source);
-        if errors.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigErrors(errors))
-        }
+        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
     });
     let mut config = match built {
         Ok(config) if flags.0.is_empty() => config,
@@ -112,11 +99,7 @@ impl FlagErrors {
         if let Some(level) = &overrides.log_level {
             self.take("--log.level", directives(level));
         }
-        if overrides
-            .data_dir
-            .as_ref()
-            .is_some_and(|dir| dir.as_os_str().is_empty())
-        {
+        if overrides.data_dir.as_ref().is_some_and(|dir| dir.as_os_str().is_empty()) {
             self.take::<()>("--data-dir", Err("is empty; name a folder".into()));
         }
         let address = overrides.listen.as_deref().map(listen);
@@ -128,9 +111,7 @@ impl FlagErrors {
     }
 
     fn take<T>(&mut self, flag: &str, result: Result<T, String>) -> Option<T> {
-        result
-            .map_err(|message| self.0.push(Problem::of_file(flag, message)))
-            .ok()
+        result.map_err(|message| self.0.push(Problem::of_file(flag, message))).ok()
     }
 }
 
@@ -165,11 +146,7 @@ fn rule_files(
             Err(message) => errors.push(Problem::of_file(file, message)),
         }
     }
-    if errors.is_empty() {
-        Ok(texts)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(texts) } else { Err(errors) }
 }
 
 /// The files that a pattern names; a pattern without wildcards names one, whether it is there or not.
@@ -184,9 +161,7 @@ fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let whole = Path::new(&escaped).join(pattern);
     let paths = glob::glob(&whole.display().to_string())
         .map_err(|error| format!("{pattern:?} is not a pattern: {}", error.msg))?;
-    let mut found = paths
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| error.to_string())?;
+    let mut found = paths.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     found.retain(|path| path.is_file());
     found.sort();
     Ok(found)
@@ -223,9 +198,7 @@ fn files_of(destination: &Destination) -> Vec<&Path> {
         Auth::None => {}
         Auth::Basic { username, password } => {
             text_file(username, &mut files);
-            password
-                .iter()
-                .for_each(|secret| secret_file(secret, &mut files));
+            password.iter().for_each(|secret| secret_file(secret, &mut files));
         }
         Auth::Authorization { credentials, .. } => secret_file(credentials, &mut files),
         Auth::OAuth2(oauth2) => {

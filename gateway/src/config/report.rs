@@ -23,11 +23,7 @@ fn write(config: &Config, page: &mut String) -> std::fmt::Result {
         Some(file) => writeln!(page, "{}: good", file.display())?,
         None => writeln!(page, "no configuration file: all is default")?,
     }
-    let scheme = if config.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     writeln!(page, "node         {}", config.node_name)?;
     writeln!(page, "listen       {scheme}://{}", config.listen)?;
     let who = match config.auth.users.len() + config.auth.bearer_tokens.len() {
@@ -36,15 +32,9 @@ fn write(config: &Config, page: &mut String) -> std::fmt::Result {
     };
     writeln!(page, "who may send {who}")?;
     writeln!(page, "data         {}", config.data_dir.display())?;
-    let bound = config
-        .wal
-        .max_bytes
-        .map_or("the disk".to_owned(), |b| Size(b).to_string());
+    let bound = config.wal.max_bytes.map_or("the disk".to_owned(), |b| Size(b).to_string());
     let segment = Size(config.wal.segment_bytes);
-    writeln!(
-        page,
-        "log          segments of {segment}, bounded by {bound}"
-    )?;
+    writeln!(page, "log          segments of {segment}, bounded by {bound}")?;
     let w = &config.windows;
     writeln!(
         page,
@@ -71,11 +61,7 @@ fn write(config: &Config, page: &mut String) -> std::fmt::Result {
 
 fn tenants(config: &Config, page: &mut String) -> std::fmt::Result {
     let t = &config.tenancy;
-    let without = if t.required {
-        "refused"
-    } else {
-        t.default.as_str()
-    };
+    let without = if t.required { "refused" } else { t.default.as_str() };
     writeln!(page, "tenant       by {}, {without} without it", t.header)?;
     if !t.several {
         writeln!(
@@ -108,11 +94,7 @@ fn limits(limits: &TenantLimits) -> String {
 }
 
 fn rules(config: &Config, page: &mut String) -> std::fmt::Result {
-    let rules = config
-        .decisions
-        .decisions(0)
-        .map(|d| d.rules)
-        .unwrap_or_default();
+    let rules = config.decisions.decisions(0).map(|d| d.rules).unwrap_or_default();
     let files = config.decisions.rule_files().len();
     writeln!(
         page,
@@ -125,20 +107,10 @@ fn rules(config: &Config, page: &mut String) -> std::fmt::Result {
     }
     for active in &rules {
         let rule = &active.rule;
-        writeln!(
-            page,
-            "  {} every {}{}",
-            rule.name(),
-            rule.interval(),
-            grouping(rule)
-        )?;
+        writeln!(page, "  {} every {}{}", rule.name(), rule.interval(), grouping(rule))?;
         writeln!(page, "    takes {}", selectors(rule))?;
         for output in rule.outputs() {
-            writeln!(
-                page,
-                "    gives {} ({output})",
-                rule.output_name("<metric>", output)
-            )?;
+            writeln!(page, "    gives {} ({output})", rule.output_name("<metric>", output))?;
         }
     }
     Ok(())
@@ -150,11 +122,7 @@ fn selectors(rule: &Rule) -> String {
         let conditions: Vec<String> = group.iter().map(ToString::to_string).collect();
         texts.push(format!("{{{}}}", conditions.join(",")));
     }
-    let taken = if texts.is_empty() {
-        "every series".to_owned()
-    } else {
-        texts.join(" or ")
-    };
+    let taken = if texts.is_empty() { "every series".to_owned() } else { texts.join(" or ") };
     match rule.tenants() {
         Some(tenants) => format!("{taken} of {}", tenants.join(", ")),
         None => taken,
@@ -172,10 +140,7 @@ fn grouping(rule: &Rule) -> String {
 fn destinations(config: &Config, page: &mut String) -> std::fmt::Result {
     if config.destinations.is_empty() {
         let max = Size(config.queue.max_bytes);
-        return writeln!(
-            page,
-            "\nno remote_write: outputs are served at /federate, up to {max}"
-        );
+        return writeln!(page, "\nno remote_write: outputs are served at /federate, up to {max}");
     }
     writeln!(page, "\n{} destinations", config.destinations.len())?;
     for destination in &config.destinations {
@@ -185,14 +150,8 @@ fn destinations(config: &Config, page: &mut String) -> std::fmt::Result {
             OnFull::Block => "senders get 503",
             OnFull::DropOldest => "the oldest is given up",
         };
-        let age = queue
-            .max_age
-            .map_or(String::new(), |age: Millis| format!(", at most {age} old"));
-        writeln!(
-            page,
-            "    queue up to {}{age}; when it is full, {full}",
-            Size(queue.max_bytes)
-        )?;
+        let age = queue.max_age.map_or(String::new(), |age: Millis| format!(", at most {age} old"));
+        writeln!(page, "    queue up to {}{age}; when it is full, {full}", Size(queue.max_bytes))?;
         let auth = match &destination.auth {
             Auth::None => "no credentials",
             Auth::Basic { .. } => "basic_auth",

@@ -22,10 +22,7 @@ pub(crate) struct Rules {
 
 /// Reads all rule files; every file's problems are returned.
 pub(crate) fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
-    let mut all = Rules {
-        rules: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut all = Rules { rules: Vec::new(), warnings: Vec::new() };
     let mut errors = Vec::new();
     let mut names: HashMap<String, Named> = HashMap::new();
     let mut meanings: HashMap<u128, Named> = HashMap::new();
@@ -33,46 +30,33 @@ pub(crate) fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
         let file = match load::<RelabelConfig>(&text.text, &compile) {
             Ok(file) => file,
             Err(problems) => {
-                errors.extend(problems.into_iter().map(|problem| {
-                    Problem {
-                        file: text.file.clone(),
-                        line: problem.line,
-                        key: problem
-                            .rule
-                            .map_or(String::new(), |rule| format!("rule {rule}")),
-                        message: explain_unknown_field(&problem.error.to_string()),
-                    }
+                errors.extend(problems.into_iter().map(|problem| Problem {
+                    file: text.file.clone(),
+                    line: problem.line,
+                    key: problem.rule.map_or(String::new(), |rule| format!("rule {rule}")),
+                    message: explain_unknown_field(&problem.error.to_string()),
                 }));
                 continue;
             }
         };
         all.warnings.extend(notices(&text.file, &file));
         for (at, rule) in file.rules.iter().enumerate() {
-            let here = Named {
-                file: text.file.clone(),
-                rule: at + 1,
-                name: rule.name().to_owned(),
-            };
+            let here =
+                Named { file: text.file.clone(), rule: at + 1, name: rule.name().to_owned() };
             if let Some(other) = names.get(rule.name()) {
                 let unnamed = here.is_unnamed() && other.is_unnamed();
                 let problem = here.problem(format!(
                     "the name {:?} is taken by {other}; names tell the rules' metrics apart",
                     here.name
                 ));
-                if unnamed {
-                    all.warnings.push(problem)
-                } else {
-                    errors.push(problem)
-                }
+                if unnamed { all.warnings.push(problem) } else { errors.push(problem) }
             }
             if let Some(other) = meanings.get(&rule.identity()) {
                 all.warnings.push(here.problem(format!(
                     "means the same as {other}: their outputs are the same series"
                 )));
             }
-            names
-                .entry(here.name.clone())
-                .or_insert_with(|| here.clone());
+            names.entry(here.name.clone()).or_insert_with(|| here.clone());
             meanings.entry(rule.identity()).or_insert(here);
         }
         all.rules.extend(file.rules);
@@ -81,11 +65,7 @@ pub(crate) fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
         let message = format!("{} rules in all files; at most 65535 fit", all.rules.len());
         errors.push(Problem::of_file("rule_files", message));
     }
-    if errors.is_empty() {
-        Ok(all)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(all) } else { Err(errors) }
 }
 
 fn compile(configs: &[RelabelConfig]) -> Result<Arc<dyn Relabel>, Vec<String>> {
@@ -120,12 +100,7 @@ impl Named {
     }
 
     fn problem(&self, message: String) -> Problem {
-        Problem {
-            file: self.file.clone(),
-            line: None,
-            key: format!("rule {}", self.rule),
-            message,
-        }
+        Problem { file: self.file.clone(), line: None, key: format!("rule {}", self.rule), message }
     }
 }
 

@@ -41,10 +41,7 @@ pub(crate) enum Shape {
 /// What `T` takes at the end of this path; `None` where the path leads nowhere.
 pub(crate) fn shape_at<T: DeserializeOwned>(path: &[Step]) -> Option<Shape> {
     let mut found = None;
-    let probe = Probe {
-        path,
-        found: &mut found,
-    };
+    let probe = Probe { path, found: &mut found };
     // It always ends in an error: there is no value to read.
     drop(T::deserialize(probe));
     found
@@ -90,22 +87,18 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         match self.path {
-            [Step::Item, rest @ ..] => visitor.visit_seq(Inside {
-                path: rest,
-                key: "",
-                ..Inside::of(self)
-            }),
+            [Step::Item, rest @ ..] => {
+                visitor.visit_seq(Inside { path: rest, key: "", ..Inside::of(self) })
+            }
             _ => self.arrive(Shape::List),
         }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         match self.path {
-            [Step::Key(key), rest @ ..] => visitor.visit_map(Inside {
-                path: rest,
-                key,
-                ..Inside::of(self)
-            }),
+            [Step::Key(key), rest @ ..] => {
+                visitor.visit_map(Inside { path: rest, key, ..Inside::of(self) })
+            }
             _ => self.arrive(Shape::Map),
         }
     }
@@ -118,11 +111,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     ) -> Result<V::Value, Stop> {
         match self.path {
             [Step::Key(key), rest @ ..] if fields.contains(&key.as_str()) => {
-                visitor.visit_map(Inside {
-                    path: rest,
-                    key,
-                    ..Inside::of(self)
-                })
+                visitor.visit_map(Inside { path: rest, key, ..Inside::of(self) })
             }
             _ => self.arrive(Shape::Keys(fields)),
         }
@@ -143,18 +132,11 @@ struct Inside<'a> {
 
 impl<'a> Inside<'a> {
     fn of(probe: Probe<'a>) -> Self {
-        Self {
-            path: probe.path,
-            key: "",
-            found: probe.found,
-        }
+        Self { path: probe.path, key: "", found: probe.found }
     }
 
     fn value<'de, S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Stop> {
-        seed.deserialize(Probe {
-            path: self.path,
-            found: self.found,
-        })
+        seed.deserialize(Probe { path: self.path, found: self.found })
     }
 }
 

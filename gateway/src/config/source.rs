@@ -26,18 +26,12 @@ pub(crate) struct Source {
 impl Source {
     /// The place of what no file says.
     pub(crate) fn none() -> Self {
-        Self {
-            file: "defaults".into(),
-            lines: BTreeMap::new(),
-        }
+        Self { file: "defaults".into(), lines: BTreeMap::new() }
     }
 
     /// Reads a file's text. `file` is its name in messages.
     pub(crate) fn read(file: &str, text: &str) -> Result<(Self, Raw), Vec<Problem>> {
-        let mut source = Self {
-            file: file.into(),
-            lines: BTreeMap::new(),
-        };
+        let mut source = Self { file: file.into(), lines: BTreeMap::new() };
         // An empty file is a null document: every key has its default.
         let tree: Option<Spanned<Node>> =
             serde_saphyr::from_str(text).map_err(|e| vec![source.yaml(&e)])?;
@@ -78,10 +72,7 @@ impl Source {
         // The snippet could show a secret, and the place is told apart from the text.
         let text = error.without_snippet().to_string();
         let text = text.split(" at line ").next().unwrap_or(&text);
-        let text = text
-            .split(", set DuplicateKeyPolicy")
-            .next()
-            .unwrap_or(text);
+        let text = text.split(", set DuplicateKeyPolicy").next().unwrap_or(text);
         let here = self.lines.iter().filter(|&(_, &l)| Some(l) == line);
         let key = here.map(|(key, _)| key).max_by_key(|key| key.len());
         Problem {
@@ -115,8 +106,7 @@ impl Source {
             (Node::List(items), Shape::List) => {
                 for (index, item) in items.iter().enumerate() {
                     let mut child = place.item(index);
-                    self.lines
-                        .insert(child.path.clone(), item.referenced.line());
+                    self.lines.insert(child.path.clone(), item.referenced.line());
                     self.walk(&mut child, item, problems);
                 }
             }
@@ -146,21 +136,15 @@ impl Place {
     fn child(&self, key: &str) -> Self {
         let mut steps = self.steps.clone();
         steps.push(Step::Key(key.to_owned()));
-        let path = if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        };
+        let path =
+            if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         Self { steps, path }
     }
 
     fn item(&self, index: usize) -> Self {
         let mut steps = self.steps.clone();
         steps.push(Step::Item);
-        Self {
-            steps,
-            path: format!("{}[{index}]", self.path),
-        }
+        Self { steps, path: format!("{}[{index}]", self.path) }
     }
 }
 

@@ -40,20 +40,12 @@ impl Folder {
     /// Messages without the folder's own name.
     fn errors(&self) -> Vec<String> {
         let errors = self.load().expect_err("the configuration is wrong");
-        errors
-            .0
-            .iter()
-            .map(|error| self.short(&error.to_string()))
-            .collect()
+        errors.0.iter().map(|error| self.short(&error.to_string())).collect()
     }
 
     fn warnings(&self) -> Vec<String> {
         let config = self.load().expect("the configuration is good");
-        config
-            .warnings
-            .iter()
-            .map(|warning| self.short(&warning.to_string()))
-            .collect()
+        config.warnings.iter().map(|warning| self.short(&warning.to_string())).collect()
     }
 
     fn short(&self, message: &str) -> String {
@@ -68,9 +60,7 @@ fn env(name: &str) -> Option<String> {
 
 fn good(text: &str) -> Config {
     let folder = Folder::new(&[("weir.yml", text)]);
-    folder
-        .load()
-        .unwrap_or_else(|errors| panic!("{text}: {errors}"))
+    folder.load().unwrap_or_else(|errors| panic!("{text}: {errors}"))
 }
 
 fn root() -> PathBuf {

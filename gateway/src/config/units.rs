@@ -31,9 +31,7 @@ impl FromStr for Size {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
-        let unit = UNITS
-            .iter()
-            .find_map(|&(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
+        let unit = UNITS.iter().find_map(|&(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
         let (digits, shift) = unit.unwrap_or((text, 0));
         let number = Some(digits).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
         number
@@ -61,12 +59,7 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_written() {
-        for (text, bytes) in [
-            ("64MiB", 64 << 20),
-            ("1KiB", 1024),
-            ("4GiB", 4 << 30),
-            ("7B", 7),
-        ] {
+        for (text, bytes) in [("64MiB", 64 << 20), ("1KiB", 1024), ("4GiB", 4 << 30), ("7B", 7)] {
             assert_eq!(text.parse(), Ok(Size(bytes)));
             assert_eq!(Size(bytes).to_string(), text);
         }
@@ -77,16 +70,7 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in [
-            "",
-            "MiB",
-            "1.5GiB",
-            "64 MiB",
-            "-1B",
-            "+1B",
-            "64mib",
-            "99999999999TiB",
-        ] {
+        for text in ["", "MiB", "1.5GiB", "64 MiB", "-1B", "+1B", "64mib", "99999999999TiB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
     }

@@ -76,10 +76,7 @@ pub(crate) fn validate(
             world.env,
             &mut check,
         ),
-        destinations: destinations
-            .into_iter()
-            .map(|(destination, _)| destination)
-            .collect(),
+        destinations: destinations.into_iter().map(|(destination, _)| destination).collect(),
         tenancy,
         windows,
         wal,
@@ -108,9 +105,7 @@ pub(crate) fn validate(
     if check.errors.is_empty() {
         Ok(config)
     } else {
-        check
-            .errors
-            .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        check.errors.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         Err(ConfigErrors(check.errors))
     }
 }
@@ -151,39 +146,19 @@ fn windows(raw: &raw::Windows, check: &mut Check<'_>) -> (Windows, Millis) {
     let hour = secs(3600);
     let grace = check.duration("windows.grace", &raw.grace, secs(30), Millis(0)..=hour);
     let default = secs(300).max(grace);
-    let wait = check.duration(
-        "windows.backlog_wait_max",
-        &raw.backlog_wait_max,
-        default,
-        Millis(0)..=DAY,
-    );
+    let wait =
+        check.duration("windows.backlog_wait_max", &raw.backlog_wait_max, default, Millis(0)..=DAY);
     if wait < grace {
         check.error(
             "windows.backlog_wait_max",
             format!("{wait} is less than windows.grace, {grace}"),
         );
     }
-    let future = check.duration(
-        "windows.future_max",
-        &raw.future_max,
-        secs(600),
-        secs(1)..=DAY,
-    );
+    let future = check.duration("windows.future_max", &raw.future_max, secs(600), secs(1)..=DAY);
     let week = Millis(7 * DAY.0);
-    let memory = check.duration(
-        "windows.counter_memory",
-        &raw.counter_memory,
-        hour,
-        secs(60)..=week,
-    );
-    (
-        Windows {
-            grace,
-            backlog_wait_max: wait,
-            future_max: future,
-        },
-        memory,
-    )
+    let memory =
+        check.duration("windows.counter_memory", &raw.counter_memory, hour, secs(60)..=week);
+    (Windows { grace, backlog_wait_max: wait, future_max: future }, memory)
 }
 
 fn log(raw: &raw::Log, check: &mut Check<'_>) -> Log {
@@ -192,22 +167,12 @@ fn log(raw: &raw::Log, check: &mut Check<'_>) -> Log {
         check.error("log.level", message);
     }
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    Log {
-        level,
-        format: check.choice("log.format", &raw.format, LogFormat::Text, &formats),
-    }
+    Log { level, format: check.choice("log.format", &raw.format, LogFormat::Text, &formats) }
 }
 
 fn shutdown(raw: &raw::Shutdown, check: &mut Check<'_>) -> Duration {
     let allowed = Millis::from_secs(1)..=Millis::from_secs(600);
-    check
-        .duration(
-            "shutdown.deadline",
-            &raw.deadline,
-            Millis::from_secs(30),
-            allowed,
-        )
-        .to_std()
+    check.duration("shutdown.deadline", &raw.deadline, Millis::from_secs(30), allowed).to_std()
 }
 
 /// The modes of `ha`, as they are written.

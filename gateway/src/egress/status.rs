@@ -123,16 +123,12 @@ type Row = (&'static str, &'static str, fn(&Metrics) -> &AtomicU64);
 
 const COUNTERS: [Row; 6] = [
     ("weir_remote_samples_total", "Samples that the destination has taken.", |m| &m.samples_sent),
-    (
-        "weir_remote_repeated_samples_total",
-        "Samples that the destination had already.",
-        |m| &m.samples_repeated,
-    ),
-    (
-        "weir_remote_retried_samples_total",
-        "Samples of requests that were sent again.",
-        |m| &m.samples_retried,
-    ),
+    ("weir_remote_repeated_samples_total", "Samples that the destination had already.", |m| {
+        &m.samples_repeated
+    }),
+    ("weir_remote_retried_samples_total", "Samples of requests that were sent again.", |m| {
+        &m.samples_retried
+    }),
     (
         "weir_remote_set_aside_exemplars_total",
         "Exemplars left out because their sample was refused with them.",

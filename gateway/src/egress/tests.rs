@@ -36,9 +36,7 @@ impl Handler for Backend {
         let authorization = header.map(|v| v.to_str().unwrap().to_owned());
         let body = read_body(request.into_body(), None, 1 << 20, SOON).await.unwrap();
         let mut plain = Vec::new();
-        Decompressor::default()
-            .decompress(Encoding::Snappy, &body, 1 << 20, &mut plain)
-            .unwrap();
+        Decompressor::default().decompress(Encoding::Snappy, &body, 1 << 20, &mut plain).unwrap();
         let mut content = Vec::new();
         decode_series(Version::V1, &plain, &mut |view| {
             let labels = Labels::from_pairs(view.labels.iter().copied()).unwrap();

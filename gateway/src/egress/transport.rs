@@ -47,7 +47,8 @@ impl Transport for HttpTransport {
         let headers = post.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         let headers = header_map(headers).map_err(|text| PostError { text, maybe_sent: false })?;
         let sent = self.client.post(&self.url, headers, post.body, self.timeout).await;
-        let reply = sent.map_err(|e| PostError { maybe_sent: e.maybe_sent(), text: e.to_string() })?;
+        let reply =
+            sent.map_err(|e| PostError { maybe_sent: e.maybe_sent(), text: e.to_string() })?;
         let header = |name: &str| reply.headers.get(name)?.to_str().ok().map(str::to_owned);
         Ok(Reply::new(reply.status.as_u16(), &header, &reply.body))
     }

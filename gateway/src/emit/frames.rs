@@ -30,7 +30,11 @@ pub struct FrameWriter {
 
 impl FrameWriter {
     /// Writes to this queue. Once `stopping` is set it does not wait for room any more.
-    pub fn new(queue: Arc<Journal>, families: Arc<Families>, stopping: Arc<std::sync::atomic::AtomicBool>) -> Self {
+    pub fn new(
+        queue: Arc<Journal>,
+        families: Arc<Families>,
+        stopping: Arc<std::sync::atomic::AtomicBool>,
+    ) -> Self {
         Self { queue, families, writer: Writer::default(), waiting: VecDeque::new(), stopping }
     }
 
@@ -45,7 +49,13 @@ impl FrameWriter {
     }
 
     /// What a window's outputs say, by tenant.
-    pub fn emit(&mut self, position: u64, end: Timestamp, emissions: Vec<(Arc<str>, Emission)>, recovered: bool) {
+    pub fn emit(
+        &mut self,
+        position: u64,
+        end: Timestamp,
+        emissions: Vec<(Arc<str>, Emission)>,
+        recovered: bool,
+    ) {
         let mut by_tenant: BTreeMap<Arc<str>, Vec<Emission>> = BTreeMap::new();
         for (tenant, emission) in emissions {
             by_tenant.entry(tenant).or_default().push(emission);
@@ -69,7 +79,9 @@ impl FrameWriter {
     /// Writes the frames whose positions are durable.
     pub fn flush(&mut self, durable: u64) {
         while self.waiting.front().is_some_and(|(position, ..)| *position <= durable) {
-            let Some((_, importance, frame)) = self.waiting.pop_front() else { break };
+            let Some((_, importance, frame)) = self.waiting.pop_front() else {
+                break;
+            };
             self.append(importance, frame);
         }
     }

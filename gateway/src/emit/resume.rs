@@ -37,10 +37,14 @@ impl Resume {
         let mut reader = queue.reader(queue.first());
         while let Some(item) = reader.next()? {
             let Item::Record(record) = item else { continue };
-            let Ok((header, body)) = frame::read(&record.payload) else { continue };
+            let Ok((header, body)) = frame::read(&record.payload) else {
+                continue;
+            };
             resume.last = header.source_position;
             resume.complete = header.last_of_position;
-            if header.source_position > home_position && matches!(header.kind, FrameKind::Emit { .. }) {
+            if header.source_position > home_position
+                && matches!(header.kind, FrameKind::Emit { .. })
+            {
                 resume.note(header.source_position, header.tenant, body);
             }
         }

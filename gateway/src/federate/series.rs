@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::AHashMap;
 use weir_model::{Labels, LabelsError, Metadata, Sample, Timestamp, is_stale};
+use weir_wire::DecodeError;
 use weir_wire::negotiate::Version;
 use weir_wire::records::{SeriesView, decode_series};
-use weir_wire::DecodeError;
 
 /// Series that are kept for all tenants together; some 300 MB of them.
 const SERIES_MAX: u64 = 1_000_000;

@@ -112,22 +112,30 @@ async fn the_newest_samples_stand_on_the_page_by_family_and_labels() {
     };
     let (b10, b2, binf) = (bucket("a", "10"), bucket("a", "2.5"), bucket("a", "+Inf"));
     let other = bucket("b", "+Inf");
-    queue.push("t", T, &[
-        (&[("__name__", "up"), ("job", "b")], &[(T - 10, 0.0), (T, 1.0)], None),
-        (&[("__name__", "up"), ("job", "a"), ("zone", "z\"1")], &at(1.0), None),
-        (&[("__name__", "took_seconds_sum"), ("job", "a")], &at(12.5), Some(&histogram)),
-        (&[("__name__", "took_seconds_count"), ("job", "a")], &at(3.0), Some(&histogram)),
-        (&binf, &at(3.0), Some(&histogram)),
-        (&other, &at(7.0), Some(&histogram)),
-        (&b10, &at(2.0), Some(&histogram)),
-        (&b2, &at(1.0), Some(&histogram)),
-    ]);
-    let last = queue.push("t", T + 5000, &[
-        (&[("__name__", "requests_total")], &[(T + 5000, 2e6)], Some(&counter)),
-        (&[("__name__", "up"), ("job", "b")], &[(T + 5000, 0.0)], None),
-        // Older than what is there: it stays.
-        (&[("__name__", "took_seconds_sum"), ("job", "a")], &[(T - 1, 1.0)], None),
-    ]);
+    queue.push(
+        "t",
+        T,
+        &[
+            (&[("__name__", "up"), ("job", "b")], &[(T - 10, 0.0), (T, 1.0)], None),
+            (&[("__name__", "up"), ("job", "a"), ("zone", "z\"1")], &at(1.0), None),
+            (&[("__name__", "took_seconds_sum"), ("job", "a")], &at(12.5), Some(&histogram)),
+            (&[("__name__", "took_seconds_count"), ("job", "a")], &at(3.0), Some(&histogram)),
+            (&binf, &at(3.0), Some(&histogram)),
+            (&other, &at(7.0), Some(&histogram)),
+            (&b10, &at(2.0), Some(&histogram)),
+            (&b2, &at(1.0), Some(&histogram)),
+        ],
+    );
+    let last = queue.push(
+        "t",
+        T + 5000,
+        &[
+            (&[("__name__", "requests_total")], &[(T + 5000, 2e6)], Some(&counter)),
+            (&[("__name__", "up"), ("job", "b")], &[(T + 5000, 0.0)], None),
+            // Older than what is there: it stays.
+            (&[("__name__", "took_seconds_sum"), ("job", "a")], &[(T - 1, 1.0)], None),
+        ],
+    );
     read_through(&federate, last).await;
     let expected = "\
         # TYPE requests_total counter\n\
@@ -182,12 +190,16 @@ async fn markers_and_silence_end_a_series_and_a_sample_from_the_future_ends_none
     let federate = queue.start();
     let row = |name| [("__name__", name)];
     let (ends, silent, ahead, lives) = (row("ends"), row("silent"), row("ahead"), row("lives"));
-    queue.push("t", T, &[
-        (&ends, &[(T, 1.0)], None),
-        (&silent, &[(T, 1.0)], None),
-        (&lives, &[(T, 1.0)], None),
-        (&ahead, &[(T + 600_000, 1.0)], None),
-    ]);
+    queue.push(
+        "t",
+        T,
+        &[
+            (&ends, &[(T, 1.0)], None),
+            (&silent, &[(T, 1.0)], None),
+            (&lives, &[(T, 1.0)], None),
+            (&ahead, &[(T + 600_000, 1.0)], None),
+        ],
+    );
     let last = queue.push("t", T + 1000, &[(&ends, &[(T + 1000, STALE_NAN)], None)]);
     read_through(&federate, last).await;
     let page = text(&federate, "t", &[]);

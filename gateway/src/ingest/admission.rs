@@ -24,7 +24,11 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
 const DECODED_FACTOR: usize = 12;
 
 /// Which tenant a request is for.
-pub(super) fn tenant(node: &Node, config: &Config, headers: &HeaderMap) -> Result<(TenantId, std::sync::Arc<str>), Answer> {
+pub(super) fn tenant(
+    node: &Node,
+    config: &Config,
+    headers: &HeaderMap,
+) -> Result<(TenantId, std::sync::Arc<str>), Answer> {
     let named = headers.get(&config.tenancy.header);
     let name = match named.map(|value| value.to_str()) {
         Some(Ok(name)) if !name.is_empty() => name,
@@ -34,11 +38,21 @@ pub(super) fn tenant(node: &Node, config: &Config, headers: &HeaderMap) -> Resul
         }
         _ => &config.tenancy.default,
     };
+    if !config.tenancy.several && *name != config.tenancy.default {
+        return Err(Answer::bad_tenant(
+            "a destination cannot carry tenants, so only the default one may send; \
+             set its tenant_header or tenant_label",
+        ));
+    }
     node.tenants.meet(name).map_err(|why| Answer::bad_tenant(&why.to_string()))
 }
 
 /// Refuses what there is no room for; what it returns is held while the request is.
-pub(super) async fn admit(node: &Node, config: &Config, headers: &HeaderMap) -> Result<Reservation, Answer> {
+pub(super) async fn admit(
+    node: &Node,
+    config: &Config,
+    headers: &HeaderMap,
+) -> Result<Reservation, Answer> {
     use std::sync::atomic::Ordering::Relaxed;
     if node.readiness.stopping.load(Relaxed) {
         return Err(Answer::stopping());
@@ -63,7 +77,11 @@ pub(super) async fn admit(node: &Node, config: &Config, headers: &HeaderMap) -> 
 }
 
 /// Reads the body within the configured bounds.
-pub(super) async fn read(config: &Config, headers: &HeaderMap, incoming: Incoming) -> Result<Bytes, Answer> {
+pub(super) async fn read(
+    config: &Config,
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Result<Bytes, Answer> {
     let declared = declared_len(headers);
     Ok(read_body(incoming, declared, config.http.body_bytes_max, config.http.body_timeout).await?)
 }
@@ -77,8 +95,16 @@ pub struct Rates {
 
 impl Rates {
     /// Counts samples against the tenant's rate; `now` in milliseconds.
-    pub(super) fn check(&self, tenant: TenantId, limits: &TenantLimits, samples: u64, now: i64) -> Result<(), Answer> {
-        let Some(max) = limits.samples_per_second else { return Ok(()) };
+    pub(super) fn check(
+        &self,
+        tenant: TenantId,
+        limits: &TenantLimits,
+        samples: u64,
+        now: i64,
+    ) -> Result<(), Answer> {
+        let Some(max) = limits.samples_per_second else {
+            return Ok(());
+        };
         let mut seconds = lock(&self.seconds);
         let entry = seconds.entry(tenant).or_default();
         if entry.0 != now / 1000 {
@@ -92,7 +118,12 @@ impl Rates {
     }
 
     /// Whether the tenant may have no more series: at its limit, or born too many this second.
-    pub(super) fn is_at_series_limit(&self, node: &Node, tenant: TenantId, limits: &TenantLimits) -> bool {
+    pub(super) fn is_at_series_limit(
+        &self,
+        node: &Node,
+        tenant: TenantId,
+        limits: &TenantLimits,
+    ) -> bool {
         if limits.max_series.is_none() && limits.new_series_per_second.is_none() {
             return false;
         }
@@ -103,7 +134,9 @@ impl Rates {
         if limits.max_series.is_some_and(|max| series >= max) {
             return true;
         }
-        let Some(rate) = limits.new_series_per_second else { return false };
+        let Some(rate) = limits.new_series_per_second else {
+            return false;
+        };
         let second = crate::frontier::wall_ms() / 1000;
         let mut births = lock(&self.births);
         let entry = births.entry(tenant).or_insert((second, series));

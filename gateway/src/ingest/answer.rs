@@ -7,8 +7,8 @@ use weir_aggregate::shard::Outcome;
 use weir_http::limits::BodyError;
 use weir_journal::{AppendError, ReserveError};
 use weir_model::{Class, Timestamp};
-use weir_wire::compress::DecompressError;
 use weir_wire::DecodeError;
+use weir_wire::compress::DecompressError;
 use weir_wire::negotiate::{Unsupported, Version};
 
 /// Refused samples by reason.
@@ -45,8 +45,11 @@ pub(super) fn of(outcome: &Outcome, counted: Counted, first_future: Option<Times
     let histograms = outcome.counts.total() - counted.floats;
     let refused_histograms = histograms - outcome.histograms_written;
     let floats = counted.floats - refused.saturating_sub(refused_histograms).min(counted.floats);
-    let written = super::counts_in_headers(counted.version)
-        .then_some([floats, outcome.histograms_written, counted.exemplars]);
+    let written = super::counts_in_headers(counted.version).then_some([
+        floats,
+        outcome.histograms_written,
+        counted.exemplars,
+    ]);
     if refused == 0 {
         return Answer { written, ..Answer::new(StatusCode::NO_CONTENT, "") };
     }
@@ -64,7 +67,8 @@ pub(super) fn of(outcome: &Outcome, counted: Counted, first_future: Option<Times
     }
     let first = outcome.refusals.first().map(|(_, refusal, _)| refusal.to_string());
     let first = first.or_else(|| {
-        first_future.map(|at| format!("timestamp {at} is too far in the future, see windows.future_max"))
+        first_future
+            .map(|at| format!("timestamp {at} is too far in the future, see windows.future_max"))
     });
     let total = outcome.counts.total();
     let message = format!(
@@ -76,7 +80,13 @@ pub(super) fn of(outcome: &Outcome, counted: Counted, first_future: Option<Times
 
 impl Answer {
     fn new(status: StatusCode, message: &str) -> Self {
-        Self { status, message: message.into(), retry_after: None, written: None, refused: Vec::new() }
+        Self {
+            status,
+            message: message.into(),
+            retry_after: None,
+            written: None,
+            refused: Vec::new(),
+        }
     }
 
     fn later(message: &str, seconds: u32) -> Self {

@@ -58,7 +58,12 @@ impl IngestFacts {
         for (status, count) in self.statuses() {
             let status = status.to_string();
             let labels = [("code", status.as_str())];
-            scrape.counter("weir_requests_total", "Remote write requests by status.", &labels, count);
+            scrape.counter(
+                "weir_requests_total",
+                "Remote write requests by status.",
+                &labels,
+                count,
+            );
         }
         for (reason, count) in self.refused() {
             let help = "Samples answered as invalid, by reason.";

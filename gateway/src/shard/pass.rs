@@ -20,7 +20,13 @@ pub struct PassWriter {
 
 impl PassWriter {
     /// The body for all that passed of a batch; `None` if nothing did.
-    pub fn write(&mut self, shard: &Shard, work: &BatchWork, outcome: &Outcome, families: &Families) -> Option<Vec<u8>> {
+    pub fn write(
+        &mut self,
+        shard: &Shard,
+        work: &BatchWork,
+        outcome: &Outcome,
+        families: &Families,
+    ) -> Option<Vec<u8>> {
         if outcome.passes.is_empty() {
             return None;
         }
@@ -33,13 +39,20 @@ impl PassWriter {
             let places = floats.by_ref().take(pass.floats as usize);
             self.samples.extend(places.map(|&at| columns.sample(at as usize)));
             let places = histograms.by_ref().take(pass.histograms as usize);
-            self.histograms.extend(places.filter_map(|&at| columns.histograms.get(at as usize).cloned()));
+            self.histograms
+                .extend(places.filter_map(|&at| columns.histograms.get(at as usize).cloned()));
             self.samples.sort_by_key(|s| s.timestamp);
             let labels = shard.labels(pass.vshard, pass.series);
             let name = labels.clone().find(|l| l.name == weir_model::labels::METRIC_NAME);
             let metadata = name.and_then(|l| families.of(work.batch.tenant, l.value));
             let exemplars = exemplars(columns, pass.entry);
-            self.writer.series(labels, &self.samples, &self.histograms, exemplars, metadata.as_deref());
+            self.writer.series(
+                labels,
+                &self.samples,
+                &self.histograms,
+                exemplars,
+                metadata.as_deref(),
+            );
         }
         let mut body = Vec::with_capacity(self.writer.encoded_len());
         self.writer.finish(&mut body);

@@ -89,7 +89,8 @@ impl Worker {
     /// Works until told to stop.
     pub fn run(self, position: u64) {
         let writer = PassWriter::default();
-        let mut running = Running { worker: self, position, frontiers: 0, writer, unwritten: Vec::new() };
+        let mut running =
+            Running { worker: self, position, frontiers: 0, writer, unwritten: Vec::new() };
         while running.step() {}
     }
 }
@@ -160,7 +161,9 @@ impl Running {
 
     fn write_slice(&mut self) {
         for _ in 0..CHECKPOINT_SLICE {
-            let Some(vshard) = self.unwritten.pop() else { break };
+            let Some(vshard) = self.unwritten.pop() else {
+                break;
+            };
             if let Some(bytes) = self.worker.shard.snapshot(vshard) {
                 let state = ShardState { vshard, position: self.position, bytes };
                 self.tell_checkpoint(ShardPart::State(state));

@@ -28,24 +28,14 @@ pub struct Differences {
 impl Differences {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        [
-            &self.lost,
-            &self.doubled,
-            &self.wrong,
-            &self.unexpected,
-            &self.disordered,
-        ]
-        .iter()
-        .all(|list| list.is_empty())
+        [&self.lost, &self.doubled, &self.wrong, &self.unexpected, &self.disordered]
+            .iter()
+            .all(|list| list.is_empty())
     }
 
     /// As a condition to wait for.
     pub fn into_result(self) -> Result<Self, String> {
-        if self.is_empty() {
-            Ok(self)
-        } else {
-            Err(self.to_string())
-        }
+        if self.is_empty() { Ok(self) } else { Err(self.to_string()) }
     }
 }
 
@@ -61,9 +51,7 @@ impl fmt::Display for Differences {
         ] {
             if !list.is_empty() {
                 write!(f, "\n{} {what}:", list.len())?;
-                list.iter()
-                    .take(8)
-                    .try_for_each(|entry| write!(f, "\n  {entry}"))?;
+                list.iter().take(8).try_for_each(|entry| write!(f, "\n  {entry}"))?;
             }
         }
         Ok(())
@@ -86,15 +74,11 @@ pub fn compare(
         match series.insert(sample.timestamp, sample.value) {
             Some(before) if before.to_bits() == sample.value.to_bits() => differences.resent += 1,
             Some(before) => {
-                differences
-                    .doubled
-                    .push(format!("{}: {before}, then {}", at(), sample.value));
+                differences.doubled.push(format!("{}: {before}, then {}", at(), sample.value));
             }
             None => {
                 if let Some(newest) = newest.filter(|&n| n > sample.timestamp) {
-                    differences
-                        .disordered
-                        .push(format!("{} after {newest}", at()));
+                    differences.disordered.push(format!("{} after {newest}", at()));
                 }
             }
         }
@@ -114,9 +98,7 @@ pub fn compare_values(
     let mut got: BTreeMap<&Labels, BTreeMap<i64, f64>> = BTreeMap::new();
     for (labels, samples) in &stored.0 {
         let meant = samples.iter().filter(|&(&t, _)| relevant(labels, t));
-        got.entry(labels)
-            .or_default()
-            .extend(meant.map(|(&t, &v)| (t, v)));
+        got.entry(labels).or_default().extend(meant.map(|(&t, &v)| (t, v)));
     }
     let got: BTreeMap<&Labels, &BTreeMap<i64, f64>> = got.iter().map(|(l, s)| (*l, s)).collect();
     compare_series(expected, &got, &mut differences);
@@ -146,9 +128,7 @@ fn compare_series(
         for (timestamp, value) in *samples {
             if !wanted.is_some_and(|w| w.contains_key(timestamp)) {
                 let series = display(labels);
-                differences
-                    .unexpected
-                    .push(format!("{series} at {timestamp}: {value}"));
+                differences.unexpected.push(format!("{series} at {timestamp}: {value}"));
             }
         }
     }

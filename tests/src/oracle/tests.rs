@@ -28,9 +28,7 @@ fn history(series: &[(&str, &[(i64, f64)])]) -> History {
 
 fn values(outputs: &Outputs, name: &str) -> Vec<(i64, Expected)> {
     let found = outputs.iter().find(|(l, _)| super::name(l) == name);
-    found
-        .map(|(_, s)| s.iter().map(|(&t, &e)| (t, e)).collect())
-        .unwrap_or_default()
+    found.map(|(_, s)| s.iter().map(|(&t, &e)| (t, e)).collect()).unwrap_or_default()
 }
 
 #[test]
@@ -38,27 +36,17 @@ fn counters_grow_by_differences_and_whole_values_after_resets() {
     // a: 5 is the baseline, +3 in the first window, +2 and a reset to 4 in the second.
     // b: first seen in the second window, a baseline.
     let history = history(&[
-        (
-            "a",
-            &[(1_000, 5.0), (10_000, 8.0), (12_000, 10.0), (20_000, 4.0)],
-        ),
+        ("a", &[(1_000, 5.0), (10_000, 8.0), (12_000, 10.0), (20_000, 4.0)]),
         ("b", &[(15_000, 100.0)]),
     ]);
     let outputs = rule(&["total", "increase", "rate_sum"]).outputs(&history, 20_000);
     assert_eq!(
         values(&outputs, "m:10s_without_instance_total"),
-        [
-            (1, Expected::Value(0.0)),
-            (10_000, Expected::Value(3.0)),
-            (20_000, Expected::Value(9.0))
-        ]
+        [(1, Expected::Value(0.0)), (10_000, Expected::Value(3.0)), (20_000, Expected::Value(9.0))]
     );
     assert_eq!(
         values(&outputs, "m:10s_without_instance_increase"),
-        [
-            (10_000, Expected::Value(3.0)),
-            (20_000, Expected::Value(6.0))
-        ]
+        [(10_000, Expected::Value(3.0)), (20_000, Expected::Value(6.0))]
     );
     // 6 in the 10 s from the first window's last sample to the second's.
     assert_eq!(
@@ -78,40 +66,19 @@ fn gauges_live_until_a_marker_or_staleness_and_end_with_one_marker() {
     let sums = [(10_000, 11.0), (20_000, 2.0), (30_000, 2.0)];
     let mut expected: Vec<_> = sums.map(|(t, v)| (t, Expected::Value(v))).to_vec();
     expected.push((40_000, Expected::Marker));
-    assert_eq!(
-        values(&outputs, "m:10s_without_instance_sum_last"),
-        expected
-    );
+    assert_eq!(values(&outputs, "m:10s_without_instance_sum_last"), expected);
     let counts = values(&outputs, "m:10s_without_instance_count_series");
-    assert_eq!(
-        counts[..2],
-        [
-            (10_000, Expected::Value(2.0)),
-            (20_000, Expected::Value(1.0))
-        ]
-    );
+    assert_eq!(counts[..2], [(10_000, Expected::Value(2.0)), (20_000, Expected::Value(1.0))]);
 }
 
 #[test]
 fn samples_are_counted_summed_and_spread() {
     let history = history(&[("a", &[(1, 2.0), (2, 4.0)]), ("b", &[(3, 4.0), (4, 6.0)])]);
-    let spread = [
-        "sum_samples",
-        "count_samples",
-        "unique_samples",
-        "avg",
-        "stdvar",
-        "last",
-        "max",
-    ];
+    let spread = ["sum_samples", "count_samples", "unique_samples", "avg", "stdvar", "last", "max"];
     let outputs = rule(&spread).outputs(&history, 10_000);
     for (output, value) in spread.iter().zip([16.0, 4.0, 3.0, 4.0, 2.0, 6.0, 6.0]) {
         let name = format!("m:10s_without_instance_{output}");
-        assert_eq!(
-            values(&outputs, &name),
-            [(10_000, Expected::Value(value))],
-            "{output}"
-        );
+        assert_eq!(values(&outputs, &name), [(10_000, Expected::Value(value))], "{output}");
     }
 }
 
@@ -134,24 +101,11 @@ fn differences_are_told_apart() {
     let wanted = labels("x", &[]);
     let mut expected = Outputs::new();
     let series = expected.entry((*wanted).clone()).or_default();
-    series.extend([
-        (1, Expected::Value(1.0)),
-        (2, Expected::Value(2.0)),
-        (3, Expected::Marker),
-    ]);
+    series.extend([(1, Expected::Value(1.0)), (2, Expected::Value(2.0)), (3, Expected::Marker)]);
     let received = [(2, 2.0), (2, 2.0), (1, 1.5), (2, 2.5), (4, 4.0)];
-    let received: Vec<_> = received
-        .iter()
-        .map(|&(t, v)| Sample::new(&wanted, t, v))
-        .collect();
+    let received: Vec<_> = received.iter().map(|&(t, v)| Sample::new(&wanted, t, v)).collect();
     let found = compare(&expected, &received, |_, _| true);
-    let counts = [
-        &found.lost,
-        &found.doubled,
-        &found.wrong,
-        &found.unexpected,
-        &found.disordered,
-    ];
+    let counts = [&found.lost, &found.doubled, &found.wrong, &found.unexpected, &found.disordered];
     assert_eq!(counts.map(Vec::len), [1, 1, 2, 1, 1], "{found}");
     assert_eq!(found.resent, 1);
 }

@@ -25,12 +25,8 @@ impl Window {
         staleness: i64,
     ) -> Self {
         let start = end - interval;
-        let mut window = Self {
-            samples: Vec::new(),
-            increase: 0.0,
-            rates: Vec::new(),
-            live: Vec::new(),
-        };
+        let mut window =
+            Self { samples: Vec::new(), increase: 0.0, rates: Vec::new(), live: Vec::new() };
         for series in members {
             let numbers = |(&t, &v): (&i64, &f64)| (!v.is_nan()).then_some((t, v));
             let before = series.range(..=start).rev().find_map(numbers);
@@ -79,11 +75,7 @@ impl Window {
             "avg" => mean(&values),
             "stddev" => variance().sqrt(),
             "stdvar" => variance(),
-            "last" => self
-                .samples
-                .iter()
-                .max_by_key(|s| s.0)
-                .map_or(f64::NAN, |s| s.1),
+            "last" => self.samples.iter().max_by_key(|s| s.0).map_or(f64::NAN, |s| s.1),
             other => panic!("the oracle does not know the output {other}"),
         }
     }
@@ -132,9 +124,5 @@ pub(super) fn vmrange(value: f64) -> Option<String> {
     }
     let bound = |at: i32| 10f64.powf(f64::from(at) / 18.0 - 9.0);
     let above = (1..=27 * 18).find(|&at| value <= bound(at) * (1.0 + 1e-15))?;
-    Some(format!(
-        "{}...{}",
-        text(bound(above - 1)),
-        text(bound(above))
-    ))
+    Some(format!("{}...{}", text(bound(above - 1)), text(bound(above))))
 }

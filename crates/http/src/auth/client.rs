@@ -56,24 +56,14 @@ pub struct AuthorizationConfig {
 #[derive(Debug)]
 pub(crate) enum ClientAuth {
     None,
-    Basic {
-        username: SecretSource,
-        password: SecretSource,
-    },
-    Scheme {
-        scheme: String,
-        credentials: SecretSource,
-    },
+    Basic { username: SecretSource, password: SecretSource },
+    Scheme { scheme: String, credentials: SecretSource },
     OAuth2(Box<OAuth2>),
 }
 
 impl Default for AuthorizationConfig {
     fn default() -> Self {
-        Self {
-            scheme: "Bearer".to_owned(),
-            credentials: None,
-            credentials_file: None,
-        }
+        Self { scheme: "Bearer".to_owned(), credentials: None, credentials_file: None }
     }
 }
 
@@ -108,24 +98,17 @@ impl ClientAuth {
         let (inline, file) = (config.credentials.as_ref(), &config.credentials_file);
         let credentials = source("credentials", inline, file, now)?;
         let scheme = if scheme.is_empty() { "Bearer" } else { scheme };
-        Ok(Self::Scheme {
-            scheme: scheme.to_owned(),
-            credentials,
-        })
+        Ok(Self::Scheme { scheme: scheme.to_owned(), credentials })
     }
 
     /// The header's value, marked sensitive; `None` if there are no credentials.
     pub(crate) async fn header(&self, now: Instant) -> Result<Option<HeaderValue>, ClientError> {
         let text = match self {
             Self::None => return Ok(None),
-            Self::Basic { username, password } => basic(
-                username.current(now).expose(),
-                password.current(now).expose(),
-            ),
-            Self::Scheme {
-                scheme,
-                credentials,
-            } => {
+            Self::Basic { username, password } => {
+                basic(username.current(now).expose(), password.current(now).expose())
+            }
+            Self::Scheme { scheme, credentials } => {
                 format!("{scheme} {}", credentials.current(now).expose())
             }
             Self::OAuth2(oauth2) => return oauth2.header(now).await.map(Some),

@@ -84,10 +84,8 @@ impl OAuth2 {
         if config.client_id.is_empty() {
             return Err(bad("client_id is missing".to_owned()));
         }
-        let token_url: Uri = config
-            .token_url
-            .parse()
-            .map_err(|error| bad(format!("token_url: {error}")))?;
+        let token_url: Uri =
+            config.token_url.parse().map_err(|error| bad(format!("token_url: {error}")))?;
         let (inline, file) = (config.client_secret.as_ref(), &config.client_secret_file);
         let secret = source("client_secret", inline, file, now)?;
         let transport = TransportConfig {
@@ -104,14 +102,7 @@ impl OAuth2 {
             push_field(&mut form, key, value);
         }
         let (client_id, token) = (config.client_id.clone(), Mutex::new(None));
-        Ok(Self {
-            client_id,
-            secret,
-            token_url,
-            form,
-            transport,
-            token,
-        })
+        Ok(Self { client_id, secret, token_url, form, transport, token })
     }
 
     /// The header with a token that is still good, fetched if need be.
@@ -140,9 +131,7 @@ impl OAuth2 {
     async fn fetch(&self, now: Instant) -> Result<Token, ClientError> {
         let secret = self.secret.current(now);
         let (id, key) = (encode(&self.client_id), encode(secret.expose()));
-        let mut reply = self
-            .ask(self.form.clone(), Some(basic(&id, &key)), now)
-            .await?;
+        let mut reply = self.ask(self.form.clone(), Some(basic(&id, &key)), now).await?;
         if reply.status.is_client_error() {
             let mut form = self.form.clone();
             push_field(&mut form, "client_id", &self.client_id);
@@ -189,13 +178,10 @@ impl OAuth2 {
             .body(Bytes::from(form).into())
             .map_err(|error| ClientError::Url(error.to_string()))?;
         let deadline = tokio::time::Instant::now() + TOKEN_TIMEOUT;
-        self.transport
-            .send(request, deadline, now)
-            .await
-            .map_err(|error| match error {
-                ClientError::Url(reason) => ClientError::Url(reason),
-                other => ClientError::Auth(format!("the token endpoint cannot be asked: {other}")),
-            })
+        self.transport.send(request, deadline, now).await.map_err(|error| match error {
+            ClientError::Url(reason) => ClientError::Url(reason),
+            other => ClientError::Auth(format!("the token endpoint cannot be asked: {other}")),
+        })
     }
 }
 

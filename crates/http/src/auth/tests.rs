@@ -33,20 +33,11 @@ fn lets_users_and_tokens_in_by_name() {
     // The example of RFC 7617, section 2.
     let aladdin = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
     assert_eq!(table.check(&headers(aladdin), now), named("Aladdin"));
-    assert_eq!(
-        table.check(&headers(aladdin.trim_end_matches('=')), now),
-        named("Aladdin")
-    );
+    assert_eq!(table.check(&headers(aladdin.trim_end_matches('=')), now), named("Aladdin"));
     // A password may hold a colon: test, a:b.
-    assert_eq!(
-        table.check(&headers("basic dGVzdDphOmI="), now),
-        named("test")
-    );
+    assert_eq!(table.check(&headers("basic dGVzdDphOmI="), now), named("test"));
     assert_eq!(table.check(&headers("Bearer s3cr3t"), now), named("agents"));
-    assert_eq!(
-        table.check(&headers("bearer  s3cr3t"), now),
-        named("agents")
-    );
+    assert_eq!(table.check(&headers("bearer  s3cr3t"), now), named("agents"));
 }
 
 #[test]
@@ -70,10 +61,7 @@ fn keeps_everybody_else_out() {
         assert!(matches!(denied, Denied::Wrong | Denied::Missing), "{wrong}");
     }
     let mut bytes = HeaderMap::new();
-    bytes.insert(
-        AUTHORIZATION,
-        hyper::header::HeaderValue::from_bytes(b"Basic \xff").unwrap(),
-    );
+    bytes.insert(AUTHORIZATION, hyper::header::HeaderValue::from_bytes(b"Basic \xff").unwrap());
     assert_eq!(table.check(&bytes, now), Err(Denied::Wrong));
 }
 
@@ -81,33 +69,21 @@ fn keeps_everybody_else_out() {
 fn an_empty_table_is_open() {
     let table = Authenticator::new(&ServerAuthConfig::default(), Instant::now()).unwrap();
     assert!(table.is_open());
-    assert_eq!(
-        table.check(&headers("Bearer whatever"), Instant::now()),
-        Ok(Identity::Open)
-    );
+    assert_eq!(table.check(&headers("Bearer whatever"), Instant::now()), Ok(Identity::Open));
 }
 
 #[test]
 fn refuses_a_table_that_would_let_nobody_or_everybody_in() {
     let build = |user: UserConfig| {
-        let config = ServerAuthConfig {
-            users: vec![user],
-            bearer_tokens: Vec::new(),
-        };
-        Authenticator::new(&config, Instant::now())
-            .map(|_| ())
-            .map_err(|e| e.to_string())
+        let config = ServerAuthConfig { users: vec![user], bearer_tokens: Vec::new() };
+        Authenticator::new(&config, Instant::now()).map(|_| ()).map_err(|e| e.to_string())
     };
     let with = |name: &str, password: Option<&str>| UserConfig {
         username: name.to_owned(),
         password: password.map(Secret::new),
         password_file: None,
     };
-    assert!(
-        build(with("a", None))
-            .unwrap_err()
-            .contains("exactly one of password")
-    );
+    assert!(build(with("a", None)).unwrap_err().contains("exactly one of password"));
     assert!(build(with("a", Some(""))).unwrap_err().contains("empty"));
     assert!(build(with("a:b", Some("x"))).unwrap_err().contains("colon"));
 }
@@ -117,25 +93,15 @@ fn a_rotated_token_file_takes_effect_and_an_emptied_one_admits_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
     std::fs::write(&path, "one\n").unwrap();
-    let token = TokenConfig {
-        name: "t".to_owned(),
-        token: None,
-        token_file: Some(path.clone()),
-    };
-    let config = ServerAuthConfig {
-        users: Vec::new(),
-        bearer_tokens: vec![token],
-    };
+    let token = TokenConfig { name: "t".to_owned(), token: None, token_file: Some(path.clone()) };
+    let config = ServerAuthConfig { users: Vec::new(), bearer_tokens: vec![token] };
     let start = Instant::now();
     let table = Authenticator::new(&config, start).unwrap();
     assert!(table.check(&headers("Bearer one"), start).is_ok());
     std::fs::write(&path, "two\n").unwrap();
     let later = start + crate::secret::CHECK_INTERVAL;
     assert!(table.check(&headers("Bearer two"), later).is_ok());
-    assert_eq!(
-        table.check(&headers("Bearer one"), later),
-        Err(Denied::Wrong)
-    );
+    assert_eq!(table.check(&headers("Bearer one"), later), Err(Denied::Wrong));
     std::fs::write(&path, "\n").unwrap();
     let later = later + crate::secret::CHECK_INTERVAL;
     assert_eq!(table.check(&headers("Bearer  "), later), Err(Denied::Wrong));

@@ -56,12 +56,7 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         tcp.set_connect_timeout(Some(timeout));
-        Self {
-            tcp,
-            tls,
-            proxy,
-            timeout,
-        }
+        Self { tcp, tls, proxy, timeout }
     }
 
     async fn connect(mut self, target: Uri) -> Result<Link, BoxError> {
@@ -70,11 +65,7 @@ impl Connector {
             None => self.tcp.call(target.clone()).await?,
             Some(proxy) if !https => {
                 let tcp = self.tcp.call(proxy.url).await?.into_inner();
-                return Ok(Link {
-                    io: Box::new(tcp),
-                    h2: false,
-                    proxied: true,
-                });
+                return Ok(Link { io: Box::new(tcp), h2: false, proxied: true });
             }
             Some(proxy) => {
                 let mut tunnel = Tunnel::new(proxy.url, self.tcp);
@@ -86,22 +77,12 @@ impl Connector {
         }
         .into_inner();
         if !https {
-            return Ok(Link {
-                io: Box::new(tcp),
-                h2: false,
-                proxied: false,
-            });
+            return Ok(Link { io: Box::new(tcp), h2: false, proxied: false });
         }
         let name = self.tls.name_for(target.host().unwrap_or_default())?;
-        let stream = TlsConnector::from(self.tls.config())
-            .connect(name, tcp)
-            .await?;
+        let stream = TlsConnector::from(self.tls.config()).connect(name, tcp).await?;
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Link {
-            io: Box::new(stream),
-            h2,
-            proxied: false,
-        })
+        Ok(Link { io: Box::new(stream), h2, proxied: false })
     }
 }
 
@@ -128,11 +109,7 @@ impl Service<Uri> for Connector {
 impl Connection for Link {
     fn connected(&self) -> Connected {
         let connected = Connected::new().proxy(self.proxied);
-        if self.h2 {
-            connected.negotiated_h2()
-        } else {
-            connected
-        }
+        if self.h2 { connected.negotiated_h2() } else { connected }
     }
 }
 

@@ -31,14 +31,8 @@ impl Stub {
     fn answer(&self, path: &str, query: &str, authorization: &str, body: &str) -> Response<String> {
         let response = Response::builder();
         match path {
-            "/redirect" => response
-                .status(307)
-                .header(LOCATION, query)
-                .body(String::new()),
-            "/loop" => response
-                .status(302)
-                .header(LOCATION, "/loop")
-                .body(String::new()),
+            "/redirect" => response.status(307).header(LOCATION, query).body(String::new()),
+            "/loop" => response.status(302).header(LOCATION, "/loop").body(String::new()),
             "/big" => response.body("x".repeat(200_000)),
             // An endpoint that wants the credentials in the form.
             "/token" if !body.contains("client_secret=k%26y") => {
@@ -65,18 +59,13 @@ impl Handler for Stub {
         let (head, body) = request.into_parts();
         let body = read_body(body, None, 1 << 20, LONG).await.unwrap();
         let body = String::from_utf8(body.to_vec()).unwrap();
-        let text = |name| {
-            head.headers
-                .get(name)
-                .map_or("", |value| value.to_str().unwrap())
-        };
+        let text = |name| head.headers.get(name).map_or("", |value| value.to_str().unwrap());
         let (authorization, target) = (text("authorization"), head.uri.to_string());
         let proxy = text("proxy-authorization");
         let line = format!("{} {target} {authorization}{proxy} {body}", head.method);
         self.seen.lock().unwrap().push(line);
         let query = head.uri.query().unwrap_or_default();
-        self.answer(head.uri.path(), query, authorization, &body)
-            .map(|body| Full::new(body.into()))
+        self.answer(head.uri.path(), query, authorization, &body).map(|body| Full::new(body.into()))
     }
 }
 
@@ -118,9 +107,7 @@ fn client(config: ClientConfig) -> Client {
 }
 
 async fn post(client: &Client, url: &Uri, timeout: Duration) -> Result<Reply, ClientError> {
-    client
-        .post(url, HeaderMap::new(), Bytes::from_static(b"body"), timeout)
-        .await
+    client.post(url, HeaderMap::new(), Bytes::from_static(b"body"), timeout).await
 }
 
 async fn get(client: &Client, url: &Uri) -> Result<Reply, ClientError> {
@@ -131,26 +118,16 @@ async fn get(client: &Client, url: &Uri) -> Result<Reply, ClientError> {
 async fn posts_with_its_headers_and_keeps_the_connection() {
     let (addr, stub) = stub().await;
     let headers = header_map([("authorization", "Custom x"), ("X-Scope-OrgID", "t")]).unwrap();
-    let client = client(ClientConfig {
-        headers,
-        ..ClientConfig::default()
-    });
+    let client = client(ClientConfig { headers, ..ClientConfig::default() });
     for _ in 0..3 {
         let reply = post(&client, &url(addr, "/write"), LONG).await.unwrap();
         assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, &b"ok"[..]));
-        assert_eq!(
-            (reply.headers["x-weir"].as_bytes(), reply.truncated),
-            (&b"yes"[..], false)
-        );
+        assert_eq!((reply.headers["x-weir"].as_bytes(), reply.truncated), (&b"yes"[..], false));
     }
     assert_eq!(stub.seen(), vec!["POST /write Custom x body"; 3]);
     assert_eq!(client.counters().requests.load(Ordering::Relaxed), 3);
     assert_eq!(client.counters().in_flight.load(Ordering::Relaxed), 0);
-    assert!(
-        header_map([("no good", "x")])
-            .unwrap_err()
-            .contains("no good")
-    );
+    assert!(header_map([("no good", "x")]).unwrap_err().contains("no good"));
 }
 
 #[tokio::test]
@@ -161,34 +138,15 @@ async fn credentials_are_sent() {
         password: Some(Secret::new("open sesame")),
         ..BasicAuthConfig::default()
     };
-    let auth = ClientAuthConfig {
-        basic_auth: Some(basic.clone()),
-        ..Default::default()
-    };
-    let by_config = client(ClientConfig {
-        auth,
-        ..ClientConfig::default()
-    });
+    let auth = ClientAuthConfig { basic_auth: Some(basic.clone()), ..Default::default() };
+    let by_config = client(ClientConfig { auth, ..ClientConfig::default() });
     get(&by_config, &url(addr, "/")).await.unwrap();
-    let token = AuthorizationConfig {
-        credentials: Some(Secret::new("t0k")),
-        ..Default::default()
-    };
-    let auth = ClientAuthConfig {
-        authorization: Some(token.clone()),
-        ..Default::default()
-    };
-    let by_token = client(ClientConfig {
-        auth,
-        ..ClientConfig::default()
-    });
+    let token = AuthorizationConfig { credentials: Some(Secret::new("t0k")), ..Default::default() };
+    let auth = ClientAuthConfig { authorization: Some(token.clone()), ..Default::default() };
+    let by_token = client(ClientConfig { auth, ..ClientConfig::default() });
     get(&by_token, &url(addr, "/")).await.unwrap();
-    let by_url: Uri = format!("http://Aladdin:open%20sesame@{addr}/")
-        .parse()
-        .unwrap();
-    get(&client(ClientConfig::default()), &by_url)
-        .await
-        .unwrap();
+    let by_url: Uri = format!("http://Aladdin:open%20sesame@{addr}/").parse().unwrap();
+    get(&client(ClientConfig::default()), &by_url).await.unwrap();
     // RFC 7617, section 2.
     let rfc = "GET / Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== ";
     assert_eq!(stub.seen(), [rfc, "GET / Bearer t0k ", rfc]);
@@ -197,16 +155,8 @@ async fn credentials_are_sent() {
         authorization: Some(token),
         ..Default::default()
     };
-    let config = ClientConfig {
-        auth: both,
-        ..ClientConfig::default()
-    };
-    assert!(
-        Client::new(config, Instant::now())
-            .unwrap_err()
-            .to_string()
-            .contains("at most one")
-    );
+    let config = ClientConfig { auth: both, ..ClientConfig::default() };
+    assert!(Client::new(config, Instant::now()).unwrap_err().to_string().contains("at most one"));
 }
 
 #[tokio::test]
@@ -219,14 +169,8 @@ async fn an_oauth2_token_is_fetched_kept_and_renewed_when_refused() {
         token_url: url(addr, "/token").to_string(),
         ..OAuth2Config::default()
     };
-    let auth = ClientAuthConfig {
-        oauth2: Some(oauth2),
-        ..Default::default()
-    };
-    let client = client(ClientConfig {
-        auth,
-        ..ClientConfig::default()
-    });
+    let auth = ClientAuthConfig { oauth2: Some(oauth2), ..Default::default() };
+    let client = client(ClientConfig { auth, ..ClientConfig::default() });
     for _ in 0..2 {
         let reply = post(&client, &url(addr, "/protected"), LONG).await.unwrap();
         assert_eq!(reply.status, 200);
@@ -258,26 +202,17 @@ async fn errors_say_whether_anything_was_sent() {
     assert!(matches!(&refused, ClientError::Connect(reason) if reason.contains("refused")));
     assert!(refused.retryable() && !refused.maybe_sent());
 
-    let broken = post(&client, &url(raw(b"").await, "/"), LONG)
-        .await
-        .unwrap_err();
+    let broken = post(&client, &url(raw(b"").await, "/"), LONG).await.unwrap_err();
     assert!(matches!(&broken, ClientError::Broken(_)) && broken.retryable() && broken.maybe_sent());
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_url = url(silent.local_addr().unwrap(), "/");
-    let late = post(&client, &silent_url, Duration::from_millis(50))
-        .await
-        .unwrap_err();
+    let late = post(&client, &silent_url, Duration::from_millis(50)).await.unwrap_err();
     assert!(late == ClientError::Timeout && late.retryable() && late.maybe_sent());
 
     for bad in ["/no/host", "ftp://127.0.0.1/"] {
-        let error = post(&client, &bad.parse().unwrap(), LONG)
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error, ClientError::Url(_)) && !error.retryable(),
-            "{bad}"
-        );
+        let error = post(&client, &bad.parse().unwrap(), LONG).await.unwrap_err();
+        assert!(matches!(error, ClientError::Url(_)) && !error.retryable(), "{bad}");
     }
     assert_eq!(client.counters().errors.load(Ordering::Relaxed), 5);
 }
@@ -285,25 +220,16 @@ async fn errors_say_whether_anything_was_sent() {
 #[tokio::test]
 async fn long_and_broken_replies_keep_their_status() {
     let (addr, _stub) = stub().await;
-    let config = ClientConfig {
-        reply_bytes_max: 1000,
-        ..ClientConfig::default()
-    };
+    let config = ClientConfig { reply_bytes_max: 1000, ..ClientConfig::default() };
     let client = client(config);
     let long = get(&client, &url(addr, "/big")).await.unwrap();
-    assert_eq!(
-        (long.status.as_u16(), long.body.len(), long.truncated),
-        (200, 1000, true)
-    );
+    assert_eq!((long.status.as_u16(), long.body.len(), long.truncated), (200, 1000, true));
     let cut = raw(b"HTTP/1.1 204 No Content\r\n\r\n").await;
     let reply = post(&client, &url(cut, "/"), LONG).await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.truncated), (204, false));
     let cut = raw(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 99\r\n\r\nout of order").await;
     let reply = post(&client, &url(cut, "/"), LONG).await.unwrap();
-    assert_eq!(
-        (reply.status.as_u16(), &reply.body[..]),
-        (400, &b"out of order"[..])
-    );
+    assert_eq!((reply.status.as_u16(), &reply.body[..]), (400, &b"out of order"[..]));
     assert!(reply.truncated);
 }
 
@@ -312,10 +238,7 @@ async fn waiting_for_a_place_counts_toward_the_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_url = url(silent.local_addr().unwrap(), "/");
     let (addr, stub) = stub().await;
-    let client = client(ClientConfig {
-        concurrency_max: 1,
-        ..ClientConfig::default()
-    });
+    let client = client(ClientConfig { concurrency_max: 1, ..ClientConfig::default() });
     let first = tokio::spawn({
         let client = client.clone();
         async move { post(&client, &silent_url, Duration::from_millis(300)).await }
@@ -327,38 +250,18 @@ async fn waiting_for_a_place_counts_toward_the_timeout() {
     assert_eq!(second.unwrap_err(), ClientError::Timeout);
     assert!(stub.seen().is_empty());
     assert_eq!(first.await.unwrap().unwrap_err(), ClientError::Timeout);
-    assert_eq!(
-        post(&client, &url(addr, "/"), LONG).await.unwrap().status,
-        200
-    );
+    assert_eq!(post(&client, &url(addr, "/"), LONG).await.unwrap().status, 200);
 }
 
 #[tokio::test]
 async fn redirects_are_followed_for_get_only_and_take_no_secrets_elsewhere() {
     let ((here, stub), (there, other)) = (stub().await, stub().await);
-    let token = AuthorizationConfig {
-        credentials: Some(Secret::new("t")),
-        ..Default::default()
-    };
-    let auth = ClientAuthConfig {
-        authorization: Some(token),
-        ..Default::default()
-    };
-    let client = client(ClientConfig {
-        auth,
-        ..ClientConfig::default()
-    });
-    let reply = post(&client, &url(here, "/redirect?/next"), LONG)
-        .await
-        .unwrap();
+    let token = AuthorizationConfig { credentials: Some(Secret::new("t")), ..Default::default() };
+    let auth = ClientAuthConfig { authorization: Some(token), ..Default::default() };
+    let client = client(ClientConfig { auth, ..ClientConfig::default() });
+    let reply = post(&client, &url(here, "/redirect?/next"), LONG).await.unwrap();
     assert_eq!(reply.status.as_u16(), 307);
-    assert_eq!(
-        get(&client, &url(here, "/redirect?/next"))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(get(&client, &url(here, "/redirect?/next")).await.unwrap().status, 200);
     let away = url(here, &format!("/redirect?http://{there}/away"));
     assert_eq!(get(&client, &away).await.unwrap().status, 200);
     assert_eq!(stub.seen().get(2).unwrap(), "GET /next Bearer t ");
@@ -371,19 +274,11 @@ async fn redirects_are_followed_for_get_only_and_take_no_secrets_elsewhere() {
 async fn plain_requests_go_through_a_proxy_in_absolute_form() {
     let (addr, stub) = stub().await;
     let proxy_url = Some(Secret::new(format!("http://Aladdin:open%20sesame@{addr}")));
-    let client = client(ClientConfig {
-        proxy_url,
-        ..ClientConfig::default()
-    });
+    let client = client(ClientConfig { proxy_url, ..ClientConfig::default() });
     let target = "http://backend.invalid:9009/push".parse().unwrap();
     assert_eq!(post(&client, &target, LONG).await.unwrap().status, 200);
     let basic = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
-    assert_eq!(
-        stub.seen(),
-        [format!(
-            "POST http://backend.invalid:9009/push {basic} body"
-        )]
-    );
+    assert_eq!(stub.seen(), [format!("POST http://backend.invalid:9009/push {basic} body")]);
 }
 
 #[tokio::test]
@@ -393,36 +288,20 @@ async fn https_requests_ask_the_proxy_for_a_tunnel() {
     let proxy = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let head = read_head(&mut stream).await;
-        stream
-            .write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.unwrap();
         head
     });
     let proxy_url = Some(Secret::new(format!("http://{addr}")));
-    let client = client(ClientConfig {
-        proxy_url,
-        ..ClientConfig::default()
-    });
+    let client = client(ClientConfig { proxy_url, ..ClientConfig::default() });
     let target = "https://backend.invalid/push".parse().unwrap();
     let error = post(&client, &target, LONG).await.unwrap_err();
     assert!(matches!(error, ClientError::Connect(_)), "{error:?}");
-    assert!(
-        proxy
-            .await
-            .unwrap()
-            .starts_with("CONNECT backend.invalid:443 HTTP/1.1\r\n")
-    );
+    assert!(proxy.await.unwrap().starts_with("CONNECT backend.invalid:443 HTTP/1.1\r\n"));
     let socks = ClientConfig {
         proxy_url: Some(Secret::new("socks5://127.0.0.1:1")),
         ..ClientConfig::default()
     };
-    assert!(
-        Client::new(socks, Instant::now())
-            .unwrap_err()
-            .to_string()
-            .contains("only http")
-    );
+    assert!(Client::new(socks, Instant::now()).unwrap_err().to_string().contains("only http"));
 }
 
 #[test]
@@ -433,10 +312,7 @@ fn nothing_printed_holds_a_secret() {
         ..BasicAuthConfig::default()
     };
     let config = ClientConfig {
-        auth: ClientAuthConfig {
-            basic_auth: Some(basic),
-            ..Default::default()
-        },
+        auth: ClientAuthConfig { basic_auth: Some(basic), ..Default::default() },
         headers: header_map([("x-api-key", "hunter2")]).unwrap(),
         proxy_url: Some(Secret::new("http://u:hunter2@127.0.0.1:1")),
         ..ClientConfig::default()

@@ -62,22 +62,13 @@ impl Default for TransportConfig {
 
 impl Transport {
     pub(crate) fn new(config: TransportConfig, now: Instant) -> Result<Self, ClientConfigError> {
-        let proxy = match config
-            .proxy_url
-            .as_ref()
-            .filter(|url| !url.expose().is_empty())
-        {
+        let proxy = match config.proxy_url.as_ref().filter(|url| !url.expose().is_empty()) {
             Some(url) => Some(proxy(url.expose()).map_err(ClientConfigError::Proxy)?),
             None => None,
         };
         let tls = Arc::new(ClientTls::load(config.tls.clone(), config.http2, now)?);
         let pool = ArcSwap::from_pointee(Pool::new(&config, &tls, proxy.clone()));
-        Ok(Self {
-            pool,
-            tls,
-            proxy,
-            config,
-        })
+        Ok(Self { pool, tls, proxy, config })
     }
 
     pub(crate) fn tls(&self) -> &ClientTls {
@@ -91,15 +82,10 @@ impl Transport {
         deadline: Deadline,
         now: Instant,
     ) -> Result<Reply, ClientError> {
-        if let Some(Proxy {
-            authorization: Some(value),
-            ..
-        }) = &self.proxy
+        if let Some(Proxy { authorization: Some(value), .. }) = &self.proxy
             && request.uri().scheme_str() == Some("http")
         {
-            request
-                .headers_mut()
-                .insert(PROXY_AUTHORIZATION, value.clone());
+            request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
         }
         let exchange = self.pool(now).request(request);
         let response = match tokio::time::timeout_at(deadline, exchange).await {
@@ -112,12 +98,7 @@ impl Transport {
         };
         let (head, body) = response.into_parts();
         let (body, truncated) = read_reply(body, self.config.reply_bytes_max, deadline).await;
-        Ok(Reply {
-            status: head.status,
-            headers: head.headers,
-            body,
-            truncated,
-        })
+        Ok(Reply { status: head.status, headers: head.headers, body, truncated })
     }
 
     fn pool(&self, now: Instant) -> legacy::Client<Connector, Full<Bytes>> {
@@ -192,18 +173,12 @@ fn chain(error: &legacy::Error) -> String {
         }
         cause = error.source();
     }
-    if text.is_empty() {
-        error.to_string()
-    } else {
-        text
-    }
+    if text.is_empty() { error.to_string() } else { text }
 }
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Transport").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

@@ -25,10 +25,7 @@ pub(super) fn split_userinfo(url: &Uri) -> Result<(Uri, Option<HeaderValue>), Cl
     value.set_sensitive(true);
     let mut parts = url.clone().into_parts();
     parts.authority = Some(host.parse().map_err(|_| bad("has no usable host"))?);
-    Ok((
-        Uri::from_parts(parts).map_err(|_| bad("cannot be read"))?,
-        Some(value),
-    ))
+    Ok((Uri::from_parts(parts).map_err(|_| bad("cannot be read"))?, Some(value)))
 }
 
 fn percent_decode(text: &str) -> String {
@@ -36,10 +33,7 @@ fn percent_decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex
-            .filter(|_| *first == b'%')
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
-        {
+        match hex.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 out.push(byte);
                 rest = &tail[2..];
@@ -56,11 +50,7 @@ fn percent_decode(text: &str) -> String {
 /// A `Location` relative to the URL that answered with it: absolute, or an absolute path.
 pub(super) fn resolve(base: &Uri, location: &HeaderValue) -> Result<Uri, ClientError> {
     let bad = || ClientError::Url("redirect to a URL that cannot be read".to_owned());
-    let target: Uri = location
-        .to_str()
-        .map_err(|_| bad())?
-        .parse()
-        .map_err(|_| bad())?;
+    let target: Uri = location.to_str().map_err(|_| bad())?.parse().map_err(|_| bad())?;
     let mut parts = target.into_parts();
     if parts.scheme.is_none() {
         parts.scheme = base.scheme().cloned();
@@ -75,9 +65,7 @@ pub fn header_map<'a>(
 ) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
-        let parsed = HeaderName::try_from(name)
-            .ok()
-            .zip(HeaderValue::from_str(value).ok());
+        let parsed = HeaderName::try_from(name).ok().zip(HeaderValue::from_str(value).ok());
         let (key, mut value) = parsed.ok_or_else(|| format!("header {name:?} is not valid"))?;
         // Such headers carry API keys often enough.
         value.set_sensitive(true);

@@ -41,39 +41,26 @@ impl Body for Frames {
 }
 
 fn frames(parts: &[&'static [u8]], end: End) -> Frames {
-    Frames {
-        left: parts.iter().map(|part| Bytes::from_static(part)).collect(),
-        end,
-    }
+    Frames { left: parts.iter().map(|part| Bytes::from_static(part)).collect(), end }
 }
 
 const LONG: Duration = Duration::from_secs(30);
 
 fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
 #[test]
 fn joins_the_frames() {
     let body = frames(&[b"ab", b"", b"cde"], End::Clean);
     assert_eq!(run(read_any_body(body, Some(5), 5, LONG)).unwrap(), "abcde");
-    assert_eq!(
-        run(read_any_body(frames(&[], End::Clean), None, 0, LONG)).unwrap(),
-        ""
-    );
+    assert_eq!(run(read_any_body(frames(&[], End::Clean), None, 0, LONG)).unwrap(), "");
 }
 
 #[test]
 fn one_frame_is_not_copied() {
     let whole = Bytes::from(vec![7_u8; 4096]);
-    let body = Frames {
-        left: [whole.clone()].into(),
-        end: End::Clean,
-    };
+    let body = Frames { left: [whole.clone()].into(), end: End::Clean };
     let read = run(read_any_body(body, Some(4096), 4096, LONG)).unwrap();
     assert_eq!(read.as_ptr(), whole.as_ptr());
 }
@@ -81,27 +68,11 @@ fn one_frame_is_not_copied() {
 #[test]
 fn too_large_by_claim_is_refused_unread_and_by_bytes_as_they_come() {
     let too_large = Err(BodyError::TooLarge { max_bytes: 4 });
-    assert_eq!(
-        run(read_any_body(frames(&[], End::Stuck), Some(5), 4, LONG)),
-        too_large
-    );
-    assert_eq!(
-        run(read_any_body(
-            frames(&[b"abc", b"de"], End::Stuck),
-            None,
-            4,
-            LONG
-        )),
-        too_large
-    );
+    assert_eq!(run(read_any_body(frames(&[], End::Stuck), Some(5), 4, LONG)), too_large);
+    assert_eq!(run(read_any_body(frames(&[b"abc", b"de"], End::Stuck), None, 4, LONG)), too_large);
     // A claim below the truth helps nobody.
     assert_eq!(
-        run(read_any_body(
-            frames(&[b"abc", b"de"], End::Stuck),
-            Some(1),
-            4,
-            LONG
-        )),
+        run(read_any_body(frames(&[b"abc", b"de"], End::Stuck), Some(1), 4, LONG)),
         too_large
     );
 }
@@ -116,12 +87,7 @@ fn a_huge_claim_allocates_no_more_than_a_chunk_ahead() {
 
 #[test]
 fn stuck_and_broken_bodies_are_told_apart() {
-    let stuck = read_any_body(
-        frames(&[b"a"], End::Stuck),
-        None,
-        9,
-        Duration::from_millis(5),
-    );
+    let stuck = read_any_body(frames(&[b"a"], End::Stuck), None, 9, Duration::from_millis(5));
     assert_eq!(run(stuck), Err(BodyError::Timeout));
     let broken = read_any_body(frames(&[b"a"], End::Broken), None, 9, LONG);
     assert_eq!(run(broken), Err(BodyError::Broken));

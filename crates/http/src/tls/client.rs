@@ -93,11 +93,7 @@ impl ClientTls {
             return false;
         }
         let built = build(&self.config, files.contents(), self.h2);
-        let file = self
-            .config
-            .cert_file
-            .as_ref()
-            .or(self.config.ca_file.as_ref());
+        let file = self.config.cert_file.as_ref().or(self.config.ca_file.as_ref());
         let file = file.map_or(std::path::Path::new("tls_config"), PathBuf::as_path);
         self.reloads.note(built, file, |config| {
             self.current.store(Arc::new(config));
@@ -136,27 +132,15 @@ fn build(
     h2: bool,
 ) -> Result<ClientConfig, TlsError> {
     let mut files = contents.iter();
-    let ca = part(
-        "ca",
-        config.ca.as_deref(),
-        config.ca_file.as_ref(),
-        &mut files,
-    )?;
-    let cert = part(
-        "cert",
-        config.cert.as_deref(),
-        config.cert_file.as_ref(),
-        &mut files,
-    )?;
+    let ca = part("ca", config.ca.as_deref(), config.ca_file.as_ref(), &mut files)?;
+    let cert = part("cert", config.cert.as_deref(), config.cert_file.as_ref(), &mut files)?;
     let key = config.key.as_ref().map(Secret::expose);
     let key = part("key", key, config.key_file.as_ref(), &mut files)?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(config.min_version.spoken())
         .map_err(invalid)?;
     let builder = if config.insecure_skip_verify {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TrustAnyone(provider())))
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone(provider())))
     } else {
         builder.with_root_certificates(match &ca {
             Some((pem, name)) => root_store(pem, name)?,
@@ -166,22 +150,13 @@ fn build(
     let mut built = match (cert, key) {
         (None, None) => builder.with_no_client_auth(),
         (Some((cert, cert_name)), Some((key, key_name))) => builder
-            .with_client_auth_cert(
-                certificates(cert, &cert_name)?,
-                private_key(key, &key_name)?,
-            )
+            .with_client_auth_cert(certificates(cert, &cert_name)?, private_key(key, &key_name)?)
             .map_err(invalid)?,
         _ => {
-            return Err(TlsError::Config(
-                "cert and key must be given together".to_owned(),
-            ));
+            return Err(TlsError::Config("cert and key must be given together".to_owned()));
         }
     };
-    let protocols: &[&[u8]] = if h2 {
-        &[b"h2", b"http/1.1"]
-    } else {
-        &[b"http/1.1"]
-    };
+    let protocols: &[&[u8]] = if h2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
     built.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(built)
 }
@@ -196,12 +171,12 @@ fn part<'a>(
     match (inline, file) {
         (None, None) => Ok(None),
         (Some(pem), None) => Ok(Some((pem.as_bytes(), key.to_owned()))),
-        (None, Some(path)) => Ok(contents
-            .next()
-            .map(|pem| (pem.as_slice(), path.display().to_string()))),
-        (Some(_), Some(_)) => Err(TlsError::Config(format!(
-            "at most one of {key} and {key}_file may be given"
-        ))),
+        (None, Some(path)) => {
+            Ok(contents.next().map(|pem| (pem.as_slice(), path.display().to_string())))
+        }
+        (Some(_), Some(_)) => {
+            Err(TlsError::Config(format!("at most one of {key} and {key}_file may be given")))
+        }
     }
 }
 
@@ -241,12 +216,7 @@ impl ServerCertVerifier for TrustAnyone {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -255,12 +225,7 @@ impl ServerCertVerifier for TrustAnyone {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -68,44 +68,26 @@ struct Running {
 
 async fn start(config: ServerTlsConfig) -> Running {
     let tls = Arc::new(ServerTls::load(config, Instant::now()).unwrap());
-    let config = HttpConfig {
-        tls: Some(Arc::clone(&tls)),
-        ..HttpConfig::default()
-    };
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), config)
-        .await
-        .unwrap();
+    let config = HttpConfig { tls: Some(Arc::clone(&tls)), ..HttpConfig::default() };
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), config).await.unwrap();
     let port = server.local_addr().unwrap().port();
     let errors = server.counters();
     tokio::spawn(server.serve(Arc::new(Say), Drain::new()));
     // By address, so that no resolver is needed; certificates name it.
-    Running {
-        url: format!("https://127.0.0.1:{port}/").parse().unwrap(),
-        tls,
-        errors,
-    }
+    Running { url: format!("https://127.0.0.1:{port}/").parse().unwrap(), tls, errors }
 }
 
 fn trusting(ca_file: &Path) -> ClientTlsConfig {
-    ClientTlsConfig {
-        ca_file: Some(ca_file.to_owned()),
-        ..ClientTlsConfig::default()
-    }
+    ClientTlsConfig { ca_file: Some(ca_file.to_owned()), ..ClientTlsConfig::default() }
 }
 
 fn client(tls: ClientTlsConfig, http2: bool) -> Client {
-    let config = ClientConfig {
-        tls,
-        http2,
-        ..ClientConfig::default()
-    };
+    let config = ClientConfig { tls, http2, ..ClientConfig::default() };
     Client::new(config, Instant::now()).unwrap()
 }
 
 async fn get(client: &Client, url: &Uri) -> Result<Reply, ClientError> {
-    client
-        .get(url, HeaderMap::new(), Duration::from_secs(20))
-        .await
+    client.get(url, HeaderMap::new(), Duration::from_secs(20)).await
 }
 
 async fn text(client: &Client, url: &Uri) -> String {
@@ -162,25 +144,10 @@ async fn an_untrusted_or_misnamed_server_is_refused() {
     assert!(is_connect(get(&misnamed, &server.url).await).contains("not valid for name"));
     assert!(get(&misnamed, &server.url).await.unwrap_err().retryable());
     let server_name = Some("gateway.example".to_owned());
-    let named = client(
-        ClientTlsConfig {
-            server_name,
-            ..trust
-        },
-        true,
-    );
+    let named = client(ClientTlsConfig { server_name, ..trust }, true);
     assert_eq!(get(&named, &server.url).await.unwrap().status, 200);
-    let anyone = ClientTlsConfig {
-        insecure_skip_verify: true,
-        ..ClientTlsConfig::default()
-    };
-    assert_eq!(
-        get(&client(anyone, true), &server.url)
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    let anyone = ClientTlsConfig { insecure_skip_verify: true, ..ClientTlsConfig::default() };
+    assert_eq!(get(&client(anyone, true), &server.url).await.unwrap().status, 200);
 }
 
 #[tokio::test]
@@ -190,10 +157,8 @@ async fn a_client_without_the_right_certificate_is_refused() {
     issue(&dir, "server", &ca(), "127.0.0.1");
     issue(&dir, "client", &clients, "agent");
     issue(&dir, "stranger", &ca(), "agent");
-    let config = ServerTlsConfig {
-        client_ca_file: Some(file(&dir, "client.ca")),
-        ..server_config(&dir)
-    };
+    let config =
+        ServerTlsConfig { client_ca_file: Some(file(&dir, "client.ca")), ..server_config(&dir) };
     let server = start(config).await;
     let with = |name: &str| ClientTlsConfig {
         cert_file: Some(file(&dir, &format!("{name}.crt"))),
@@ -203,11 +168,7 @@ async fn a_client_without_the_right_certificate_is_refused() {
     let said = text(&client(with("client"), true), &server.url).await;
     assert_eq!(said, "h2=true tls=true certified=true");
     // In TLS 1.3 the client has finished its handshake before the server refuses it.
-    assert!(
-        get(&client(with("stranger"), true), &server.url)
-            .await
-            .is_err()
-    );
+    assert!(get(&client(with("stranger"), true), &server.url).await.is_err());
     let nobody = client(trusting(&file(&dir, "server.ca")), true);
     assert!(get(&nobody, &server.url).await.is_err());
     assert!(server.errors.tls_handshake_errors.load(Ordering::Relaxed) >= 2);
@@ -225,10 +186,7 @@ async fn a_changed_certificate_takes_effect_and_a_broken_one_does_not() {
 
     issue(&dir, "server", &ca(), "127.0.0.1");
     let after = client(trusting(&file(&dir, "server.ca")), true);
-    assert!(
-        get(&after, &server.url).await.is_err(),
-        "nobody has looked yet"
-    );
+    assert!(get(&after, &server.url).await.is_err(), "nobody has looked yet");
     assert!(server.tls.poll_reload(start_time + 2 * CHECK_INTERVAL));
     assert_eq!(get(&after, &server.url).await.unwrap().status, 200);
     // What is connected stays connected.
@@ -273,59 +231,30 @@ fn says_which_file_is_wrong() {
             key_file: file(&dir, key),
             ..server_config(&dir)
         };
-        ServerTls::load(config, Instant::now())
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        ServerTls::load(config, Instant::now()).map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(load("server.crt", "server.key"), Ok(()));
-    assert!(
-        load("nothing.crt", "server.key")
-            .unwrap_err()
-            .contains("nothing.crt")
-    );
-    assert!(
-        load("server.key", "server.key")
-            .unwrap_err()
-            .contains("server.key: no CERTIFICATE")
-    );
-    assert!(
-        load("server.crt", "server.crt")
-            .unwrap_err()
-            .contains("server.crt")
-    );
-    assert!(
-        load("server.crt", "other.key")
-            .unwrap_err()
-            .contains("TLS configuration")
-    );
+    assert!(load("nothing.crt", "server.key").unwrap_err().contains("nothing.crt"));
+    assert!(load("server.key", "server.key").unwrap_err().contains("server.key: no CERTIFICATE"));
+    assert!(load("server.crt", "server.crt").unwrap_err().contains("server.crt"));
+    assert!(load("server.crt", "other.key").unwrap_err().contains("TLS configuration"));
 }
 
 #[test]
 fn a_client_refuses_contradictions() {
     let load = |config| {
-        ClientTls::load(config, true, Instant::now())
-            .map(|_| ())
-            .map_err(|e| e.to_string())
+        ClientTls::load(config, true, Instant::now()).map(|_| ()).map_err(|e| e.to_string())
     };
     let both = ClientTlsConfig {
         ca: Some("x".to_owned()),
         ca_file: Some("/dev/null".into()),
         ..ClientTlsConfig::default()
     };
-    assert!(
-        load(both)
-            .unwrap_err()
-            .contains("at most one of ca and ca_file")
-    );
-    let half = ClientTlsConfig {
-        cert: Some("x".to_owned()),
-        ..ClientTlsConfig::default()
-    };
+    assert!(load(both).unwrap_err().contains("at most one of ca and ca_file"));
+    let half = ClientTlsConfig { cert: Some("x".to_owned()), ..ClientTlsConfig::default() };
     assert!(load(half).unwrap_err().contains("together"));
-    let named = ClientTlsConfig {
-        server_name: Some("a b".to_owned()),
-        ..ClientTlsConfig::default()
-    };
+    let named =
+        ClientTlsConfig { server_name: Some("a b".to_owned()), ..ClientTlsConfig::default() };
     assert!(load(named).unwrap_err().contains("server_name"));
 }
 
@@ -335,10 +264,7 @@ fn reads_the_keys_of_prometheus() {
         "min_version": "TLS13"}"#;
     let config: ClientTlsConfig = serde_json::from_str(json).unwrap();
     assert_eq!(config.min_version, TlsVersion::Tls13);
-    assert_eq!(
-        (config.ca_file, config.insecure_skip_verify),
-        (Some("/ca".into()), true)
-    );
+    assert_eq!((config.ca_file, config.insecure_skip_verify), (Some("/ca".into()), true));
     let unknown: Result<ClientTlsConfig, _> = serde_json::from_str(r#"{"cafile": "/ca"}"#);
     assert!(unknown.unwrap_err().to_string().contains("cafile"));
 }

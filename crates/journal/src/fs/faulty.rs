@@ -101,11 +101,7 @@ impl FaultyFs {
         for id in ids {
             // None, all, or some of a file's sectors.
             let policy = disk.random_below(3);
-            let dirty = disk
-                .files
-                .get(&id)
-                .map(|file| file.dirty.clone())
-                .unwrap_or_default();
+            let dirty = disk.files.get(&id).map(|file| file.dirty.clone()).unwrap_or_default();
             let kept = dirty.into_iter().filter(|_| match policy {
                 0 => false,
                 1 => true,
@@ -169,14 +165,7 @@ impl FaultyFs {
             for (&id, file) in &disk.files {
                 let data = file.data.clone();
                 let durable = data.clone();
-                copy.files.insert(
-                    id,
-                    Inode {
-                        data,
-                        durable,
-                        dirty: BTreeSet::new(),
-                    },
-                );
+                copy.files.insert(id, Inode { data, durable, dirty: BTreeSet::new() });
             }
         }
         fork
@@ -198,22 +187,14 @@ impl Fs for FaultyFs {
         disk.next_inode += 1;
         disk.files.insert(inode, Inode::default());
         disk.change_names(NameChange::Set(path.to_owned(), inode))?;
-        Ok(Arc::new(FaultyFile {
-            fs: self.clone(),
-            inode,
-            life: disk.life,
-        }))
+        Ok(Arc::new(FaultyFile { fs: self.clone(), inode, life: disk.life }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         let disk = self.disk();
         disk.alive()?;
         let inode = *disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(FaultyFile {
-            fs: self.clone(),
-            inode,
-            life: disk.life,
-        }))
+        Ok(Arc::new(FaultyFile { fs: self.clone(), inode, life: disk.life }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -250,13 +231,10 @@ impl Fs for FaultyFs {
             NameChange::Set(path, _) | NameChange::Remove(path) => path.parent() == Some(dir),
             NameChange::Rename(_, to, _) => to.parent() == Some(dir),
         };
-        let (done, left) = std::mem::take(&mut disk.pending)
-            .into_iter()
-            .partition(inside);
+        let (done, left) = std::mem::take(&mut disk.pending).into_iter().partition(inside);
         disk.pending = left;
         let done: Vec<NameChange> = done;
-        done.into_iter()
-            .for_each(|change| change.apply(&mut disk.durable_names));
+        done.into_iter().for_each(|change| change.apply(&mut disk.durable_names));
         Ok(())
     }
 
@@ -268,11 +246,7 @@ impl Fs for FaultyFs {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let mut disk = self.disk();
         disk.alive()?;
-        if disk
-            .locks
-            .get(path)
-            .is_some_and(|held| held.strong_count() > 0)
-        {
+        if disk.locks.get(path).is_some_and(|held| held.strong_count() > 0) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let held = Arc::new(HeldLock);
@@ -312,11 +286,7 @@ impl FsFile for FaultyFile {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.disk()?;
-        let rest = disk
-            .file(self.inode)
-            .data
-            .get(offset as usize..)
-            .unwrap_or_default();
+        let rest = disk.file(self.inode).data.get(offset as usize..).unwrap_or_default();
         let n = rest.len().min(buf.len());
         for (to, from) in buf.iter_mut().zip(rest) {
             *to = *from;
@@ -349,9 +319,7 @@ impl FsFile for FaultyFile {
         if disk.faults.fail_sync_at.is_some_and(|at| now >= at) {
             disk.faults.fail_sync_at = None;
             disk.file(self.inode).dirty.clear();
-            return Err(io::Error::from_raw_os_error(
-                rustix::io::Errno::IO.raw_os_error(),
-            ));
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
         }
         if !disk.faults.lying_syncs {
             let file = disk.file(self.inode);
@@ -369,8 +337,7 @@ impl FsFile for FaultyFile {
         if file.data.len() < len as usize {
             let from = file.data.len();
             file.data.resize(len as usize, 0);
-            file.dirty
-                .extend(from / SECTOR..(len as usize).div_ceil(SECTOR));
+            file.dirty.extend(from / SECTOR..(len as usize).div_ceil(SECTOR));
         }
         if stops { Err(crash()) } else { Ok(()) }
     }

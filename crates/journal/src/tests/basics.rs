@@ -9,10 +9,7 @@ use crate::{AppendError, OpenError};
 fn records_come_back_in_order_with_their_kinds_across_segments_and_restarts() {
     let fs = FaultyFs::new(1);
     let (journal, recovery) = open(&fs, config(2048));
-    assert_eq!(
-        (recovery.clean, recovery.first, recovery.next),
-        (true, 1, 1)
-    );
+    assert_eq!((recovery.clean, recovery.first, recovery.next), (true, 1, 1));
     assert_eq!(recovery.last(), None);
     for kind in 0..60 {
         append(&journal, kind).unwrap();
@@ -27,10 +24,7 @@ fn records_come_back_in_order_with_their_kinds_across_segments_and_restarts() {
 
     let (journal, recovery) = open(&fs, config(2048));
     assert!(recovery.clean && recovery.damage.is_empty());
-    assert_eq!(
-        (recovery.first, recovery.last(), recovery.torn_tail_bytes),
-        (1, Some(60), 0)
-    );
+    assert_eq!((recovery.first, recovery.last(), recovery.torn_tail_bytes), (1, Some(60), 0));
     assert_eq!(append(&journal, 60).unwrap(), 61);
     journal.wait_durable(61).unwrap();
     assert_eq!(read_checked(&journal, 1).0, (1..=61).zip(0..61).collect());
@@ -58,18 +52,13 @@ fn the_callback_hears_of_rising_positions_and_of_the_end() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ear = Arc::clone(&heard);
     let on_durable = move |event: Result<u64, Poisoned>| ear.lock().unwrap().push(event);
-    let config = Config {
-        on_durable: Some(Arc::new(on_durable)),
-        ..config(4096)
-    };
+    let config = Config { on_durable: Some(Arc::new(on_durable)), ..config(4096) };
     let (journal, _) = open(&fs, config);
     fill(&journal, 50);
     journal.close().unwrap();
     let heard = heard.lock().unwrap();
-    let positions: Vec<u64> = heard
-        .iter()
-        .filter_map(|event| event.as_ref().ok().copied())
-        .collect();
+    let positions: Vec<u64> =
+        heard.iter().filter_map(|event| event.as_ref().ok().copied()).collect();
     assert!(positions.is_sorted_by(|a, b| a < b));
     assert_eq!(positions.last(), Some(&50));
     assert!(heard.last().unwrap().is_err());
@@ -91,46 +80,22 @@ fn cutting_recycles_segments_and_a_reader_below_hears_of_it() {
         .map(Result::unwrap)
         .collect();
     journal.cut_below(70).unwrap();
-    let first = starts
-        .iter()
-        .copied()
-        .filter(|&first| first <= 70)
-        .max()
-        .unwrap();
+    let first = starts.iter().copied().filter(|&first| first <= 70).max().unwrap();
     assert_eq!(journal.first(), first);
     assert!(journal.bytes() < before);
     // A reader from far below is told at once, one inside a cut segment when it has finished that.
     let (records, gaps) = read_checked(&journal, 1);
     assert_eq!(gaps, [(1, first, GapCause::Cut)]);
-    assert_eq!(
-        records.into_keys().collect::<Vec<_>>(),
-        (first..=100).collect::<Vec<_>>()
-    );
+    assert_eq!(records.into_keys().collect::<Vec<_>>(), (first..=100).collect::<Vec<_>>());
     let items = drain(&mut inside);
     let second = starts[1];
-    let gap = Item::Gap {
-        from: second,
-        to: first,
-        cause: GapCause::Cut,
-    };
-    assert_eq!(
-        items.iter().position(|item| *item == gap),
-        Some(second as usize - 2)
-    );
+    let gap = Item::Gap { from: second, to: first, cause: GapCause::Cut };
+    assert_eq!(items.iter().position(|item| *item == gap), Some(second as usize - 2));
     // The files are used again, and what was in them does not come back.
     fill(&journal, 60);
-    assert!(
-        journal
-            .stats()
-            .segments_recycled
-            .load(std::sync::atomic::Ordering::Relaxed)
-            > 0
-    );
+    assert!(journal.stats().segments_recycled.load(std::sync::atomic::Ordering::Relaxed) > 0);
     let (records, _) = read_checked(&journal, first);
-    assert_eq!(
-        records.into_keys().collect::<Vec<_>>(),
-        (first..=160).collect::<Vec<_>>()
-    );
+    assert_eq!(records.into_keys().collect::<Vec<_>>(), (first..=160).collect::<Vec<_>>());
     journal.close().unwrap();
     drop(journal);
     let (journal, recovery) = open(&fs, config(2048));
@@ -143,10 +108,7 @@ fn cutting_recycles_segments_and_a_reader_below_hears_of_it() {
 #[test]
 fn cutting_keeps_no_more_files_than_it_is_told() {
     let fs = FaultyFs::new(9);
-    let config = Config {
-        recycled_segments: 1,
-        ..config(1024)
-    };
+    let config = Config { recycled_segments: 1, ..config(1024) };
     let (journal, _) = open(&fs, config);
     fill(&journal, 200);
     assert!(segments(&fs).len() > 10);
@@ -167,11 +129,8 @@ fn appenders_on_many_threads_get_distinct_positions_and_all_their_records() {
             scope.spawn(move || {
                 for n in 0..500u32 {
                     let bytes = n.to_le_bytes().repeat(thread as usize + 1);
-                    let reservation = until(|| {
-                        journal
-                            .reserve(bytes.len() as u64, Importance::Ordinary)
-                            .ok()
-                    });
+                    let reservation =
+                        until(|| journal.reserve(bytes.len() as u64, Importance::Ordinary).ok());
                     let pieces = vec![Bytes::from(bytes.clone())];
                     let position = journal.append(reservation, thread, pieces).unwrap();
                     if n % 100 == 0 {
@@ -194,68 +153,34 @@ fn appenders_on_many_threads_get_distinct_positions_and_all_their_records() {
     assert_eq!(read, written.into_inner().unwrap());
     assert_eq!(read.len(), 2000);
     let stats = journal.stats();
-    assert_eq!(
-        stats.records.load(std::sync::atomic::Ordering::Relaxed),
-        2000
-    );
-    assert_eq!(
-        stats.queue_bytes.load(std::sync::atomic::Ordering::Relaxed),
-        0
-    );
+    assert_eq!(stats.records.load(std::sync::atomic::Ordering::Relaxed), 2000);
+    assert_eq!(stats.queue_bytes.load(std::sync::atomic::Ordering::Relaxed), 0);
 }
 
 #[test]
 fn what_cannot_be_stored_is_refused_with_its_reason() {
     let fs = FaultyFs::new(6);
-    let small = Config {
-        queue_bytes: 600,
-        ..config(1024)
-    };
+    let small = Config { queue_bytes: 600, ..config(1024) };
     let (journal, _) = open(&fs, small.clone());
     // 1024 less the header of 64, the frame's 24 and the closing frame's 24.
     let max = 912;
     let refused = journal.reserve(max + 1, Importance::Essential).unwrap_err();
-    assert_eq!(
-        refused,
-        ReserveError::TooLarge {
-            bytes: max + 1,
-            max
-        }
-    );
+    assert_eq!(refused, ReserveError::TooLarge { bytes: max + 1, max });
     let whole = journal.reserve(max, Importance::Ordinary).unwrap();
     let refused = journal.reserve(1, Importance::Ordinary).unwrap_err();
-    assert_eq!(
-        refused,
-        ReserveError::Queue {
-            in_flight: 936,
-            max: 600
-        }
-    );
-    let position = journal
-        .append(whole, 1, vec![Bytes::from(vec![9; max as usize])])
-        .unwrap();
+    assert_eq!(refused, ReserveError::Queue { in_flight: 936, max: 600 });
+    let position = journal.append(whole, 1, vec![Bytes::from(vec![9; max as usize])]).unwrap();
     journal.wait_durable(position).unwrap();
 
     let reservation = journal.reserve(3, Importance::Ordinary).unwrap();
-    let error = journal
-        .append(reservation, 0, vec![Bytes::from_static(b"four")])
-        .unwrap_err();
-    assert_eq!(
-        error,
-        AppendError::LargerThanReserved {
-            bytes: 4,
-            reserved: 3
-        }
-    );
+    let error = journal.append(reservation, 0, vec![Bytes::from_static(b"four")]).unwrap_err();
+    assert_eq!(error, AppendError::LargerThanReserved { bytes: 4, reserved: 3 });
     assert_eq!(journal.next_position(), 2);
 
     let again = Journal::open(Arc::new(fs.clone()), small).unwrap_err();
     assert!(matches!(again, OpenError::Locked(_)));
     journal.close().unwrap();
-    assert!(matches!(
-        journal.reserve(1, Importance::Essential),
-        Err(ReserveError::Poisoned(_))
-    ));
+    assert!(matches!(journal.reserve(1, Importance::Essential), Err(ReserveError::Poisoned(_))));
     assert!(journal.wait_durable(2).is_err());
     let tiny = Journal::open(Arc::new(fs.clone()), config(100)).unwrap_err();
     assert!(matches!(tiny, OpenError::Config(_)));
@@ -264,17 +189,11 @@ fn what_cannot_be_stored_is_refused_with_its_reason() {
 #[test]
 fn a_commit_delay_gathers_what_comes_meanwhile() {
     let fs = FaultyFs::new(7);
-    let delayed = Config {
-        commit_delay: Duration::from_millis(300),
-        ..config(64 << 10)
-    };
+    let delayed = Config { commit_delay: Duration::from_millis(300), ..config(64 << 10) };
     let (journal, _) = open(&fs, delayed);
     let started = Instant::now();
     fill(&journal, 20);
-    let commits = journal
-        .stats()
-        .commits
-        .load(std::sync::atomic::Ordering::Relaxed);
+    let commits = journal.stats().commits.load(std::sync::atomic::Ordering::Relaxed);
     // On a slow machine they may have missed the first group, but never without the delay.
     assert!(commits <= 2 && started.elapsed() >= Duration::from_millis(300));
 }
@@ -286,18 +205,12 @@ fn positions_known_elsewhere_are_not_given_out_again() {
     fill(&journal, 10);
     journal.close().unwrap();
     drop(journal);
-    let ahead = Config {
-        first_position: 31,
-        ..config(2048)
-    };
+    let ahead = Config { first_position: 31, ..config(2048) };
     let (journal, recovery) = open(&fs, ahead.clone());
     assert_eq!((recovery.next, recovery.lost()), (31, 20));
     assert_eq!(fill(&journal, 1), 31);
     assert_eq!(read_checked(&journal, 1).1, [(11, 31, GapCause::Damaged)]);
     drop(journal);
     let (_, recovery) = open(&fs, ahead);
-    assert_eq!(
-        (recovery.next, recovery.lost(), recovery.known_lost),
-        (32, 0, 20)
-    );
+    assert_eq!((recovery.next, recovery.lost(), recovery.known_lost), (32, 0, 20));
 }

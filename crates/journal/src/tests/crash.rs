@@ -60,10 +60,7 @@ fn check(fs: &FaultyFs, config: &Config, known: &Known) {
     assert!(recovery.next > known.acknowledged, "{recovery:?}");
     assert!(recovery.next <= known.appended + 1, "{recovery:?}");
     for damage in &recovery.damage {
-        assert!(
-            !damage.synced && damage.from > known.acknowledged,
-            "{damage:?}"
-        );
+        assert!(!damage.synced && damage.from > known.acknowledged, "{damage:?}");
     }
     assert!(!recovery.clean || recovery.damage.is_empty());
     let (records, gaps) = read_checked(&journal, kept_from);
@@ -109,12 +106,7 @@ fn crash_everywhere(seed: u64, config: &Config, stop: impl Fn(&FaultyFs), short_
 #[test]
 fn a_power_failure_in_any_operation_loses_nothing_acknowledged() {
     for seed in 1..=6 {
-        crash_everywhere(
-            seed,
-            &config(1024),
-            FaultyFs::power_cycle,
-            seed.is_multiple_of(2),
-        );
+        crash_everywhere(seed, &config(1024), FaultyFs::power_cycle, seed.is_multiple_of(2));
     }
 }
 

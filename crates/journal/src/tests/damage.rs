@@ -18,10 +18,7 @@ fn three_segments(fs: &FaultyFs) -> (u64, BTreeMap<u64, (PathBuf, usize, usize)>
     let mut position = 1;
     for path in segments(fs) {
         let mut offset = 64;
-        let limit = segments(fs)
-            .iter()
-            .find(|other| **other > path)
-            .map(|path| first_of(path));
+        let limit = segments(fs).iter().find(|other| **other > path).map(|path| first_of(path));
         while position <= last && limit.is_none_or(|limit| position < limit) {
             let size = (24 + payload(position, 0).len()).next_multiple_of(8);
             places.insert(position, (path.clone(), offset, size));
@@ -55,24 +52,13 @@ fn any_flipped_byte_costs_exactly_the_record_it_is_in() {
             let hit = hit.map(|(&position, _)| position);
             let (journal, recovery) = open(&fs, config(1024));
             let context = format!("byte {offset} of {}: {recovery:?}", path.display());
-            assert_eq!(
-                (recovery.first, recovery.last()),
-                (1, Some(last)),
-                "{context}"
-            );
+            assert_eq!((recovery.first, recovery.last()), (1, Some(last)), "{context}");
             assert_eq!(recovery.lost(), u64::from(hit.is_some()), "{context}");
             let (records, gaps) = read_checked(&journal, 1);
-            let expected: Vec<_> = hit
-                .iter()
-                .map(|&at| (at, at + 1, GapCause::Damaged))
-                .collect();
+            let expected: Vec<_> = hit.iter().map(|&at| (at, at + 1, GapCause::Damaged)).collect();
             assert_eq!(gaps, expected, "{context}");
             assert_eq!(records.len() as u64, last - expected.len() as u64);
-            for damage in recovery
-                .damage
-                .iter()
-                .filter(|damage| damage.to > damage.from)
-            {
+            for damage in recovery.damage.iter().filter(|damage| damage.to > damage.from) {
                 assert!(damage.synced && damage.bytes > 0);
                 let quarantined = fs.content(damage.quarantine.as_ref().unwrap()).unwrap();
                 assert_eq!(quarantined.len() as u64, damage.bytes);
@@ -88,16 +74,10 @@ fn what_was_found_once_is_not_reported_as_new_again() {
     let (path, offset, _) = &places[&3];
     assert!(fs.flip(path, offset + 30, 4));
     let (journal, recovery) = open(&fs, config(1024));
-    assert_eq!(
-        (recovery.lost(), recovery.known_lost, recovery.clean),
-        (1, 0, true)
-    );
+    assert_eq!((recovery.lost(), recovery.known_lost, recovery.clean), (1, 0, true));
     drop(journal);
     let (journal, recovery) = open(&fs, config(1024));
-    assert_eq!(
-        (recovery.lost(), recovery.known_lost, recovery.damage.len()),
-        (0, 1, 0)
-    );
+    assert_eq!((recovery.lost(), recovery.known_lost, recovery.damage.len()), (0, 1, 0));
     let (records, gaps) = read_checked(&journal, 1);
     assert_eq!(gaps, [(3, 4, GapCause::Damaged)]);
     assert_eq!(records.len() as u64, last - 1);
@@ -126,10 +106,7 @@ fn a_segment_that_vanished_is_lost_exactly() {
     let (journal, recovery) = open(&fs, config(1024));
     assert_eq!((recovery.lost(), recovery.last()), (gone, Some(last)));
     let first = first_of(&middle);
-    assert_eq!(
-        read_checked(&journal, 1).1,
-        [(first, first + gone, GapCause::Damaged)]
-    );
+    assert_eq!(read_checked(&journal, 1).1, [(first, first + gone, GapCause::Damaged)]);
 }
 
 #[test]
@@ -142,15 +119,11 @@ fn a_torn_record_at_the_end_is_cut_and_counted() {
     let path = &segments(&killed)[0];
     let file = crate::fs::Fs::open(&killed, path).unwrap();
     let content = killed.content(path).unwrap();
-    let end = 64
-        + (1..=4)
-            .map(|at| (24 + payload(at, 0).len()).next_multiple_of(8))
-            .sum::<usize>();
+    let end = 64 + (1..=4).map(|at| (24 + payload(at, 0).len()).next_multiple_of(8)).sum::<usize>();
     let mut torn = content[64..88].to_vec();
     torn[4..8].copy_from_slice(&200u32.to_le_bytes());
     torn[8..16].copy_from_slice(&5u64.to_le_bytes());
-    file.write_at(&[std::io::IoSlice::new(&torn)], end as u64)
-        .unwrap();
+    file.write_at(&[std::io::IoSlice::new(&torn)], end as u64).unwrap();
     let (journal, recovery) = open(&killed, config(64 << 10));
     assert_eq!((recovery.clean, recovery.torn_tail_bytes), (false, 224));
     assert_eq!((recovery.last(), recovery.lost()), (Some(4), 0));
@@ -177,10 +150,7 @@ fn a_disk_that_lies_about_syncs_yields_gaps_but_never_garbage() {
         let (records, gaps) = read_checked(&journal, 1);
         assert!((1..=10).all(|position| records.contains_key(&position)));
         assert!(recovery.next <= last + 1);
-        assert_eq!(
-            gaps.iter().map(|(from, to, _)| to - from).sum::<u64>(),
-            recovery.lost()
-        );
+        assert_eq!(gaps.iter().map(|(from, to, _)| to - from).sum::<u64>(), recovery.lost());
         found += u64::from(recovery.lost() > 0);
     }
     assert!(found > 0, "no seed left a hole");
@@ -198,17 +168,7 @@ fn another_version_is_refused_and_left_alone() {
     header[60..].copy_from_slice(&sum);
     file.write_at(&[std::io::IoSlice::new(&header)], 0).unwrap();
     let error = Journal::open(Arc::new(fs.clone()), config(1024)).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            crate::OpenError::Version {
-                version: 2,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, crate::OpenError::Version { version: 2, known: 1, .. }), "{error}");
     assert_eq!(fs.content(path).unwrap()[..64], header);
 }
 
@@ -217,13 +177,7 @@ fn the_frame_is_laid_out_as_documented() {
     let fs = FaultyFs::new(7);
     let (journal, _) = open(&fs, config(1024));
     let room = journal.reserve(5, Importance::Ordinary).unwrap();
-    journal
-        .append(
-            room,
-            77,
-            vec![Bytes::from_static(b"hel"), Bytes::from_static(b"lo")],
-        )
-        .unwrap();
+    journal.append(room, 77, vec![Bytes::from_static(b"hel"), Bytes::from_static(b"lo")]).unwrap();
     journal.wait_durable(1).unwrap();
     let path = &segments(&fs)[0];
     let content = fs.content(path).unwrap();
@@ -244,10 +198,7 @@ fn the_frame_is_laid_out_as_documented() {
     frame.extend(b"hello\0\0\0");
     assert_eq!(content[64..64 + 32], frame);
     let found = scan_bytes(&content);
-    assert_eq!(
-        (found.header_whole, found.records, found.lost),
-        (true, 1, 0)
-    );
+    assert_eq!((found.header_whole, found.records, found.lost), (true, 1, 0));
     assert_eq!((found.next, found.end), (2, 96));
 }
 

@@ -12,10 +12,7 @@ fn a_failed_sync_poisons_and_nothing_after_it_is_durable() {
     let on_durable = move |event: Result<u64, Poisoned>| {
         *count.lock().unwrap() += u32::from(event.is_err());
     };
-    let with_callback = Config {
-        on_durable: Some(Arc::new(on_durable)),
-        ..config(4096)
-    };
+    let with_callback = Config { on_durable: Some(Arc::new(on_durable)), ..config(4096) };
     let (journal, _) = open(&fs, with_callback);
     fill(&journal, 5);
     // The helper has made its files, so the next sync is the writer's.
@@ -29,9 +26,7 @@ fn a_failed_sync_poisons_and_nothing_after_it_is_durable() {
     assert_eq!(journal.poisoned(), Some(poisoned.clone()));
     let refused = journal.reserve(1, Importance::Essential).unwrap_err();
     assert_eq!(refused, ReserveError::Poisoned(poisoned.clone()));
-    let refused = journal
-        .append(held, 0, vec![Bytes::from_static(b"x")])
-        .unwrap_err();
+    let refused = journal.append(held, 0, vec![Bytes::from_static(b"x")]).unwrap_err();
     assert_eq!(refused, crate::AppendError::Poisoned(poisoned.clone()));
     // What is durable can still be read, and no more.
     assert_eq!(read_checked(&journal, 1).0.len(), 5);
@@ -57,17 +52,12 @@ fn a_failed_sync_poisons_and_nothing_after_it_is_durable() {
 fn a_full_disk_refuses_ordinary_records_first_and_recovers_unaided() {
     let fs = FaultyFs::new(2);
     let reserve = 900;
-    let config = Config {
-        reserve_bytes: reserve,
-        ..config(1024)
-    };
+    let config = Config { reserve_bytes: reserve, ..config(1024) };
     let (journal, _) = open(&fs, config);
     let bytes = 100;
     let put = |importance| -> Result<u64, ReserveError> {
         let room = journal.reserve(bytes, importance)?;
-        let position = journal
-            .append(room, 0, vec![Bytes::from(vec![1; 100])])
-            .unwrap();
+        let position = journal.append(room, 0, vec![Bytes::from(vec![1; 100])]).unwrap();
         journal.wait_durable(position).unwrap();
         Ok(position)
     };
@@ -76,13 +66,7 @@ fn a_full_disk_refuses_ordinary_records_first_and_recovers_unaided() {
     fs.set_capacity(fs.used_bytes());
     let refused = until(|| put(Importance::Ordinary).err());
     assert_eq!(refused, ReserveError::Disk);
-    until(|| {
-        journal
-            .stats()
-            .disk_full
-            .load(Ordering::Relaxed)
-            .then_some(())
-    });
+    until(|| journal.stats().disk_full.load(Ordering::Relaxed).then_some(()));
     assert_eq!(journal.disk_free_bytes().unwrap(), 0);
     // What is left takes the reserve at least: frames of 24 + 100, padded to 128.
     let mut essential = 0;
@@ -108,11 +92,7 @@ fn a_full_disk_refuses_ordinary_records_first_and_recovers_unaided() {
 fn a_quota_holds_and_cutting_makes_room() {
     let fs = FaultyFs::new(3);
     let quota = 6 * 1024;
-    let config = Config {
-        quota_bytes: Some(quota),
-        reserve_bytes: 500,
-        ..config(1024)
-    };
+    let config = Config { quota_bytes: Some(quota), reserve_bytes: 500, ..config(1024) };
     let (journal, _) = open(&fs, config.clone());
     let mut appended = 0;
     for round in 0..6 {
@@ -121,9 +101,8 @@ fn a_quota_holds_and_cutting_makes_room() {
             loop {
                 match journal.reserve(150, importance) {
                     Ok(room) => {
-                        appended = journal
-                            .append(room, 0, vec![Bytes::from(vec![2; 150])])
-                            .unwrap();
+                        appended =
+                            journal.append(room, 0, vec![Bytes::from(vec![2; 150])]).unwrap();
                         journal.wait_durable(appended).unwrap();
                     }
                     Err(refused) if refused == refused_with => return,
@@ -154,19 +133,11 @@ fn a_quota_holds_and_cutting_makes_room() {
 #[test]
 fn room_that_was_granted_holds_whatever_the_sizes_and_the_order() {
     // A segment takes frames of 936 bytes in all: sizes that fill it, and that waste almost half of it.
-    for sizes in [
-        vec![500],
-        vec![900],
-        vec![300],
-        vec![8],
-        vec![900, 16, 500, 480, 8, 700, 300, 40],
-    ] {
+    for sizes in
+        [vec![500], vec![900], vec![300], vec![8], vec![900, 16, 500, 480, 8, 700, 300, 40]]
+    {
         let fs = FaultyFs::new(4);
-        let config = Config {
-            quota_bytes: Some(8 * 1024),
-            spare_segments: 7,
-            ..config(1024)
-        };
+        let config = Config { quota_bytes: Some(8 * 1024), spare_segments: 7, ..config(1024) };
         let (journal, _) = open(&fs, config);
         until(|| (journal.disk_bytes() == 8 * 1024).then_some(()));
         // The disk has not a byte more than what is allocated.
@@ -216,12 +187,7 @@ fn recovery_on_a_full_disk_does_without_what_needs_room() {
             // Without room the damage cannot be repaired, so it is found again.
             let lost = if spares && start > 0 { 0 } else { 1 };
             assert_eq!((recovery.lost(), recovery.last()), (lost, Some(12)));
-            assert!(
-                recovery
-                    .damage
-                    .iter()
-                    .all(|damage| damage.quarantine.is_none())
-            );
+            assert!(recovery.damage.iter().all(|damage| damage.quarantine.is_none()));
             assert_eq!(read_checked(&journal, 1).1, [(1, 2, GapCause::Damaged)]);
             fs.crash_at(0);
             drop(journal);
@@ -241,11 +207,7 @@ fn after_a_failed_sync_on_a_full_disk_the_survivors_are_synced_in_place() {
         journal.wait_durable(position).unwrap_err();
         drop(journal);
         fs.restart_process();
-        for path in fs
-            .paths()
-            .into_iter()
-            .filter(|path| path.to_str().unwrap().contains("spare"))
-        {
+        for path in fs.paths().into_iter().filter(|path| path.to_str().unwrap().contains("spare")) {
             crate::fs::Fs::remove(&fs, &path).unwrap();
         }
         fs.set_capacity(fs.used_bytes());

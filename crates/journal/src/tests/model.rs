@@ -80,12 +80,7 @@ fn play(seed: u64, actions: Vec<Action>) {
     fs.short_writes(seed.is_multiple_of(2));
     let config = config(1024 + 512 * (seed % 3));
     let mut journal = open(&fs, config.clone()).0;
-    let mut twin = Twin {
-        records: Vec::new(),
-        durable: 0,
-        cut: 0,
-        life: 0,
-    };
+    let mut twin = Twin { records: Vec::new(), durable: 0, cut: 0, life: 0 };
     let mut follower = journal.reader(1);
     for action in actions {
         match action {
@@ -109,10 +104,7 @@ fn play(seed: u64, actions: Vec<Action>) {
                 let from = follower.position();
                 for item in drain(&mut follower) {
                     if let Item::Record(record) = item {
-                        assert_eq!(
-                            twin.records[record.position as usize - 1],
-                            Some(record.kind)
-                        );
+                        assert_eq!(twin.records[record.position as usize - 1], Some(record.kind));
                         assert_eq!(record.payload, payload(record.position, record.kind));
                     }
                 }

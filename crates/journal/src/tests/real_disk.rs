@@ -7,10 +7,7 @@ use crate::fs::DiskFs;
 #[test]
 fn a_journal_on_the_real_disk_survives_restart_and_torn_tail() {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config {
-        segment_bytes: 64 << 10,
-        ..Config::new(dir.path().join("deep/log"))
-    };
+    let config = Config { segment_bytes: 64 << 10, ..Config::new(dir.path().join("deep/log")) };
     let open = || Journal::open(Arc::new(DiskFs), config.clone());
     let (journal, _) = open().unwrap();
     assert!(matches!(open().unwrap_err(), OpenError::Locked(_)));
@@ -34,9 +31,7 @@ fn a_journal_on_the_real_disk_survives_restart_and_torn_tail() {
     assert!(recovery.first > 1 && recovery.first <= 20);
     let mut reader = journal.reader(recovery.first);
     for position in recovery.first..=100 {
-        let Some(Item::Record(record)) = reader.next().unwrap() else {
-            panic!("{position}")
-        };
+        let Some(Item::Record(record)) = reader.next().unwrap() else { panic!("{position}") };
         let n = position - 1;
         assert_eq!((record.position, record.kind), (position, n as u8));
         assert_eq!(record.payload.len() as u64, (n % 19) * 3000 + n * 20);
@@ -45,18 +40,13 @@ fn a_journal_on_the_real_disk_survives_restart_and_torn_tail() {
     // A process that was killed: the directory as it is while the journal is open, and half a record.
     let copy = tempfile::tempdir().unwrap();
     let room = journal.reserve(100, Importance::Ordinary).unwrap();
-    let position = journal
-        .append(room, 1, vec![Bytes::from(vec![1; 100])])
-        .unwrap();
+    let position = journal.append(room, 1, vec![Bytes::from(vec![1; 100])]).unwrap();
     journal.wait_durable(position).unwrap();
     for entry in std::fs::read_dir(&config.dir).unwrap() {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
     }
-    let killed = Config {
-        dir: copy.path().to_owned(),
-        ..config.clone()
-    };
+    let killed = Config { dir: copy.path().to_owned(), ..config.clone() };
     let (journal, recovery) = Journal::open(Arc::new(DiskFs), killed).unwrap();
     assert!(!recovery.clean);
     assert_eq!((recovery.last(), recovery.lost()), (Some(position), 0));

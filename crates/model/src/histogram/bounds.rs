@@ -52,11 +52,7 @@ pub fn index_of(magnitude: f64, schema: i32) -> i32 {
         low as i32 + ((exponent - 1) << schema)
     } else {
         let width = -schema.max(SCHEMA_MIN);
-        let power = if fraction == 0.5 {
-            exponent - 1
-        } else {
-            exponent
-        };
+        let power = if fraction == 0.5 { exponent - 1 } else { exponent };
         (power + (1 << width) - 1) >> width
     };
     index + i32::from(infinite)
@@ -64,11 +60,8 @@ pub fn index_of(magnitude: f64, schema: i32) -> i32 {
 
 /// C's `frexp` for positive finite values: a fraction in [0.5, 1) and an exponent.
 pub(crate) fn split(value: f64) -> (f64, i32) {
-    let (value, shift) = if value < f64::MIN_POSITIVE {
-        (value * 2f64.powi(64), 64)
-    } else {
-        (value, 0)
-    };
+    let (value, shift) =
+        if value < f64::MIN_POSITIVE { (value * 2f64.powi(64), 64) } else { (value, 0) };
     let bits = value.to_bits();
     let exponent = ((bits >> 52) & 0x7ff) as i32 - 1022;
     let fraction = f64::from_bits((bits & !(0x7ff << 52)) | (1022 << 52));
@@ -179,11 +172,7 @@ mod tests {
     #[test]
     fn the_last_finite_bucket_ends_at_the_largest_float() {
         for schema in SCHEMA_MIN..=SCHEMA_MAX {
-            let last = if schema < 0 {
-                1024 >> -schema
-            } else {
-                1024 << schema
-            };
+            let last = if schema < 0 { 1024 >> -schema } else { 1024 << schema };
             assert_eq!(upper_bound(last, schema), f64::MAX);
             assert_eq!(upper_bound(last + 1, schema), f64::INFINITY);
             assert_eq!(i64::from(index_of(f64::MAX, schema)), last);
@@ -202,10 +191,7 @@ mod tests {
             for &value in &values {
                 let index = i64::from(index_of(value, schema));
                 assert!(upper_bound(index, schema) >= value, "{value} at {schema}");
-                assert!(
-                    upper_bound(index - 1, schema) < value,
-                    "{value} at {schema}"
-                );
+                assert!(upper_bound(index - 1, schema) < value, "{value} at {schema}");
             }
         }
     }

@@ -55,11 +55,7 @@ impl HistogramBuilder {
             return;
         }
         let index = index_of(value.abs(), self.schema);
-        let side = if value > 0.0 {
-            &mut self.positive
-        } else {
-            &mut self.negative
-        };
+        let side = if value > 0.0 { &mut self.positive } else { &mut self.negative };
         match side.binary_search_by_key(&index, |&(i, _)| i) {
             Ok(at) => side[at].1 += 1.0,
             Err(at) => side.insert(at, (index, 1.0)),

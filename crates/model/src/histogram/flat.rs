@@ -203,10 +203,7 @@ fn store_side(buckets: &[(i32, f64)]) -> (Vec<Span>, Vec<f64>) {
     for &(index, count) in buckets.iter().filter(|&&(_, count)| count != 0.0) {
         match spans.last_mut() {
             Some(span) if index == next => span.length += 1,
-            _ => spans.push(Span {
-                offset: index - next,
-                length: 1,
-            }),
+            _ => spans.push(Span { offset: index - next, length: 1 }),
         }
         counts.push(count);
         next = index + 1;

@@ -46,10 +46,7 @@ fn has_fallen(mut current: Flat, mut before: Flat) -> bool {
         return true;
     }
     let (schema, shift) = (current.schema, before.schema - current.schema);
-    let sides = [
-        (&current.positive, &before.positive),
-        (&current.negative, &before.negative),
-    ];
+    let sides = [(&current.positive, &before.positive), (&current.negative, &before.negative)];
     sides.into_iter().any(|(now, then)| {
         let mut then = coarser(then, shift);
         then.retain(|&(index, _)| upper_bound(i64::from(index), schema) > zero_threshold);

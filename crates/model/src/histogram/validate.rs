@@ -140,11 +140,7 @@ fn check_spans(
 fn check_bounds(bounds: &[f64]) -> Result<(), HistogramError> {
     let rising = bounds.windows(2).all(|pair| pair[0] < pair[1]);
     let sound = bounds.iter().all(|b| !b.is_nan() && *b != f64::INFINITY);
-    if rising && sound {
-        Ok(())
-    } else {
-        Err(HistogramError::Bounds)
-    }
+    if rising && sound { Ok(()) } else { Err(HistogramError::Bounds) }
 }
 
 #[cfg(test)]
@@ -178,32 +174,16 @@ mod tests {
     fn a_sound_histogram_passes_and_each_fault_has_its_name() {
         use HistogramError as E;
         assert_eq!(broken(|_| {}), None);
-        assert_eq!(
-            broken(|h| h.count = f64::from(8)),
-            None,
-            "a NaN observation"
-        );
+        assert_eq!(broken(|h| h.count = f64::from(8)), None, "a NaN observation");
         assert_eq!(broken(|h| h.schema = 9), Some(E::Schema(9)));
         assert_eq!(broken(|h| h.schema = -5), Some(E::Schema(-5)));
         let (announced, present) = (3, 4);
         let mismatch = E::SpansMismatch { announced, present };
         assert_eq!(broken(|h| h.positive.push(1.0)), Some(mismatch));
-        assert_eq!(
-            broken(|h| h.positive_spans[1].offset = -1),
-            Some(E::SpansOverlap)
-        );
-        assert_eq!(
-            broken(|h| h.positive_spans[0].offset = i32::MAX),
-            Some(E::IndexRange)
-        );
-        assert_eq!(
-            broken(|h| h.positive_spans[0].offset = i32::MIN),
-            Some(E::IndexRange)
-        );
-        assert_eq!(
-            broken(|h| h.zero_threshold = f64::NAN),
-            Some(E::ZeroThreshold)
-        );
+        assert_eq!(broken(|h| h.positive_spans[1].offset = -1), Some(E::SpansOverlap));
+        assert_eq!(broken(|h| h.positive_spans[0].offset = i32::MAX), Some(E::IndexRange));
+        assert_eq!(broken(|h| h.positive_spans[0].offset = i32::MIN), Some(E::IndexRange));
+        assert_eq!(broken(|h| h.zero_threshold = f64::NAN), Some(E::ZeroThreshold));
         assert_eq!(broken(|h| h.positive[0] = -1.0), Some(E::Count));
         assert_eq!(broken(|h| h.zero_count = f64::NAN), Some(E::Count));
         assert_eq!(broken(|h| h.count = 6.0), Some(E::CountTooSmall));
@@ -225,20 +205,9 @@ mod tests {
             histogram.validate().err()
         };
         assert_eq!(custom(&[1.0, 2.0], vec![span(0, 3)]), None);
-        assert_eq!(
-            custom(&[1.0, 2.0], vec![span(0, 4)]),
-            Some(HistogramError::IndexRange)
-        );
-        assert_eq!(
-            custom(&[1.0, 2.0], vec![span(-1, 1)]),
-            Some(HistogramError::IndexRange)
-        );
-        for bounds in [
-            [2.0, 1.0],
-            [1.0, 1.0],
-            [1.0, f64::NAN],
-            [1.0, f64::INFINITY],
-        ] {
+        assert_eq!(custom(&[1.0, 2.0], vec![span(0, 4)]), Some(HistogramError::IndexRange));
+        assert_eq!(custom(&[1.0, 2.0], vec![span(-1, 1)]), Some(HistogramError::IndexRange));
+        for bounds in [[2.0, 1.0], [1.0, 1.0], [1.0, f64::NAN], [1.0, f64::INFINITY]] {
             assert_eq!(custom(&bounds, vec![]), Some(HistogramError::Bounds));
         }
     }

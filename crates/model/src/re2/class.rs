@@ -104,11 +104,7 @@ pub(super) fn bracketed(scan: &mut Scan<'_>, out: &mut String) -> Result<(), Re2
 
 /// `[:alpha:]`, `[:^alpha:]`. Without its end it is a bracket and more.
 fn posix(scan: &mut Scan<'_>, out: &mut String) -> Result<bool, Re2Reason> {
-    let Some((name, rest)) = scan
-        .rest
-        .strip_prefix("[:")
-        .and_then(|r| r.split_once(":]"))
-    else {
+    let Some((name, rest)) = scan.rest.strip_prefix("[:").and_then(|r| r.split_once(":]")) else {
         return Ok(false);
     };
     let (negated, bare) = match name.strip_prefix('^') {
@@ -144,8 +140,7 @@ fn class_char(scan: &mut Scan<'_>, class: &str) -> Result<char, Re2Reason> {
     if scan.rest.starts_with('\\') {
         return escaped_char(scan);
     }
-    scan.next()
-        .ok_or_else(|| Re2Reason::UnclosedClass(class.to_owned()))
+    scan.next().ok_or_else(|| Re2Reason::UnclosedClass(class.to_owned()))
 }
 
 fn code_point(c: char) -> String {

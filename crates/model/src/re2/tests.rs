@@ -53,10 +53,7 @@ fn refusals_say_what_is_wrong() {
         assert_eq!(reason(pattern), expected, "{pattern}");
     }
     let text = Re2::new(r"\p{Alphabetic}").unwrap_err().to_string();
-    assert!(
-        text.starts_with(r#"invalid regular expression "\\p{Alphabetic}": "#),
-        "{text}"
-    );
+    assert!(text.starts_with(r#"invalid regular expression "\\p{Alphabetic}": "#), "{text}");
     assert!(!text.contains('\n'), "{text}");
 }
 

@@ -26,10 +26,7 @@ pub(super) fn translate(pattern: &str) -> Result<Translated, Re2Reason> {
         last: Last::Nothing,
     };
     translator.run()?;
-    Ok(Translated {
-        rust: translator.out,
-        group_names: translator.group_names,
-    })
+    Ok(Translated { rust: translator.out, group_names: translator.group_names })
 }
 
 /// What is left to read.
@@ -226,14 +223,7 @@ impl<'a> Translator<'a> {
         self.scan.rest = rest;
         // A number that does not fit is above the limit too.
         let count = |text: &str| text.parse().unwrap_or(u32::MAX);
-        let (least, most) = (
-            count(min),
-            if max.is_empty() {
-                count(min)
-            } else {
-                count(max)
-            },
-        );
+        let (least, most) = (count(min), if max.is_empty() { count(min) } else { count(max) });
         if least > most || most > REPEAT_MAX {
             return Err(Re2Reason::RepeatCount(self.scan.since(start).to_owned()));
         }
@@ -252,12 +242,8 @@ impl<'a> Translator<'a> {
             return Ok(());
         }
         // RE2's word boundary is ASCII; \A and \z mean the same in both.
-        let assertions = [
-            ("\\A", "\\A"),
-            ("\\z", "\\z"),
-            ("\\b", "(?-u:\\b)"),
-            ("\\B", "(?-u:\\B)"),
-        ];
+        let assertions =
+            [("\\A", "\\A"), ("\\z", "\\z"), ("\\b", "(?-u:\\b)"), ("\\B", "(?-u:\\B)")];
         if let Some((_, rust)) = assertions.iter().find(|(re2, _)| self.scan.eat(re2)) {
             self.out.push_str(rust);
             self.last = Last::Item;

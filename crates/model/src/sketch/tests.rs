@@ -49,29 +49,19 @@ fn negative_zero_infinite_and_nan_values() {
     assert_eq!(sketch.quantile(1.0), Some(f64::INFINITY));
     let extremes = fold(&[f64::MIN_POSITIVE, f64::MAX, f64::MIN]);
     assert!(close(extremes.quantile(0.5).unwrap(), f64::MIN_POSITIVE));
-    assert!(
-        extremes
-            .positive
-            .iter()
-            .all(|&(key, _)| key.abs() <= KEY_MAX)
-    );
+    assert!(extremes.positive.iter().all(|&(key, _)| key.abs() <= KEY_MAX));
 }
 
 /// Bins that no longer fit fall together at the low end; what is above keeps its accuracy.
 #[test]
 fn a_full_sketch_stays_bounded_and_merges_as_it_folds() {
-    let values: Vec<f64> = (0..6000)
-        .map(|i| 1e-60 * 1.02f64.powi((i * 37) % 6000))
-        .collect();
+    let values: Vec<f64> = (0..6000).map(|i| 1e-60 * 1.02f64.powi((i * 37) % 6000)).collect();
     let whole = fold(&values);
     assert_eq!(whole.positive.len(), BINS_MAX);
     assert!(whole.memory_bytes() < 70 << 10);
     assert_eq!(whole.count(), 6000);
     for phi in [0.7, 0.8, 0.95, 0.999] {
-        assert!(
-            close(whole.quantile(phi).unwrap(), exact(&values, phi)),
-            "{phi}"
-        );
+        assert!(close(whole.quantile(phi).unwrap(), exact(&values, phi)), "{phi}");
     }
     let (left, right) = values.split_at(2500);
     for (one, two) in [(left, right), (right, left)] {

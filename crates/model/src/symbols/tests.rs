@@ -56,9 +56,7 @@ fn churn_leaves_no_memory_behind() {
     }
     assert!(table.is_empty());
     // Refill and empty without the long-lived ones: now all of it goes.
-    let pods: Vec<PairId> = (0..20_000)
-        .map(|n| table.intern("pod", &n.to_string()))
-        .collect();
+    let pods: Vec<PairId> = (0..20_000).map(|n| table.intern("pod", &n.to_string())).collect();
     pods.into_iter().for_each(|id| table.release(id));
     let left = table.memory_bytes();
     assert!(left < empty + peak / 10, "{left} bytes are left of {peak}");

@@ -48,11 +48,7 @@ fn the_capture_of_vmagent_comes_out_again() {
         for &(_, value, _) in samples.iter().filter(|s| s.0 == zone && s.2 <= end) {
             ranges.fold(value);
         }
-        assert_eq!(
-            ranges.iter().collect::<BTreeMap<_, _>>(),
-            expected,
-            "{zone} {end}"
-        );
+        assert_eq!(ranges.iter().collect::<BTreeMap<_, _>>(), expected, "{zone} {end}");
     }
 }
 

@@ -203,10 +203,7 @@ fn labels_may_be_set_from_nothing_and_deleted() {
 fn labelmap_reads_before_it_writes() {
     let swap = "- {regex: (a|b), replacement: 'x$1', action: labelmap}\n\
                 - {regex: x(.*), replacement: x, action: labelmap}";
-    assert_eq!(
-        run(swap, "a=1 b=2").as_deref(),
-        Some("a=1 b=2 x=2 xa=1 xb=2")
-    );
+    assert_eq!(run(swap, "a=1 b=2").as_deref(), Some("a=1 b=2 x=2 xa=1 xb=2"));
     let nameless = "- {regex: a(z)?, replacement: $1, action: labelmap}";
     assert_eq!(run(nameless, "a=1").as_deref(), Some("a=1"));
 }
@@ -252,10 +249,7 @@ fn any_labels() -> impl Strategy<Value = LabelsBuilder> {
 }
 
 fn one(action: Action, change: impl FnOnce(&mut RelabelConfig)) -> Program {
-    let mut config = RelabelConfig {
-        action,
-        ..RelabelConfig::default()
-    };
+    let mut config = RelabelConfig { action, ..RelabelConfig::default() };
     change(&mut config);
     Program::compile(&[config]).unwrap()
 }

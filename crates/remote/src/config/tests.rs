@@ -13,10 +13,7 @@ fn the_smallest_block_has_the_documented_defaults() {
     let all = read("- url: http://localhost:9090/api/v1/write").unwrap();
     let one = &all[0];
     assert_eq!(one.timeout, Duration::from_secs(30));
-    assert_eq!(
-        (one.protocol, one.compression),
-        (Version::V1, Encoding::Snappy)
-    );
+    assert_eq!((one.protocol, one.compression), (Version::V1, Encoding::Snappy));
     assert_eq!((one.kind, &one.auth), (Kind::Auto, &Auth::None));
     assert!(one.send_native_histograms && !one.send_exemplars && one.send_metadata);
     assert!(one.follow_redirects && one.enable_http2);
@@ -25,10 +22,7 @@ fn the_smallest_block_has_the_documented_defaults() {
         max_shards: 50,
         max_samples_per_send: 2000,
         batch_send_deadline: Duration::from_secs(5),
-        backoff: Backoff {
-            min: Duration::from_millis(30),
-            max: Duration::from_secs(5),
-        },
+        backoff: Backoff { min: Duration::from_millis(30), max: Duration::from_secs(5) },
         retry_on_429: true,
         sample_age_limit: None,
         on_full: OnFull::Block,
@@ -94,66 +88,24 @@ const REFUSED: &[(&str, &str)] = &[
     ("{url: 'http://a', headers: {Content-Type: x}}", ".headers:"),
     ("{url: 'http://a', headers: {'a b': x}}", ".headers:"),
     ("{url: 'http://a', tenant_header: 'X Y'}", ".tenant_header:"),
-    (
-        "{url: 'http://a', protobuf_message: v2}",
-        "prometheus.WriteRequest",
-    ),
-    (
-        "{url: 'http://a', kind: m3, protobuf_message: io.prometheus.write.v2.Request}",
-        "in silence",
-    ),
+    ("{url: 'http://a', protobuf_message: v2}", "prometheus.WriteRequest"),
+    ("{url: 'http://a', kind: m3, protobuf_message: io.prometheus.write.v2.Request}", "in silence"),
     ("{url: 'http://a', kind: influx}", "victoriametrics"),
-    (
-        "{url: 'http://a', sigv4: {region: x}}",
-        ".sigv4: is not supported",
-    ),
-    (
-        "{url: 'http://a', azuread: {}}",
-        ".azuread: is not supported",
-    ),
-    (
-        "{url: 'http://a', google_iam: {a: [1]}}",
-        ".google_iam: is not supported",
-    ),
+    ("{url: 'http://a', sigv4: {region: x}}", ".sigv4: is not supported"),
+    ("{url: 'http://a', azuread: {}}", ".azuread: is not supported"),
+    ("{url: 'http://a', google_iam: {a: [1]}}", ".google_iam: is not supported"),
     ("{url: 'http://a', on_full: panic}", ".on_full:"),
     ("{url: 'http://a', max_bytes: 5QB}", ".max_bytes:"),
-    (
-        "{url: 'http://a', queue_config: {capacity: 0}}",
-        ".queue_config.capacity:",
-    ),
-    (
-        "{url: 'http://a', queue_config: {min_backoff: 9s}}",
-        ".queue_config.max_backoff:",
-    ),
-    (
-        "{url: 'http://a', queue_config: {max_shards: 2, min_shards: 3}}",
-        ".min_shards:",
-    ),
-    (
-        "{url: 'http://a', basic_auth: {}, authorization: {credentials: x}}",
-        "one of",
-    ),
+    ("{url: 'http://a', queue_config: {capacity: 0}}", ".queue_config.capacity:"),
+    ("{url: 'http://a', queue_config: {min_backoff: 9s}}", ".queue_config.max_backoff:"),
+    ("{url: 'http://a', queue_config: {max_shards: 2, min_shards: 3}}", ".min_shards:"),
+    ("{url: 'http://a', basic_auth: {}, authorization: {credentials: x}}", "one of"),
     ("{url: 'http://a', authorization: {}}", "needs credentials"),
-    (
-        "{url: 'http://a', authorization: {type: Basic, credentials: x}}",
-        "use basic_auth",
-    ),
-    (
-        "{url: 'http://a', oauth2: {client_id: x, token_url: 'http://t'}}",
-        "client_secret",
-    ),
-    (
-        "{url: 'http://a', tls_config: {cert_file: c}}",
-        "go together",
-    ),
-    (
-        "{url: 'http://a', tls_config: {ca: x, ca_file: y}}",
-        "not both",
-    ),
-    (
-        "{url: 'http://a', write_relabel_configs: [{action: nope}]}",
-        "nope",
-    ),
+    ("{url: 'http://a', authorization: {type: Basic, credentials: x}}", "use basic_auth"),
+    ("{url: 'http://a', oauth2: {client_id: x, token_url: 'http://t'}}", "client_secret"),
+    ("{url: 'http://a', tls_config: {cert_file: c}}", "go together"),
+    ("{url: 'http://a', tls_config: {ca: x, ca_file: y}}", "not both"),
+    ("{url: 'http://a', write_relabel_configs: [{action: nope}]}", "nope"),
     ("{url: 'http://a', ulr: 'http://b'}", "ulr"),
 ];
 

@@ -35,10 +35,7 @@ pub fn validate(blocks: &[raw::RemoteWrite]) -> Result<Vec<Destination>, Vec<Con
     let mut destinations = Vec::new();
     let mut names = BTreeSet::new();
     for (index, block) in blocks.iter().enumerate() {
-        let mut check = Check {
-            prefix: format!("remote_write[{index}]"),
-            errors: &mut errors,
-        };
+        let mut check = Check { prefix: format!("remote_write[{index}]"), errors: &mut errors };
         let destination = destination(block, blocks.len() == 1, &mut check);
         if !names.insert(destination.name.clone()) {
             let message = format!(
@@ -49,11 +46,7 @@ pub fn validate(blocks: &[raw::RemoteWrite]) -> Result<Vec<Destination>, Vec<Con
         }
         destinations.push(destination);
     }
-    if errors.is_empty() {
-        Ok(destinations)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(destinations) } else { Err(errors) }
 }
 
 /// Collects errors under one entry's path.
@@ -71,11 +64,10 @@ impl Check<'_> {
     }
 
     fn duration(&mut self, key: &str, text: Option<&String>, default: Millis) -> Millis {
-        text.map_or(Ok(default), |t| t.parse())
-            .unwrap_or_else(|error| {
-                self.error(key, error);
-                default
-            })
+        text.map_or(Ok(default), |t| t.parse()).unwrap_or_else(|error| {
+            self.error(key, error);
+            default
+        })
     }
 
     /// A duration for which 0 means that there is no limit.
@@ -119,10 +111,8 @@ impl Check<'_> {
     }
 }
 
-const MESSAGES: [(&str, Version); 2] = [
-    (Version::V1.message(), Version::V1),
-    (Version::V2.message(), Version::V2),
-];
+const MESSAGES: [(&str, Version); 2] =
+    [(Version::V1.message(), Version::V1), (Version::V2.message(), Version::V2)];
 
 const COMPRESSIONS: [(&str, Encoding); 2] =
     [("snappy", Encoding::Snappy), ("zstd", Encoding::Zstd)];
@@ -137,10 +127,8 @@ const KINDS: [(&str, Kind); 7] = [
     ("thanos", Kind::Thanos),
 ];
 
-const ON_FULL: [(&str, OnFull); 2] = [
-    ("block", OnFull::Block),
-    ("drop_oldest", OnFull::DropOldest),
-];
+const ON_FULL: [(&str, OnFull); 2] =
+    [("block", OnFull::Block), ("drop_oldest", OnFull::DropOldest)];
 
 fn destination(block: &raw::RemoteWrite, is_sole: bool, check: &mut Check<'_>) -> Destination {
     access::check_url("url", &block.url, check);
@@ -158,16 +146,9 @@ fn destination(block: &raw::RemoteWrite, is_sole: bool, check: &mut Check<'_>) -
         access::check_header("tenant_header", header, check);
     }
     if block.tenant_label.as_ref().is_some_and(String::is_empty) {
-        check.error(
-            "tenant_label",
-            "a label needs a name; leave the key out instead",
-        );
+        check.error("tenant_label", "a label needs a name; leave the key out instead");
     }
-    let timeout = check.duration(
-        "remote_timeout",
-        block.remote_timeout.as_ref(),
-        Millis(30_000),
-    );
+    let timeout = check.duration("remote_timeout", block.remote_timeout.as_ref(), Millis(30_000));
     let metadata = &block.metadata_config;
     check.duration(
         "metadata_config.send_interval",
@@ -221,10 +202,7 @@ fn name(block: &raw::RemoteWrite, check: &mut Check<'_>) -> String {
     };
     let is_legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(is_legal) {
-        check.error(
-            "name",
-            format!("{name:?} is not 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'"),
-        );
+        check.error("name", format!("{name:?} is not 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'"));
     }
     name.clone()
 }
@@ -247,11 +225,7 @@ fn queue(block: &raw::RemoteWrite, is_sole: bool, check: &mut Check<'_>) -> Queu
     }
     let capacity = check.count(&key("capacity"), raw.capacity, 10_000, CAPACITY_MAX);
     let deadline = raw.batch_send_deadline.as_ref();
-    let on_full = if is_sole {
-        OnFull::Block
-    } else {
-        OnFull::DropOldest
-    };
+    let on_full = if is_sole { OnFull::Block } else { OnFull::DropOldest };
     Queue {
         capacity: capacity.max(max_samples),
         max_shards,
@@ -274,18 +248,12 @@ fn backoff(raw: &raw::QueueConfig, check: &mut Check<'_>) -> Backoff {
     let max_key = "queue_config.max_backoff";
     let max = check.duration(max_key, raw.max_backoff.as_ref(), Millis(5000));
     if min <= Millis(0) {
-        check.error(
-            min_key,
-            "must be more than 0s: a dead backend is not to be hammered",
-        );
+        check.error(min_key, "must be more than 0s: a dead backend is not to be hammered");
     }
     if min > max {
         check.error(max_key, format!("{max} is less than min_backoff, {min}"));
     }
-    Backoff {
-        min: min.to_std(),
-        max: max.to_std(),
-    }
+    Backoff { min: min.to_std(), max: max.to_std() }
 }
 
 const MAX_BYTES_DEFAULT: u64 = 4 << 30;

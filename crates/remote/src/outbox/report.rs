@@ -27,13 +27,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(name: String, metrics: Arc<Metrics>, status: Arc<StatusCell>) -> Self {
-        Self {
-            name,
-            metrics,
-            status,
-            errors: Throttle::default(),
-            set_aside: Throttle::default(),
-        }
+        Self { name, metrics, status, errors: Throttle::default(), set_aside: Throttle::default() }
     }
 
     pub(super) fn protocol(&self, protocol: Version) {
@@ -62,12 +56,7 @@ impl Report {
         Metrics::count(&self.metrics.samples_unwritten, unwritten);
         if unwritten > 0 {
             let (destination, answer) = (&self.name, excerpt(text));
-            tracing::error!(
-                destination,
-                unwritten,
-                answer,
-                "a 2xx that leaves samples out"
-            );
+            tracing::error!(destination, unwritten, answer, "a 2xx that leaves samples out");
         }
         self.status.set_state(State::Sending);
     }
@@ -85,23 +74,16 @@ impl Report {
 
     pub(super) fn retrying(&mut self, text: &str, samples: usize, now: Now) {
         Metrics::count(&self.metrics.samples_retried, samples);
-        self.status
-            .set_error(State::Retrying, excerpt(text), now.wall_ms);
+        self.status.set_error(State::Retrying, excerpt(text), now.wall_ms);
         if let Some(suppressed) = self.errors.pass(now.mono_ms) {
             let (destination, error) = (&self.name, excerpt(text));
-            tracing::warn!(
-                destination,
-                error,
-                suppressed,
-                "sending failed, will be tried again"
-            );
+            tracing::warn!(destination, error, suppressed, "sending failed, will be tried again");
         }
     }
 
     pub(super) fn blocked(&mut self, text: &str, samples: usize, now: Now) {
         Metrics::count(&self.metrics.samples_retried, samples);
-        self.status
-            .set_error(State::Blocked, excerpt(text), now.wall_ms);
+        self.status.set_error(State::Blocked, excerpt(text), now.wall_ms);
         if let Some(suppressed) = self.errors.pass(now.mono_ms) {
             let (destination, error) = (&self.name, excerpt(text));
             tracing::error!(

@@ -14,10 +14,7 @@ use weir_wire::{Encoding, Version};
 const BOUNDED_RETRIES: u32 = 10;
 
 /// The wait while the backend refuses us: a person has to act, and nothing is lost meanwhile.
-const BLOCKED: Backoff = Backoff {
-    min: Duration::from_secs(30),
-    max: Duration::from_secs(30),
-};
+const BLOCKED: Backoff = Backoff { min: Duration::from_secs(30), max: Duration::from_secs(30) };
 
 /// What a piece was sent as.
 #[derive(Clone, Copy, Debug)]
@@ -49,21 +46,11 @@ impl Outbox {
         };
         let maybe_sent = !matches!(
             outcome,
-            Outcome::Unencodable { .. }
-                | Outcome::Failed {
-                    maybe_sent: false,
-                    ..
-                }
+            Outcome::Unencodable { .. } | Outcome::Failed { maybe_sent: false, .. }
         );
         let (verdict, status, text) = self.judge(&piece, sent_as, outcome);
         self.report.request(status);
-        let ended = Ended {
-            id,
-            piece,
-            text,
-            maybe_sent,
-            now,
-        };
+        let ended = Ended { id, piece, text, maybe_sent, now };
         self.apply(verdict, ended, sent_as);
         self.end_if_done(id);
     }
@@ -80,18 +67,8 @@ impl Outbox {
                 let reason = Reason::Unencodable;
                 (Verdict::Split { reason }, None, text)
             }
-            Outcome::Answered {
-                status,
-                retry_after,
-                written,
-                text,
-            } => {
-                let answer = Answer {
-                    status,
-                    retry_after,
-                    written,
-                    text: &text,
-                };
+            Outcome::Answered { status, retry_after, written, text } => {
+                let answer = Answer { status, retry_after, written, text: &text };
                 let asked = Asked {
                     kind: self.settings.kind,
                     protocol: sent_as.protocol,
@@ -111,25 +88,21 @@ impl Outbox {
         match verdict {
             Verdict::Delivered { unwritten } => {
                 self.compression_proven |= sent_as.compression == self.compression;
-                self.report
-                    .delivered(sample_count(&ended.piece), unwritten, &ended.text);
+                self.report.delivered(sample_count(&ended.piece), unwritten, &ended.text);
                 self.end_piece(&ended);
             }
             Verdict::Conflict => {
-                self.report
-                    .conflict(sample_count(&ended.piece), &ended.text);
+                self.report.conflict(sample_count(&ended.piece), &ended.text);
                 self.end_piece(&ended);
             }
             Verdict::Retry { after } => {
                 let backoff = self.settings.queue.backoff;
-                self.report
-                    .retrying(&ended.text, sample_count(&ended.piece), ended.now);
+                self.report.retrying(&ended.text, sample_count(&ended.piece), ended.now);
                 self.send_again(ended, backoff, after);
             }
             Verdict::RetryBounded { reason } => self.retry_bounded(ended, reason),
             Verdict::Blocked => {
-                self.report
-                    .blocked(&ended.text, sample_count(&ended.piece), ended.now);
+                self.report.blocked(&ended.text, sample_count(&ended.piece), ended.now);
                 self.send_again(ended, BLOCKED, None);
             }
             Verdict::Split { reason } => self.split(ended, reason, sent_as),
@@ -146,8 +119,7 @@ impl Outbox {
     }
 
     fn set_aside(&mut self, ended: &Ended, reason: Reason) {
-        self.report
-            .set_aside(&ended.piece, reason, &ended.text, ended.now);
+        self.report.set_aside(&ended.piece, reason, &ended.text, ended.now);
         self.end_piece(ended);
     }
 
@@ -162,11 +134,7 @@ impl Outbox {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         delivery.ready_ms = ended.now.mono_ms.saturating_add(wait_ms);
         let mark = |piece| {
-            if ended.maybe_sent {
-                maybe_stored(piece)
-            } else {
-                piece
-            }
+            if ended.maybe_sent { maybe_stored(piece) } else { piece }
         };
         delivery.put_front(mark(ended.piece));
     }
@@ -180,8 +148,7 @@ impl Outbox {
             self.set_aside(&ended, reason);
         } else {
             let backoff = self.settings.queue.backoff;
-            self.report
-                .blocked(&ended.text, sample_count(&ended.piece), ended.now);
+            self.report.blocked(&ended.text, sample_count(&ended.piece), ended.now);
             self.send_again(ended, backoff, None);
         }
     }

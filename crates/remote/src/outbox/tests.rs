@@ -24,10 +24,7 @@ fn settings() -> Settings {
             max_shards: 4,
             max_samples_per_send: 20,
             batch_send_deadline: Duration::from_secs(5),
-            backoff: Backoff {
-                min: Duration::from_millis(30),
-                max: Duration::from_secs(5),
-            },
+            backoff: Backoff { min: Duration::from_millis(30), max: Duration::from_secs(5) },
             retry_on_429: true,
             sample_age_limit: None,
             on_full: OnFull::Block,
@@ -51,10 +48,7 @@ impl Bench {
             outbox: Outbox::new(settings, 0, 7, metrics.clone(), status.clone()),
             metrics,
             status,
-            now: Now {
-                mono_ms: 0,
-                wall_ms: 1_000_000,
-            },
+            now: Now { mono_ms: 0, wall_ms: 1_000_000 },
         }
     }
 
@@ -82,12 +76,8 @@ impl Bench {
     }
 
     fn end(&mut self, request: &Request, outcome: Outcome) {
-        let sent_as = SentAs {
-            protocol: request.protocol,
-            compression: request.compression,
-        };
-        self.outbox
-            .handle_outcome(request.id, sent_as, outcome, self.now);
+        let sent_as = SentAs { protocol: request.protocol, compression: request.compression };
+        self.outbox.handle_outcome(request.id, sent_as, outcome, self.now);
     }
 
     /// Sends the next request after any wait and answers it.
@@ -108,23 +98,13 @@ impl Bench {
 }
 
 fn answered(status: u16, text: &str) -> Outcome {
-    Outcome::Answered {
-        status,
-        retry_after: None,
-        written: Written::default(),
-        text: text.into(),
-    }
+    Outcome::Answered { status, retry_after: None, written: Written::default(), text: text.into() }
 }
 
 /// (series, timestamp) of everything in a request, in its order.
 fn content(request: &Request) -> Vec<(String, i64)> {
     let all = request.units.iter().flat_map(|u| &u.series);
-    all.flat_map(|s| {
-        s.samples
-            .iter()
-            .map(|x| (s.labels.to_string(), x.timestamp))
-    })
-    .collect()
+    all.flat_map(|s| s.samples.iter().map(|x| (s.labels.to_string(), x.timestamp))).collect()
 }
 
 #[test]
@@ -152,10 +132,7 @@ fn a_backend_that_refuses_us_is_asked_slowly_and_loses_nothing() {
     bench.answer(401, "no org id");
     let wait = bench.outbox.next_deadline_ms().unwrap() - bench.now.mono_ms;
     assert!((15_000..=30_000).contains(&wait), "{wait}");
-    assert_eq!(
-        bench.status.snapshot().state,
-        crate::metrics::State::Blocked
-    );
+    assert_eq!(bench.status.snapshot().state, crate::metrics::State::Blocked);
     bench.wait(30_000);
     bench.answer(200, "");
     assert_eq!(bench.sent(), 1);
@@ -170,10 +147,7 @@ fn an_unknown_storage_policy_does_not_loop_for_ever() {
     }
     for _ in 0..11 {
         assert_eq!(bench.outbox.position(), 0);
-        bench.answer(
-            500,
-            "no configured cluster namespace for: retention=1h, resolution=1m",
-        );
+        bench.answer(500, "no configured cluster namespace for: retention=1h, resolution=1m");
     }
     assert_eq!(bench.outbox.position(), 1);
     assert_eq!(bench.set_aside(Reason::UnknownStoragePolicy), 1);
@@ -188,10 +162,7 @@ fn two_point_oh_falls_back_and_sends_the_same_again() {
     let first = bench.answer(204, "");
     assert_eq!(bench.outbox.position(), 0, "no Written header: not stored");
     let second = bench.answer(204, "");
-    assert_eq!(
-        (first.protocol, second.protocol),
-        (Version::V2, Version::V1)
-    );
+    assert_eq!((first.protocol, second.protocol), (Version::V2, Version::V1));
     assert_eq!(content(&first), content(&second));
     assert_eq!((bench.outbox.position(), bench.sent()), (1, 1));
 }
@@ -206,10 +177,7 @@ fn out_of_order_counts_as_stored_only_after_an_earlier_send() {
     bench.answer(504, "");
     bench.answer(400, "out of order sample");
     assert_eq!(bench.metrics.samples_repeated.load(Ordering::Relaxed), 1);
-    assert_eq!(
-        (bench.set_aside(Reason::OutOfOrder), bench.outbox.position()),
-        (1, 2)
-    );
+    assert_eq!((bench.set_aside(Reason::OutOfOrder), bench.outbox.position()), (1, 2));
     let shown = bench.status.snapshot().set_aside;
     assert_eq!((shown.len(), shown[0].series.as_str()), (1, "a{}"));
 }
@@ -279,10 +247,7 @@ fn at_a_stop_what_is_held_goes_out_once_and_failures_stay() {
     bench.end(&request, answered(503, ""));
     bench.wait(10_000);
     assert!(bench.request().is_none());
-    assert_eq!(
-        (bench.outbox.position(), bench.outbox.next_deadline_ms()),
-        (0, None)
-    );
+    assert_eq!((bench.outbox.position(), bench.outbox.next_deadline_ms()), (0, None));
 }
 
 #[test]
@@ -337,11 +302,7 @@ impl Receiver {
                 series.push(sample.1);
             }
         }
-        if is_poisoned {
-            answered(400, "invalid label")
-        } else {
-            answered(204, "")
-        }
+        if is_poisoned { answered(400, "invalid label") } else { answered(204, "") }
     }
 }
 
@@ -352,11 +313,7 @@ fn run(
     receiver: &mut Receiver,
 ) -> (Bench, usize) {
     let mut settings = settings();
-    settings.kind = if receiver.rolls_back {
-        Kind::Prometheus
-    } else {
-        Kind::Cortex
-    };
+    settings.kind = if receiver.rolls_back { Kind::Prometheus } else { Kind::Cortex };
     let mut bench = Bench::new(settings);
     let mut clock = 0;
     let mut pending: VecDeque<_> = frames.iter().enumerate().collect();
@@ -371,16 +328,11 @@ fn run(
                 .iter()
                 .map(|&(name, count)| {
                     clock += 100;
-                    (
-                        format!("m{name}"),
-                        (0..i64::from(count)).map(|t| clock + t).collect(),
-                    )
+                    (format!("m{name}"), (0..i64::from(count)).map(|t| clock + t).collect())
                 })
                 .collect();
-            let times: Vec<(&str, &[i64])> = times
-                .iter()
-                .map(|(n, t)| (n.as_str(), t.as_slice()))
-                .collect();
+            let times: Vec<(&str, &[i64])> =
+                times.iter().map(|(n, t)| (n.as_str(), t.as_slice())).collect();
             bench.frame(position as u64, &times);
         }
         while let Some(request) = bench.request() {
@@ -398,10 +350,7 @@ fn run(
             Act::TakeAndBreak => {
                 receiver.take(&content(&request));
                 ambiguous += content(&request).len();
-                Outcome::Failed {
-                    text: "connection broke".into(),
-                    maybe_sent: true,
-                }
+                Outcome::Failed { text: "connection broke".into(), maybe_sent: true }
             }
             Act::Refuse => answered(503, ""),
         };

@@ -37,9 +37,7 @@ fn with_header(tenant: &str, snappy: bool, writer: &mut encode::v2::Writer) -> V
     if snappy {
         let mut packed = Vec::new();
         let mut compressor = Compressor::new(1);
-        compressor
-            .compress(Encoding::Snappy, &body, &mut packed)
-            .unwrap();
+        compressor.compress(Encoding::Snappy, &body, &mut packed).unwrap();
         body = packed;
     }
     payload.extend(body);
@@ -72,10 +70,7 @@ fn labels_are_added_rewritten_and_dropped_in_prometheus_order() {
     let one = [Sample::new(1, 1.0)];
     let payload = frame(
         "acme",
-        &[
-            ("up", &[("job", "node"), ("tenant", "forged")], &one),
-            ("go_info", &[], &one),
-        ],
+        &[("up", &[("job", "node"), ("tenant", "forged")], &one), ("go_info", &[], &one)],
     );
     let prepared = preparer.prepare(9, &payload, false).unwrap();
     let up = r#"up{job="node",region="eu",tenant="acme",zone="z1"}"#;
@@ -97,40 +92,14 @@ fn what_was_in_the_queue_at_the_start_may_have_been_sent() {
 
 #[test]
 fn bits_survive_packing_and_what_is_not_sent_is_counted() {
-    let histogram = NativeHistogram {
-        timestamp: 5,
-        integer: true,
-        ..NativeHistogram::default()
-    };
-    let exemplar = Exemplar {
-        labels: vec![("trace".into(), "x".into())],
-        value: 1.0,
-        timestamp: 1,
-    };
-    let samples = [
-        Sample::new(1, STALE_NAN),
-        Sample {
-            timestamp: 2,
-            value: -0.0,
-            start: 1,
-        },
-    ];
+    let histogram = NativeHistogram { timestamp: 5, integer: true, ..NativeHistogram::default() };
+    let exemplar =
+        Exemplar { labels: vec![("trace".into(), "x".into())], value: 1.0, timestamp: 1 };
+    let samples = [Sample::new(1, STALE_NAN), Sample { timestamp: 2, value: -0.0, start: 1 }];
     let mut writer = encode::v2::Writer::default();
     let up = labels("up", &[]);
-    writer.series(
-        up.iter(),
-        &samples,
-        &[],
-        std::slice::from_ref(&exemplar),
-        None,
-    );
-    writer.series(
-        labels("h", &[]).iter(),
-        &[],
-        &[histogram.clone(), histogram],
-        &[],
-        None,
-    );
+    writer.series(up.iter(), &samples, &[], std::slice::from_ref(&exemplar), None);
+    writer.series(labels("h", &[]).iter(), &[], &[histogram.clone(), histogram], &[], None);
     let payload = with_header("t", true, &mut writer);
 
     let mut plain = preparer("{url: 'http://a', send_native_histograms: false}", &[]);
@@ -138,10 +107,7 @@ fn bits_survive_packing_and_what_is_not_sent_is_counted() {
     assert_eq!(names(&prepared), ["up{}"]);
     assert_eq!(prepared.native_histograms, 2);
     let series = &prepared.units[0].1.series[0];
-    assert_eq!(
-        (&series.samples[..], series.exemplars.len()),
-        (&samples[..], 0)
-    );
+    assert_eq!((&series.samples[..], series.exemplars.len()), (&samples[..], 0));
 
     let mut rich = preparer("{url: 'http://a', send_exemplars: true}", &[]);
     let prepared = rich.prepare(1, &payload, false).unwrap();
@@ -158,12 +124,6 @@ fn damaged_frames_are_errors() {
     let mut preparer = preparer("{url: 'http://a'}", &[]);
     let mut payload = frame("t", &[("up", &[], &[Sample::new(1, 1.0)])]);
     payload.truncate(payload.len() - 1);
-    assert!(matches!(
-        preparer.prepare(1, &payload, false),
-        Err(PrepareError::Decode(_))
-    ));
-    assert!(matches!(
-        preparer.prepare(1, b"", false),
-        Err(PrepareError::Frame(_))
-    ));
+    assert!(matches!(preparer.prepare(1, &payload, false), Err(PrepareError::Decode(_))));
+    assert!(matches!(preparer.prepare(1, b"", false), Err(PrepareError::Frame(_))));
 }

@@ -20,12 +20,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(store: Arc<dyn CursorStore>, position: u64) -> Self {
-        Self {
-            store,
-            stored: position,
-            next_at: Instant::now(),
-            running: None,
-        }
+        Self { store, stored: position, next_at: Instant::now(), running: None }
     }
 
     /// Starts a write if one is due, and gives the position that became durable since the last

@@ -22,10 +22,7 @@ struct Queue {
 
 impl Queue {
     fn new() -> Self {
-        Self {
-            frames: Arc::default(),
-            grown: watch::Sender::new(()),
-        }
+        Self { frames: Arc::default(), grown: watch::Sender::new(()) }
     }
 
     fn push(&self, payload: Option<Vec<u8>>) {
@@ -41,11 +38,7 @@ impl Queue {
     }
 
     fn reader(&self, from: u64) -> Reader {
-        Reader {
-            queue: self.clone(),
-            next: from,
-            grown: self.grown.subscribe(),
-        }
+        Reader { queue: self.clone(), next: from, grown: self.grown.subscribe() }
     }
 }
 
@@ -65,10 +58,7 @@ impl Frames for Reader {
         self.next += 1;
         Ok(Some(match payload {
             Some(payload) => Queued::Frame { position, payload },
-            None => Queued::Missing {
-                from: position,
-                to: position + 1,
-            },
+            None => Queued::Missing { from: position, to: position + 1 },
         }))
     }
 
@@ -78,10 +68,7 @@ impl Frames for Reader {
 
     fn backlog(&self, from: u64) -> Backlog {
         let frames = self.end() - from;
-        Backlog {
-            frames,
-            bytes: frames * 100,
-        }
+        Backlog { frames, bytes: frames * 100 }
     }
 
     async fn wait(&mut self) {
@@ -144,15 +131,10 @@ impl Transport for Backend {
         self.posts.lock().unwrap().push(post);
         let act = self.script.lock().unwrap().pop_front().unwrap_or(self.then);
         match act {
-            Act::Answer(status, text) => Ok(Reply {
-                status,
-                text: text.into(),
-                ..Reply::default()
-            }),
-            Act::Break => Err(PostError {
-                text: "connection broke".into(),
-                maybe_sent: true,
-            }),
+            Act::Answer(status, text) => {
+                Ok(Reply { status, text: text.into(), ..Reply::default() })
+            }
+            Act::Break => Err(PostError { text: "connection broke".into(), maybe_sent: true }),
             Act::Hang => std::future::pending().await,
         }
     }
@@ -170,17 +152,11 @@ fn read(post: &Post) -> Vec<(String, i64)> {
     };
     let mut plain = Vec::new();
     let mut decompressor = Decompressor::default();
-    decompressor
-        .decompress(Encoding::Snappy, &post.body, 1 << 20, &mut plain)
-        .unwrap();
+    decompressor.decompress(Encoding::Snappy, &post.body, 1 << 20, &mut plain).unwrap();
     let mut all = Vec::new();
     decode_series(version, &plain, &mut |view| {
         let labels = weir_model::Labels::from_pairs(view.labels.iter().copied()).unwrap();
-        all.extend(
-            view.samples
-                .iter()
-                .map(|s| (labels.to_string(), s.timestamp)),
-        );
+        all.extend(view.samples.iter().map(|s| (labels.to_string(), s.timestamp)));
     })
     .unwrap();
     all
@@ -259,11 +235,8 @@ async fn frames_arrive_and_the_cursor_follows() {
         ("X-Scope-OrgID", "t"),
         ("X-Cluster", "eu"),
     ];
-    let headers: Vec<(&str, &str)> = posts[1]
-        .headers
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.as_str()))
-        .collect();
+    let headers: Vec<(&str, &str)> =
+        posts[1].headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     assert_eq!(headers, expected);
     assert_eq!(sender.metrics().samples_sent.load(Ordering::Relaxed), 10);
     assert_eq!(sender.status().state, State::Sending);
@@ -282,13 +255,7 @@ async fn after_a_restart_only_what_is_not_done_is_sent_again() {
     assert_eq!(setup.cursor.0.load(Ordering::SeqCst), 2);
 
     let tried = setup.backend.posts().len();
-    let setup = Setup {
-        backend: Backend {
-            then: OK,
-            ..setup.backend.clone()
-        },
-        ..setup
-    };
+    let setup = Setup { backend: Backend { then: OK, ..setup.backend.clone() }, ..setup };
     let sender = setup.spawn();
     setup.queue.push_samples(3, &["a"]);
     until("the rest is done", || sender.needed_from() == 4).await;
@@ -297,11 +264,7 @@ async fn after_a_restart_only_what_is_not_done_is_sent_again() {
     assert_eq!(posts[1].body, posts[tried].body, "the same bits");
     let again: Vec<_> = posts[tried..].iter().map(read).collect();
     let one = |t| vec![("a{}".to_owned(), t)];
-    assert_eq!(
-        again,
-        [one(2), one(3)],
-        "recovered and fresh never share a request"
-    );
+    assert_eq!(again, [one(2), one(3)], "recovered and fresh never share a request");
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,11 +321,7 @@ async fn a_backend_that_never_answers_cannot_hold_up_a_stop() {
     let before = Instant::now();
     sender.stop(Duration::from_secs(3)).await;
     assert!(before.elapsed() <= Duration::from_secs(4));
-    assert_eq!(
-        setup.cursor.0.load(Ordering::SeqCst),
-        1,
-        "it stays in the queue"
-    );
+    assert_eq!(setup.cursor.0.load(Ordering::SeqCst), 1, "it stays in the queue");
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,10 +330,7 @@ async fn a_stop_sends_what_waits_for_a_fuller_request() {
     let setup = Setup::new(yaml, &[], OK);
     let sender = setup.spawn();
     setup.queue.push_samples(1, &["a"]);
-    until("it is read", || {
-        sender.metrics().lag_frames.load(Ordering::Relaxed) == 1
-    })
-    .await;
+    until("it is read", || sender.metrics().lag_frames.load(Ordering::Relaxed) == 1).await;
     assert!(setup.backend.posts().is_empty());
     sender.stop(Duration::from_secs(3)).await;
     assert_eq!(setup.backend.posts().len(), 1);
@@ -390,10 +346,7 @@ async fn missing_and_damaged_frames_are_counted_and_passed() {
     let sender = setup.spawn();
     until("all is done", || sender.needed_from() == 4).await;
     assert_eq!(sender.metrics().frames_missing.load(Ordering::Relaxed), 1);
-    assert_eq!(
-        sender.metrics().frames_undecodable.load(Ordering::Relaxed),
-        1
-    );
+    assert_eq!(sender.metrics().frames_undecodable.load(Ordering::Relaxed), 1);
     assert_eq!(sender.metrics().samples_sent.load(Ordering::Relaxed), 1);
     sender.stop(Duration::from_secs(1)).await;
 }
@@ -407,14 +360,8 @@ async fn two_point_oh_is_spoken_until_a_backend_does_not_know_it() {
     setup.queue.push_samples(1, &["a"]);
     until("it is done", || sender.needed_from() == 2).await;
     let posts = setup.backend.posts();
-    assert_eq!(
-        header(&posts[0], "X-Prometheus-Remote-Write-Version"),
-        Some("2.0.0")
-    );
-    assert_eq!(
-        header(&posts[1], "X-Prometheus-Remote-Write-Version"),
-        Some("0.1.0")
-    );
+    assert_eq!(header(&posts[0], "X-Prometheus-Remote-Write-Version"), Some("2.0.0"));
+    assert_eq!(header(&posts[1], "X-Prometheus-Remote-Write-Version"), Some("0.1.0"));
     assert_eq!((read(&posts[0]), posts.len()), (read(&posts[1]), 2));
     assert_eq!(sender.metrics().protocol.load(Ordering::Relaxed), 1);
     sender.stop(Duration::from_secs(1)).await;

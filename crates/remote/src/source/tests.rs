@@ -47,9 +47,7 @@ async fn durable_frames_are_read_and_cut_ones_are_missing() {
     assert_eq!((position, &payload[..]), (first, &b"one"[..]));
     assert!(frames.next().unwrap().is_none());
 
-    let positions: Vec<u64> = (0..20)
-        .map(|_| append(&journal, vec![7; 20 << 10]))
-        .collect();
+    let positions: Vec<u64> = (0..20).map(|_| append(&journal, vec![7; 20 << 10])).collect();
     let last = positions[19];
     let all = frames.backlog(first);
     assert_eq!(all.frames, 21);
@@ -71,21 +69,13 @@ async fn durable_frames_are_read_and_cut_ones_are_missing() {
 #[test]
 fn cursors_are_durable_before_they_are_used() {
     let dir = tempfile::tempdir().unwrap();
-    let open = || {
-        Arc::new(Cursors::new(
-            Ledger::open(&DiskFs, dir.path(), "cursors").unwrap(),
-        ))
-    };
+    let open = || Arc::new(Cursors::new(Ledger::open(&DiskFs, dir.path(), "cursors").unwrap()));
     let cursors = open();
     assert_eq!(cursors.needed_from(), None);
     assert_eq!(cursors.begin("a", 10).unwrap(), 10);
     drop(cursors);
     let cursors = open();
-    assert_eq!(
-        cursors.begin("a", 99).unwrap(),
-        10,
-        "it is no new destination"
-    );
+    assert_eq!(cursors.begin("a", 99).unwrap(), 10, "it is no new destination");
     cursors.begin("b", 5).unwrap();
     assert_eq!(cursors.needed_from(), Some(5));
     cursors.store("b").save(20).unwrap();

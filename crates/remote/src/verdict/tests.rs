@@ -14,12 +14,7 @@ fn asked(kind: Kind, protocol: Version) -> Asked {
 }
 
 fn answer(status: u16, text: &str) -> Answer<'_> {
-    Answer {
-        status,
-        retry_after: None,
-        written: Written::default(),
-        text,
-    }
+    Answer { status, retry_after: None, written: Written::default(), text }
 }
 
 fn written(status: u16, samples: u64) -> Answer<'static> {
@@ -43,9 +38,7 @@ fn aside(reason: Reason) -> Verdict {
 fn what_each_backend_answers_to_1_0() {
     use Kind::{Auto, Cortex, M3, Mimir, Prometheus, Thanos, VictoriaMetrics};
     let policy = r#"{"status":"error","error":"no configured cluster namespace for: retention=336h0m0s, resolution=1m0s"}"#;
-    let unknown_policy = Verdict::RetryBounded {
-        reason: Reason::UnknownStoragePolicy,
-    };
+    let unknown_policy = Verdict::RetryBounded { reason: Reason::UnknownStoragePolicy };
     let ha = "replicas did not mach, rejecting sample: replica=r2, elected=r1";
     let rows = [
         (Prometheus, 204, "", DELIVERED),
@@ -53,19 +46,9 @@ fn what_each_backend_answers_to_1_0() {
         (M3, 200, "", DELIVERED),
         (Cortex, 202, ha, DELIVERED),
         (Prometheus, 500, "tsdb: block is being closed", RETRY),
-        (
-            Cortex,
-            503,
-            "at least 2 live replicas required, could only find 1",
-            RETRY,
-        ),
+        (Cortex, 503, "at least 2 live replicas required, could only find 1", RETRY),
         (M3, 504, "context deadline exceeded", RETRY),
-        (
-            M3,
-            500,
-            r#"{"status":"error","error":"failed to meet consistency level"}"#,
-            RETRY,
-        ),
+        (M3, 500, r#"{"status":"error","error":"failed to meet consistency level"}"#, RETRY),
         (M3, 500, policy, unknown_policy),
         (Auto, 500, policy, unknown_policy),
         (Prometheus, 500, policy, RETRY),
@@ -88,20 +71,10 @@ fn what_each_backend_answers_to_1_0() {
         (Auto, 405, "Method Not Allowed", Verdict::Blocked),
         (Auto, 501, "", Verdict::Blocked),
         (Cortex, 415, "unsupported media type", Verdict::Blocked),
-        (
-            Thanos,
-            409,
-            "store locally for endpoint 127.0.0.1:10901: conflict",
-            Verdict::Conflict,
-        ),
+        (Thanos, 409, "store locally for endpoint 127.0.0.1:10901: conflict", Verdict::Conflict),
         (Auto, 409, "conflict", Verdict::Conflict),
         (VictoriaMetrics, 409, "", aside(Reason::Other)),
-        (
-            Thanos,
-            413,
-            "write request too large",
-            split(Reason::TooLarge),
-        ),
+        (Thanos, 413, "write request too large", split(Reason::TooLarge)),
         (Auto, 410, "", aside(Reason::Other)),
         (Mimir, 422, "label name", split(Reason::Labels)),
     ];
@@ -118,10 +91,7 @@ const TEXTS: &[(&str, Reason)] = &[
         "duplicate sample for timestamp 1700000000000; overrides not allowed: existing 1, new value 2",
         Reason::Duplicate,
     ),
-    (
-        "out of bounds: timestamp is too far in the future",
-        Reason::TooNew,
-    ),
+    ("out of bounds: timestamp is too far in the future", Reason::TooNew),
     ("out of bounds", Reason::TooOld),
     ("too old sample", Reason::TooOld),
     ("invalid label name \"1a\"", Reason::Labels),
@@ -137,22 +107,13 @@ const TEXTS: &[(&str, Reason)] = &[
         "user=fake: per-user series limit of 5000000 exceeded, please contact administrator to raise it (local limit: 0 global limit: 5000000 actual local limit: 1)",
         Reason::Limit,
     ),
-    (
-        "series has too many labels (actual: 31, limit: 30) series: 'up'",
-        Reason::Limit,
-    ),
+    ("series has too many labels (actual: 31, limit: 30) series: 'up'", Reason::Limit),
     (
         "label value too long for metric (actual: 3000, limit: 2048) metric: 'up' label value: 'x'",
         Reason::Limit,
     ),
-    (
-        "timestamp too new: 1800000000000 metric: \"up\"",
-        Reason::TooNew,
-    ),
-    (
-        "timestamp too old: 1500000000000 metric: \"up\"",
-        Reason::TooOld,
-    ),
+    ("timestamp too new: 1800000000000 metric: \"up\"", Reason::TooNew),
+    ("timestamp too old: 1500000000000 metric: \"up\"", Reason::TooOld),
     ("too many HA clusters (limit: 100)", Reason::Limit),
     ("sample missing metric name", Reason::Labels),
     (
@@ -167,18 +128,12 @@ const TEXTS: &[(&str, Reason)] = &[
         "received a sample whose timestamp is too far in the future, timestamp: 1 series: 'up' (err-mimir-too-far-in-future)",
         Reason::TooNew,
     ),
-    (
-        "per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)",
-        Reason::Limit,
-    ),
+    ("per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)", Reason::Limit),
     (
         r#"{"status":"error","error":"bad_request_errors: count=1, last=datapoint too far in past: id=x, off_by=5m0s"}"#,
         Reason::TooOld,
     ),
-    (
-        "cannot process insert request: unexpected EOF",
-        Reason::Other,
-    ),
+    ("cannot process insert request: unexpected EOF", Reason::Other),
 ];
 
 #[test]
@@ -201,12 +156,7 @@ fn retry_after_goes_along() {
     let mut busy = answer(503, "");
     busy.retry_after = Some(Duration::from_secs(7));
     let verdict = judge(&busy, &asked(Kind::Auto, Version::V1));
-    assert_eq!(
-        verdict,
-        Verdict::Retry {
-            after: Some(Duration::from_secs(7))
-        }
-    );
+    assert_eq!(verdict, Verdict::Retry { after: Some(Duration::from_secs(7)) });
 }
 
 #[test]
@@ -217,10 +167,7 @@ fn answers_to_2_0_are_believed_by_their_written_headers() {
     assert_eq!(judge(&answer(204, ""), &v2), fallback);
     assert_eq!(judge(&answer(200, ""), &v2), fallback);
     assert_eq!(judge(&answer(415, ""), &v2), fallback);
-    assert_eq!(
-        judge(&written(204, 7), &v2),
-        Verdict::Delivered { unwritten: 3 }
-    );
+    assert_eq!(judge(&written(204, 7), &v2), Verdict::Delivered { unwritten: 3 });
     assert_eq!(judge(&written(400, 9), &v2), split(Reason::Other));
     assert_eq!(judge(&written(400, 10), &v2), DELIVERED);
     let mut both = written(204, 6);
@@ -231,11 +178,7 @@ fn answers_to_2_0_are_believed_by_their_written_headers() {
 
 #[test]
 fn zstd_gives_way_to_snappy_before_anything_else() {
-    for (kind, status) in [
-        (Kind::VictoriaMetrics, 400),
-        (Kind::M3, 400),
-        (Kind::Cortex, 415),
-    ] {
+    for (kind, status) in [(Kind::VictoriaMetrics, 400), (Kind::M3, 400), (Kind::Cortex, 415)] {
         for protocol in [Version::V1, Version::V2] {
             let mut asked = asked(kind, protocol);
             asked.compression = Encoding::Zstd;

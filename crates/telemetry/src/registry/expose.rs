@@ -81,11 +81,7 @@ fn encode_family(out: &mut String, name: &str, family: &ScrapedFamily, format: E
         Kind::Gauge => ("", "gauge"),
         Kind::Histogram => ("", "histogram"),
     };
-    let family_suffix = if format == ExpositionFormat::Text {
-        suffix
-    } else {
-        ""
-    };
+    let family_suffix = if format == ExpositionFormat::Text { suffix } else { "" };
     if !family.help.is_empty() {
         push(out, &["# HELP ", name, family_suffix, " "]);
         escape(out, &family.help, format == ExpositionFormat::OpenMetrics);
@@ -102,13 +98,7 @@ fn encode_family(out: &mut String, name: &str, family: &ScrapedFamily, format: E
                 let bounds = histogram.bounds.iter().copied().chain([f64::INFINITY]);
                 for (bound, count) in bounds.zip(&histogram.buckets) {
                     let bound = le(bound, format);
-                    sample(
-                        out,
-                        &[name, "_bucket"],
-                        labels,
-                        Some(&bound),
-                        &count.to_string(),
-                    );
+                    sample(out, &[name, "_bucket"], labels, Some(&bound), &count.to_string());
                 }
                 let count = histogram.buckets.last().copied().unwrap_or(0);
                 sample(out, &[name, "_sum"], labels, None, &number(histogram.sum));
@@ -120,9 +110,7 @@ fn encode_family(out: &mut String, name: &str, family: &ScrapedFamily, format: E
 
 fn sample(out: &mut String, name: &[&str], labels: &Labels, le: Option<&str>, value: &str) {
     push(out, name);
-    let labels = labels
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut separator = '{';
     for (name, value) in labels.chain(le.map(|bound| ("le", bound))) {
         out.push(separator);
@@ -156,11 +144,7 @@ fn escape(out: &mut String, text: &str, quotes: bool) {
 
 /// A sample's value; whole numbers without an exponent, for the reader's sake.
 fn number(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 {
-        format!("{value}")
-    } else {
-        go_g(value)
-    }
+    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value}") } else { go_g(value) }
 }
 
 fn le(bound: f64, format: ExpositionFormat) -> String {

@@ -26,12 +26,7 @@ struct FamilyInner<M> {
 
 impl<M: Clone> Family<M> {
     pub(super) fn new(pattern: M) -> Self {
-        Self {
-            inner: Arc::new(FamilyInner {
-                pattern,
-                sets: Mutex::default(),
-            }),
-        }
+        Self { inner: Arc::new(FamilyInner { pattern, sets: Mutex::default() }) }
     }
 
     pub(super) fn each(&self, mut visit: impl FnMut(&Labels, &M)) {
@@ -41,10 +36,7 @@ impl<M: Clone> Family<M> {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Labels, M>> {
-        self.inner
-            .sets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn handle(&self, labels: &[(&str, &str)], fresh: fn(&M) -> M) -> M {
@@ -55,9 +47,7 @@ impl<M: Clone> Family<M> {
                 *value = OVERFLOW.to_owned();
             }
         }
-        sets.entry(key)
-            .or_insert_with(|| fresh(&self.inner.pattern))
-            .clone()
+        sets.entry(key).or_insert_with(|| fresh(&self.inner.pattern)).clone()
     }
 }
 

@@ -86,17 +86,10 @@ impl Histogram {
                 ascending.push(*bound);
             }
         }
-        debug_assert!(
-            ascending.len() == bounds.len(),
-            "{bounds:?} must be finite and ascend"
-        );
+        debug_assert!(ascending.len() == bounds.len(), "{bounds:?} must be finite and ascend");
         let buckets = (0..=ascending.len()).map(|_| AtomicU64::new(0)).collect();
         let bounds = ascending.into_boxed_slice();
-        Self(Arc::new(HistogramInner {
-            bounds,
-            buckets,
-            sum: AtomicU64::new(0),
-        }))
+        Self(Arc::new(HistogramInner { bounds, buckets, sum: AtomicU64::new(0) }))
     }
 
     /// Counts one observation. A bucket holds what is less than or equal to its bound.
@@ -111,11 +104,7 @@ impl Histogram {
 
     /// Observations so far.
     pub fn count(&self) -> u64 {
-        self.0
-            .buckets
-            .iter()
-            .map(|bucket| bucket.load(Ordering::Relaxed))
-            .sum()
+        self.0.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -158,11 +147,7 @@ impl Instrument for Histogram {
         };
         let buckets = self.0.buckets.iter().map(cumulate).collect();
         let sum = f64::from_bits(self.0.sum.load(Ordering::Relaxed));
-        Value::Histogram(HistogramSnapshot {
-            bounds: self.0.bounds.clone(),
-            buckets,
-            sum,
-        })
+        Value::Histogram(HistogramSnapshot { bounds: self.0.bounds.clone(), buckets, sum })
     }
 }
 
@@ -178,6 +163,5 @@ fn add_f64(cell: &AtomicU64, delta: f64) {
 }
 
 /// From half a millisecond (an idle disk's sync) to ten seconds (a request's usual timeout).
-pub const SECONDS_BUCKETS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+pub const SECONDS_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

@@ -15,9 +15,7 @@ fn an_empty_registry_is_a_valid_scrape() {
 fn counters_differ_between_the_formats_in_the_family_name() {
     let registry = Registry::new();
     let requests = registry.counter_family("http_requests_total", "The total number of requests.");
-    requests
-        .with(&[("method", "post"), ("code", "200")])
-        .add(1027);
+    requests.with(&[("method", "post"), ("code", "200")]).add(1027);
     requests.with(&[("code", "400"), ("method", "post")]).inc();
     requests.with(&[("code", "400"), ("method", "post")]).add(2);
     let samples = "http_requests_total{code=\"200\",method=\"post\"} 1027\n\
@@ -27,10 +25,7 @@ fn counters_differ_between_the_formats_in_the_family_name() {
     assert_eq!(registry.encode(Text), format!("{text}{samples}"));
     let open = "# HELP http_requests The total number of requests.\n\
                 # TYPE http_requests counter\n";
-    assert_eq!(
-        registry.encode(OpenMetrics),
-        format!("{open}{samples}# EOF\n")
-    );
+    assert_eq!(registry.encode(OpenMetrics), format!("{open}{samples}# EOF\n"));
 }
 
 #[test]
@@ -51,10 +46,7 @@ fn label_values_and_help_are_escaped() {
     let open = "# HELP g back\\\\slash, \\\"quotes\\\"\\nand a line\n# TYPE g gauge\n";
     let sample = "g{path=\"C:\\\\DIR\\\\\\\"FILE\\\".TXT\\n\"} 0.5\n";
     assert_eq!(registry.encode(Text), format!("{text}{sample}"));
-    assert_eq!(
-        registry.encode(OpenMetrics),
-        format!("{open}{sample}# EOF\n")
-    );
+    assert_eq!(registry.encode(OpenMetrics), format!("{open}{sample}# EOF\n"));
 }
 
 #[test]
@@ -97,10 +89,7 @@ fn histogram_buckets_are_cumulative_and_inclusive() {
 #[test]
 fn a_labelled_histogram_puts_le_last() {
     let registry = Registry::new();
-    registry
-        .histogram_family("h", "", &[1.0])
-        .with(&[("rule", "x")])
-        .observe(f64::NAN);
+    registry.histogram_family("h", "", &[1.0]).with(&[("rule", "x")]).observe(f64::NAN);
     let expected = "# TYPE h histogram\nh_bucket{rule=\"x\",le=\"1\"} 0\n\
         h_bucket{rule=\"x\",le=\"+Inf\"} 1\nh_sum{rule=\"x\"} NaN\nh_count{rule=\"x\"} 1\n";
     assert_eq!(registry.encode(Text), expected);
@@ -127,17 +116,10 @@ fn bounds_are_written_as_go_writes_them() {
     ];
     for (bound, expected) in cases {
         let mut scrape = Scrape::default();
-        let snapshot = HistogramSnapshot {
-            bounds: [bound].into(),
-            buckets: vec![0, 0],
-            sum: 0.0,
-        };
+        let snapshot = HistogramSnapshot { bounds: [bound].into(), buckets: vec![0, 0], sum: 0.0 };
         scrape.push("h", "", Kind::Histogram, &[], Value::Histogram(snapshot));
         let text = expose::encode(scrape, Text);
-        assert!(
-            text.contains(&format!("h_bucket{{le=\"{expected}\"}} 0\n")),
-            "{bound}: {text}"
-        );
+        assert!(text.contains(&format!("h_bucket{{le=\"{expected}\"}} 0\n")), "{bound}: {text}");
     }
 }
 
@@ -145,10 +127,7 @@ fn bounds_are_written_as_go_writes_them() {
 fn families_are_sorted_and_collectors_join_them() {
     let registry = Registry::new();
     registry.gauge("z", "").set(1.0);
-    registry
-        .gauge_family("m", "Both.")
-        .with(&[("from", "handle")])
-        .set(2.0);
+    registry.gauge_family("m", "Both.").with(&[("from", "handle")]).set(2.0);
     registry.set_collector(
         "queue",
         Arc::new(|scrape: &mut Scrape| {
@@ -163,10 +142,8 @@ fn families_are_sorted_and_collectors_join_them() {
         # HELP m Both.\n# TYPE m gauge\nm{from=\"collector\"} 3\nm{from=\"handle\"} 2\n\
         # TYPE z gauge\nz 1\n";
     assert_eq!(registry.encode(Text), expected);
-    registry.set_collector(
-        "queue",
-        Arc::new(|scrape: &mut Scrape| scrape.gauge("y", "", &[], 5.0)),
-    );
+    registry
+        .set_collector("queue", Arc::new(|scrape: &mut Scrape| scrape.gauge("y", "", &[], 5.0)));
     assert!(!registry.encode(Text).contains("a_total"));
     registry.remove_collector("queue");
     assert!(!registry.encode(Text).contains("y 5"));
@@ -210,15 +187,9 @@ fn the_format_is_the_one_that_the_scraper_prefers() {
         text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
     assert_eq!(of(two), OpenMetrics);
     assert_eq!(of(three), OpenMetrics);
-    assert_eq!(
-        of("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-        Text
-    );
+    assert_eq!(of("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Text);
     assert_eq!(of("*/*"), Text);
-    assert_eq!(
-        of("application/openmetrics-text; version=1.0.0; q=0.2, text/plain; q=0.9"),
-        Text
-    );
+    assert_eq!(of("application/openmetrics-text; version=1.0.0; q=0.2, text/plain; q=0.9"), Text);
     assert_eq!(of("application/openmetrics-text;version=2.0.0"), Text);
     assert_eq!(ExpositionFormat::negotiate(None), Text);
     assert!(OpenMetrics.content_type().contains("version=1.0.0"));

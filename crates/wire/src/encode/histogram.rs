@@ -18,20 +18,8 @@ pub(super) fn put_histogram(out: &mut Vec<u8>, histogram: &NativeHistogram, with
     put_varint(out, 4, zigzag32(histogram.schema));
     put_double(out, 5, histogram.zero_threshold);
     put_count(out, 6, histogram.zero_count, integer);
-    put_side(
-        out,
-        8,
-        &histogram.negative_spans,
-        &histogram.negative,
-        integer,
-    );
-    put_side(
-        out,
-        11,
-        &histogram.positive_spans,
-        &histogram.positive,
-        integer,
-    );
+    put_side(out, 8, &histogram.negative_spans, &histogram.negative, integer);
+    put_side(out, 11, &histogram.positive_spans, &histogram.positive, integer);
     let hint = match histogram.reset_hint {
         ResetHint::Unknown => 0,
         ResetHint::Yes => 1,

@@ -25,12 +25,8 @@ pub struct Writer {
 
 impl Default for Writer {
     fn default() -> Self {
-        let mut writer = Self {
-            symbols: Symbols::default(),
-            series: Vec::new(),
-            refs: Vec::new(),
-            samples: 0,
-        };
+        let mut writer =
+            Self { symbols: Symbols::default(), series: Vec::new(), refs: Vec::new(), samples: 0 };
         writer.reset();
         writer
     }
@@ -68,12 +64,7 @@ impl Writer {
         exemplars: &[Exemplar],
         metadata: Option<&Metadata>,
     ) {
-        let Self {
-            symbols,
-            series,
-            refs,
-            ..
-        } = self;
+        let Self { symbols, series, refs, .. } = self;
         put_message(series, TIME_SERIES, |out| {
             put_refs(out, refs.iter().copied());
             for sample in samples {
@@ -135,10 +126,7 @@ fn put_refs(out: &mut Vec<u8>, refs: impl Iterator<Item = u32>) {
 
 fn put_exemplar(out: &mut Vec<u8>, symbols: &mut Symbols, exemplar: &Exemplar) {
     let labels = exemplar.labels.iter();
-    put_refs(
-        out,
-        labels.flat_map(|(name, value)| [symbols.intern(name), symbols.intern(value)]),
-    );
+    put_refs(out, labels.flat_map(|(name, value)| [symbols.intern(name), symbols.intern(value)]));
     put_double(out, 2, exemplar.value);
     put_varint(out, 3, exemplar.timestamp as u64);
 }
@@ -161,11 +149,7 @@ impl Symbols {
     }
 
     fn intern(&mut self, text: &str) -> u32 {
-        let Self {
-            encoded,
-            places,
-            numbers,
-        } = self;
+        let Self { encoded, places, numbers } = self;
         let text_of = |number: u32| {
             let (start, len) = places[number as usize];
             &encoded[start as usize..(start + len) as usize]

@@ -23,20 +23,10 @@ const TENANT: &str = "team-a";
 /// Decodes with a fixed context.
 pub(crate) fn ours(version: Version, bytes: &[u8]) -> Result<(Body, Columns), DecodeError> {
     let (hasher, shard_key) = (BlockHasher::new(99), ShardKey::default());
-    let ctx = DecodeContext {
-        hasher: &hasher,
-        shard_key: &shard_key,
-        tenant: TENANT,
-        tenant_id: 3,
-    };
+    let ctx =
+        DecodeContext { hasher: &hasher, shard_key: &shard_key, tenant: TENANT, tenant_id: 3 };
     let mut columns = Columns::default();
-    let body = decode(
-        version,
-        bytes.to_vec(),
-        &ctx,
-        &mut columns,
-        &mut Hints::default(),
-    )?;
+    let body = decode(version, bytes.to_vec(), &ctx, &mut columns, &mut Hints::default())?;
     Ok((body, columns))
 }
 
@@ -78,9 +68,8 @@ pub fn check_v2(bytes: &[u8]) -> bool {
     let Ok(request) = v2::Request::decode(bytes) else {
         return false;
     };
-    let theirs: Option<Vec<Plain>> = (request.timeseries.iter())
-        .map(|series| plain_v2(series, &request.symbols))
-        .collect();
+    let theirs: Option<Vec<Plain>> =
+        (request.timeseries.iter()).map(|series| plain_v2(series, &request.symbols)).collect();
     let first_ok = request.symbols.first().is_none_or(String::is_empty);
     match (ours, theirs) {
         (Err(e), _) if matches!(e.kind, DecodeErrorKind::NotV2(_)) => {
@@ -169,21 +158,14 @@ pub(crate) fn seen(body: &Body, columns: &Columns, entry: &Entry) -> Plain {
     let read = body.labels(entry.block, &mut labels);
     assert_eq!(read, Ok(()));
     Plain {
-        labels: labels
-            .iter()
-            .map(|l| (l.name.to_owned(), l.value.to_owned()))
-            .collect(),
+        labels: labels.iter().map(|l| (l.name.to_owned(), l.value.to_owned())).collect(),
         samples: entry
             .samples()
             .map(|at| columns.sample(at))
             .map(|s| (s.timestamp, s.value.to_bits(), s.start))
             .collect(),
         histograms: columns.histograms_of(entry).iter().map(dump).collect(),
-        exemplars: columns
-            .exemplars_of(entry)
-            .iter()
-            .map(dump_exemplar)
-            .collect(),
+        exemplars: columns.exemplars_of(entry).iter().map(dump_exemplar).collect(),
         metadata: columns
             .extra(entry)
             .and_then(|e| e.metadata)
@@ -219,20 +201,10 @@ fn plain_v1(series: &v1::TimeSeries) -> Plain {
     };
     Plain {
         labels: pairs(&series.labels),
-        samples: (series.samples.iter())
-            .map(|s| (s.timestamp, s.value.to_bits(), 0))
-            .collect(),
-        histograms: series
-            .histograms
-            .iter()
-            .map(|h| dump(&absolute(h, false)))
-            .collect(),
+        samples: (series.samples.iter()).map(|s| (s.timestamp, s.value.to_bits(), 0)).collect(),
+        histograms: series.histograms.iter().map(|h| dump(&absolute(h, false))).collect(),
         exemplars: (series.exemplars.iter())
-            .map(|e| Exemplar {
-                labels: pairs(&e.labels),
-                value: e.value,
-                timestamp: e.timestamp,
-            })
+            .map(|e| Exemplar { labels: pairs(&e.labels), value: e.value, timestamp: e.timestamp })
             .map(|e| dump_exemplar(&e))
             .collect(),
         metadata: None,
@@ -245,9 +217,7 @@ fn plain_v2(series: &v2::TimeSeries, symbols: &[String]) -> Option<Plain> {
         if !refs.len().is_multiple_of(2) {
             return None;
         }
-        refs.chunks(2)
-            .map(|pair| text(pair[0]).zip(text(pair[1])))
-            .collect()
+        refs.chunks(2).map(|pair| text(pair[0]).zip(text(pair[1]))).collect()
     };
     let mut exemplars = Vec::new();
     for e in &series.exemplars {
@@ -272,11 +242,7 @@ fn plain_v2(series: &v2::TimeSeries, symbols: &[String]) -> Option<Plain> {
         samples: (series.samples.iter())
             .map(|s| (s.timestamp, s.value.to_bits(), s.start_timestamp))
             .collect(),
-        histograms: series
-            .histograms
-            .iter()
-            .map(|h| dump(&absolute(h, true)))
-            .collect(),
+        histograms: series.histograms.iter().map(|h| dump(&absolute(h, true))).collect(),
         exemplars,
         metadata,
     })
@@ -304,13 +270,7 @@ pub(crate) fn absolute(h: &Histogram, has_start: bool) -> NativeHistogram {
         sums.map(|sum| sum as f64).collect()
     };
     let spans = |spans: &[BucketSpan]| -> Vec<Span> {
-        spans
-            .iter()
-            .map(|s| Span {
-                offset: s.offset,
-                length: s.length,
-            })
-            .collect()
+        spans.iter().map(|s| Span { offset: s.offset, length: s.length }).collect()
     };
     NativeHistogram {
         timestamp: h.timestamp,

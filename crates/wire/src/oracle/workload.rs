@@ -18,10 +18,7 @@ pub struct Workload {
 
 impl Default for Workload {
     fn default() -> Self {
-        Self {
-            series_per_target: 1000,
-            timestamp: 1_760_000_000_000,
-        }
+        Self { series_per_target: 1000, timestamp: 1_760_000_000_000 }
     }
 }
 
@@ -42,25 +39,11 @@ pub fn labels_of(number: usize, series_per_target: usize) -> [(&'static str, Str
         ("cluster", "eu-west-1a".into()),
         ("container", format!("service-{:02}", target % 40)),
         ("handler", format!("/api/v1/resource/{:03}", metric % 97)),
-        (
-            "instance",
-            format!(
-                "10.{}.{}.{}:8080",
-                target >> 16,
-                target >> 8 & 255,
-                target & 255
-            ),
-        ),
-        (
-            "job",
-            format!("team-{:02}/service-{:02}", target % 12, target % 40),
-        ),
+        ("instance", format!("10.{}.{}.{}:8080", target >> 16, target >> 8 & 255, target & 255)),
+        ("job", format!("team-{:02}/service-{:02}", target % 12, target % 40)),
         ("method", METHODS[metric % 4].into()),
         ("namespace", format!("team-{:02}", target % 12)),
-        (
-            "pod",
-            format!("service-{:02}-7d9f8b6c5d-{target:05x}", target % 40),
-        ),
+        ("pod", format!("service-{:02}-7d9f8b6c5d-{target:05x}", target % 40)),
         ("shard", format!("{:02}", target % 16)),
         ("version", format!("v2.{}.1-3f9a", target % 7)),
     ]
@@ -75,15 +58,9 @@ impl Workload {
     pub fn v1(&self, first: usize, count: usize) -> v1::WriteRequest {
         let series = |number| v1::TimeSeries {
             labels: labels_of(number, self.series_per_target)
-                .map(|(name, value)| v1::Label {
-                    name: name.into(),
-                    value,
-                })
+                .map(|(name, value)| v1::Label { name: name.into(), value })
                 .into(),
-            samples: vec![v1::Sample {
-                value: value_of(number),
-                timestamp: self.timestamp,
-            }],
+            samples: vec![v1::Sample { value: value_of(number), timestamp: self.timestamp }],
             ..Default::default()
         };
         v1::WriteRequest {
@@ -114,19 +91,12 @@ impl Workload {
                     timestamp: self.timestamp,
                     start_timestamp: 0,
                 }],
-                metadata: Some(v2::Metadata {
-                    kind: 1,
-                    help_ref: intern(&help),
-                    unit_ref: 0,
-                }),
+                metadata: Some(v2::Metadata { kind: 1, help_ref: intern(&help), unit_ref: 0 }),
                 ..Default::default()
             }
         };
         let timeseries = (first..first + count).map(&mut series).collect();
-        v2::Request {
-            symbols,
-            timeseries,
-        }
+        v2::Request { symbols, timeseries }
     }
 
     /// [`Workload::v1`] as bytes.

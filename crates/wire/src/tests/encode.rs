@@ -23,25 +23,14 @@ struct Given {
 impl Given {
     fn of(series: &v1::TimeSeries) -> Self {
         let pairs = |labels: &[v1::Label]| -> Vec<(String, String)> {
-            labels
-                .iter()
-                .map(|l| (l.name.clone(), l.value.clone()))
-                .collect()
+            labels.iter().map(|l| (l.name.clone(), l.value.clone())).collect()
         };
         Self {
             labels: pairs(&series.labels),
             samples: (series.samples.iter())
-                .map(|s| Sample {
-                    timestamp: s.timestamp,
-                    value: s.value,
-                    start: s.timestamp / 2,
-                })
+                .map(|s| Sample { timestamp: s.timestamp, value: s.value, start: s.timestamp / 2 })
                 .collect(),
-            histograms: series
-                .histograms
-                .iter()
-                .map(|h| absolute(h, true))
-                .collect(),
+            histograms: series.histograms.iter().map(|h| absolute(h, true)).collect(),
             exemplars: (series.exemplars.iter())
                 .map(|e| Exemplar {
                     labels: pairs(&e.labels),
@@ -61,10 +50,7 @@ impl Given {
 
 fn bits(values: &[Sample], with_start: bool) -> Vec<(i64, u64, i64)> {
     let start = |s: &Sample| if with_start { s.start } else { 0 };
-    values
-        .iter()
-        .map(|s| (s.timestamp, s.value.to_bits(), start(s)))
-        .collect()
+    values.iter().map(|s| (s.timestamp, s.value.to_bits(), start(s))).collect()
 }
 
 fn finish(writer: &mut Writer) -> Vec<u8> {
@@ -228,11 +214,7 @@ fn family_metadata_is_written_in_v1() {
 #[test]
 fn labels_that_cannot_be_read_are_an_error_that_names_the_series() {
     let series = super::generate::field(1, b"\x0a\x01\xff", false);
-    let bytes = [
-        b"\x0a\x00".to_vec(),
-        super::generate::field(1, &series, false),
-    ]
-    .concat();
+    let bytes = [b"\x0a\x00".to_vec(), super::generate::field(1, &series, false)].concat();
     let mut seen = 0;
     let error = decode_series(Version::V1, &bytes, &mut |_| seen += 1).unwrap_err();
     assert_eq!((seen, error.series), (1, Some(1)));

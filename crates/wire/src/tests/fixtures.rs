@@ -6,14 +6,10 @@ use crate::oracle::check::{check_v1, ours};
 use crate::{Decompressor, Encoding, Version};
 
 fn load(name: &str, encoding: Encoding) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let packed = std::fs::read(path).unwrap();
     let mut out = Vec::new();
-    Decompressor::default()
-        .decompress(encoding, &packed, 1 << 20, &mut out)
-        .unwrap();
+    Decompressor::default().decompress(encoding, &packed, 1 << 20, &mut out).unwrap();
     out
 }
 

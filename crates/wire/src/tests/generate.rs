@@ -27,13 +27,7 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 fn float() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        any::<f64>(),
-        Just(0.0),
-        Just(-0.0),
-        Just(weir_model::STALE_NAN),
-        Just(1.0)
-    ]
+    prop_oneof![any::<f64>(), Just(0.0), Just(-0.0), Just(weir_model::STALE_NAN), Just(1.0)]
 }
 
 fn time() -> impl Strategy<Value = i64> {
@@ -46,10 +40,7 @@ fn label() -> impl Strategy<Value = v1::Label> {
 
 fn spans() -> impl Strategy<Value = Vec<BucketSpan>> {
     let span = (any::<i32>(), any::<u32>());
-    vec(
-        span.prop_map(|(offset, length)| BucketSpan { offset, length }),
-        0..3,
-    )
+    vec(span.prop_map(|(offset, length)| BucketSpan { offset, length }), 0..3)
 }
 
 pub(super) fn histogram() -> impl Strategy<Value = Histogram> {
@@ -65,93 +56,60 @@ pub(super) fn histogram() -> impl Strategy<Value = Histogram> {
     ];
     let side = || (spans(), vec(any::<i64>(), 0..4), vec(float(), 0..4));
     let rest = (0..5i32, time(), vec(float(), 0..3), time());
-    (
-        count,
-        float(),
-        any::<i32>(),
-        float(),
-        zero,
-        side(),
-        side(),
-        rest,
+    (count, float(), any::<i32>(), float(), zero, side(), side(), rest).prop_map(
+        |(count, sum, schema, zero_threshold, zero_count, negative, positive, rest)| Histogram {
+            count,
+            sum,
+            schema,
+            zero_threshold,
+            zero_count,
+            negative_spans: negative.0,
+            negative_deltas: negative.1,
+            negative_counts: negative.2,
+            positive_spans: positive.0,
+            positive_deltas: positive.1,
+            positive_counts: positive.2,
+            reset_hint: rest.0,
+            timestamp: rest.1,
+            custom_values: rest.2,
+            start_timestamp: rest.3,
+        },
     )
-        .prop_map(
-            |(count, sum, schema, zero_threshold, zero_count, negative, positive, rest)| {
-                Histogram {
-                    count,
-                    sum,
-                    schema,
-                    zero_threshold,
-                    zero_count,
-                    negative_spans: negative.0,
-                    negative_deltas: negative.1,
-                    negative_counts: negative.2,
-                    positive_spans: positive.0,
-                    positive_deltas: positive.1,
-                    positive_counts: positive.2,
-                    reset_hint: rest.0,
-                    timestamp: rest.1,
-                    custom_values: rest.2,
-                    start_timestamp: rest.3,
-                }
-            },
-        )
 }
 
 pub(super) fn series_v1() -> impl Strategy<Value = v1::TimeSeries> {
     let sample =
         || (float(), time()).prop_map(|(value, timestamp)| v1::Sample { value, timestamp });
-    let exemplar =
-        (vec(label(), 0..2), float(), time()).prop_map(|(labels, value, timestamp)| v1::Exemplar {
-            labels,
-            value,
-            timestamp,
-        });
+    let exemplar = (vec(label(), 0..2), float(), time())
+        .prop_map(|(labels, value, timestamp)| v1::Exemplar { labels, value, timestamp });
     let samples = prop_oneof![3 => vec(sample(), 1), 1 => vec(sample(), 0..4)];
     let rare = prop_oneof![
         4 => Just((Vec::new(), Vec::new())),
         1 => (vec(exemplar, 0..2), vec(histogram(), 0..2)),
     ];
     (vec(label(), 0..6), samples, rare).prop_map(|(labels, samples, (exemplars, histograms))| {
-        v1::TimeSeries {
-            labels,
-            samples,
-            exemplars,
-            histograms,
-        }
+        v1::TimeSeries { labels, samples, exemplars, histograms }
     })
 }
 
 pub(super) fn request_v1() -> impl Strategy<Value = v1::WriteRequest> {
     let metadata = (0..9i32, name(), value(), value()).prop_map(|(kind, family, help, unit)| {
-        v1::MetricMetadata {
-            kind,
-            metric_family_name: family,
-            help,
-            unit,
-        }
+        v1::MetricMetadata { kind, metric_family_name: family, help, unit }
     });
     // Runs of one target are what the fast path lives on.
     let target = (value(), value(), vec(series_v1(), 1..5)).prop_map(|(job, instance, mut run)| {
         for series in &mut run {
             let (job, instance) = (job.clone(), instance.clone());
             let add = [("instance", instance), ("job", job)];
-            series
-                .labels
-                .retain(|l| l.name != "job" && l.name != "instance");
-            series.labels.extend(add.map(|(name, value)| v1::Label {
-                name: name.into(),
-                value,
-            }));
+            series.labels.retain(|l| l.name != "job" && l.name != "instance");
+            series.labels.extend(add.map(|(name, value)| v1::Label { name: name.into(), value }));
             series.labels.sort_by(|a, b| a.name.cmp(&b.name));
         }
         run
     });
     let run = prop_oneof![3 => target, 1 => vec(series_v1(), 0..3)];
-    (vec(run, 0..4), vec(metadata, 0..2)).prop_map(|(runs, metadata)| v1::WriteRequest {
-        timeseries: runs.concat(),
-        metadata,
-    })
+    (vec(run, 0..4), vec(metadata, 0..2))
+        .prop_map(|(runs, metadata)| v1::WriteRequest { timeseries: runs.concat(), metadata })
 }
 
 fn series_v2(symbols: u32) -> impl Strategy<Value = v2::TimeSeries> {
@@ -159,25 +117,12 @@ fn series_v2(symbols: u32) -> impl Strategy<Value = v2::TimeSeries> {
         vec([0..symbols, 0..symbols], pairs).prop_map(|pairs: Vec<[u32; 2]>| pairs.concat())
     };
     let sample = (float(), time(), prop_oneof![Just(0), time()]).prop_map(
-        |(value, timestamp, start_timestamp)| v2::Sample {
-            value,
-            timestamp,
-            start_timestamp,
-        },
+        |(value, timestamp, start_timestamp)| v2::Sample { value, timestamp, start_timestamp },
     );
-    let exemplar =
-        (refs(0..2), float(), time()).prop_map(|(labels_refs, value, timestamp)| v2::Exemplar {
-            labels_refs,
-            value,
-            timestamp,
-        });
-    let metadata = (0..9i32, 0..symbols, 0..symbols).prop_map(|(kind, help_ref, unit_ref)| {
-        Some(v2::Metadata {
-            kind,
-            help_ref,
-            unit_ref,
-        })
-    });
+    let exemplar = (refs(0..2), float(), time())
+        .prop_map(|(labels_refs, value, timestamp)| v2::Exemplar { labels_refs, value, timestamp });
+    let metadata = (0..9i32, 0..symbols, 0..symbols)
+        .prop_map(|(kind, help_ref, unit_ref)| Some(v2::Metadata { kind, help_ref, unit_ref }));
     let rare = prop_oneof![
         4 => Just((Vec::new(), Vec::new())),
         1 => (vec(exemplar, 0..2), vec(histogram(), 0..2)),
@@ -201,10 +146,8 @@ pub(super) fn request_v2() -> impl Strategy<Value = v2::Request> {
     });
     symbols.prop_flat_map(|symbols| {
         let series = series_v2(symbols.len() as u32);
-        vec(series, 0..6).prop_map(move |timeseries| v2::Request {
-            symbols: symbols.clone(),
-            timeseries,
-        })
+        vec(series, 0..6)
+            .prop_map(move |timeseries| v2::Request { symbols: symbols.clone(), timeseries })
     })
 }
 
@@ -267,10 +210,7 @@ pub(super) fn rude<M: Message>(request: &M, order: &[u8], series_field: u8, long
         }
         let message = reader.bytes().unwrap();
         // Every third series stays as it is, so that both ways meet in one request.
-        let turned = order
-            .iter()
-            .map(|k| k.wrapping_mul(n as u8 | 1))
-            .collect::<Vec<_>>();
+        let turned = order.iter().map(|k| k.wrapping_mul(n as u8 | 1)).collect::<Vec<_>>();
         let message = match n % 3 {
             0 => message.to_vec(),
             _ => disorder(message, &turned, n % 2 == 0),

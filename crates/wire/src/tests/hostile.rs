@@ -25,10 +25,7 @@ fn an_error_names_byte_and_series() {
     // A good series, then one whose label claims 5 bytes of 2.
     let error = ours(Version::V1, b"\x0a\x00\x0a\x04\x0a\x05ab").unwrap_err();
     assert_eq!((error.offset, error.series), (5, Some(1)));
-    assert_eq!(
-        error.to_string(),
-        "byte 5 (series 1): a length of 5 bytes where only 2 are left"
-    );
+    assert_eq!(error.to_string(), "byte 5 (series 1): a length of 5 bytes where only 2 are left");
 }
 
 #[test]
@@ -49,10 +46,9 @@ fn a_label_that_ends_like_a_sample_is_a_label() {
 #[test]
 fn labels_that_are_not_utf8_or_malformed_are_left_to_the_shard() {
     let sample = b"\x12\x07\x10\x80\xd0\x95\xff\xbc\x31";
-    for (label, error) in [
-        (&b"\x0a\x01\xff"[..], LabelsError::NotUtf8),
-        (&b"\x0a\x07ab"[..], LabelsError::Malformed),
-    ] {
+    for (label, error) in
+        [(&b"\x0a\x01\xff"[..], LabelsError::NotUtf8), (&b"\x0a\x07ab"[..], LabelsError::Malformed)]
+    {
         let series = [&field(1, label, false)[..], sample].concat();
         let (body, columns) = ours(Version::V1, &field(1, &series, false)).unwrap();
         let block = columns.entries[0].block;
@@ -69,14 +65,10 @@ fn labels_that_are_not_utf8_or_malformed_are_left_to_the_shard() {
 #[test]
 fn foreign_blocks_are_malformed() {
     let workload = Workload::default();
-    let far = weir_model::Block {
-        start: u32::MAX,
-        len: u32::MAX,
-    };
-    for (version, bytes) in [
-        (Version::V1, workload.v1_bytes(0, 1)),
-        (Version::V2, workload.v2_bytes(0, 1)),
-    ] {
+    let far = weir_model::Block { start: u32::MAX, len: u32::MAX };
+    for (version, bytes) in
+        [(Version::V1, workload.v1_bytes(0, 1)), (Version::V2, workload.v2_bytes(0, 1))]
+    {
         let (body, _) = ours(version, &bytes).unwrap();
         let labels = body.labels(far, &mut Vec::new());
         assert_eq!(labels, Err(LabelsError::Malformed));
@@ -88,10 +80,7 @@ fn symbols_must_begin_with_the_empty_one_and_references_exist() {
     let error = ours(Version::V2, b"\x22\x01a").unwrap_err();
     assert_eq!((error.kind, error.offset), (Kind::FirstSymbol, 2));
     let error = ours(Version::V2, b"\x22\x00\x2a\x04\x0a\x02\x00\x07").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "byte 4 (series 0): symbol reference 7 of a table of 1 symbols"
-    );
+    assert_eq!(error.to_string(), "byte 4 (series 0): symbol reference 7 of a table of 1 symbols");
     let error = ours(Version::V2, b"\x22\x00\x2a\x03\x0a\x01\x00").unwrap_err();
     assert_eq!(error.kind, Kind::OddReferences(1));
 }
@@ -100,13 +89,7 @@ fn symbols_must_begin_with_the_empty_one_and_references_exist() {
 fn a_request_of_empty_series_is_bounded() {
     let bytes = b"\x0a\x00".repeat(SERIES_MAX + 1);
     let error = ours(Version::V1, &bytes).unwrap_err();
-    assert!(matches!(
-        error.kind,
-        Kind::TooMany {
-            limit: SERIES_MAX,
-            ..
-        }
-    ));
+    assert!(matches!(error.kind, Kind::TooMany { limit: SERIES_MAX, .. }));
 }
 
 #[test]

@@ -92,10 +92,7 @@ fn the_workload_is_decoded_alike() {
 
 #[test]
 fn every_truncation() {
-    let workload = Workload {
-        series_per_target: 3,
-        ..Workload::default()
-    };
+    let workload = Workload { series_per_target: 3, ..Workload::default() };
     for (check, bytes) in [
         (check_v1 as fn(&[u8]) -> bool, workload.v1_bytes(0, 4)),
         (check_v2, workload.v2_bytes(0, 4)),

@@ -30,12 +30,8 @@ fn measure(version: Version, encoding: Encoding) {
         })
         .collect();
     let (hasher, shard_key) = (BlockHasher::new(1), ShardKey::default());
-    let ctx = DecodeContext {
-        hasher: &hasher,
-        shard_key: &shard_key,
-        tenant: "anonymous",
-        tenant_id: 0,
-    };
+    let ctx =
+        DecodeContext { hasher: &hasher, shard_key: &shard_key, tenant: "anonymous", tenant_id: 0 };
     let (mut columns, mut hints) = (Columns::default(), Hints::default());
     let (mut decoder, mut bytes) = (Decompressor::default(), Vec::new());
     let (mut unpacking, mut decoding) = (Vec::new(), Vec::new());
@@ -43,9 +39,7 @@ fn measure(version: Version, encoding: Encoding) {
     for _ in 0..ROUNDS {
         for request in &requests {
             let begin = Instant::now();
-            decoder
-                .decompress(encoding, request, 1 << 25, &mut bytes)
-                .unwrap();
+            decoder.decompress(encoding, request, 1 << 25, &mut bytes).unwrap();
             let unpacked = Instant::now();
             plain_len = bytes.len();
             let body = decode(version, bytes, &ctx, &mut columns, &mut hints).unwrap();

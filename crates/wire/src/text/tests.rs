@@ -43,14 +43,8 @@ fn series(format: Format, labels: &[(&str, &str)], value: f64) -> String {
 #[test]
 fn series_in_both_formats() {
     let labels = [("__name__", "up"), ("job", "a\"b\\c\nd")];
-    assert_eq!(
-        series(Format::Text, &labels, 1.0),
-        "up{job=\"a\\\"b\\\\c\\nd\"} 1 1520879607089\n"
-    );
-    assert_eq!(
-        series(Format::OpenMetrics, &labels[..1], 1.0),
-        "up 1.0 1520879607.089\n# EOF\n"
-    );
+    assert_eq!(series(Format::Text, &labels, 1.0), "up{job=\"a\\\"b\\\\c\\nd\"} 1 1520879607089\n");
+    assert_eq!(series(Format::OpenMetrics, &labels[..1], 1.0), "up 1.0 1520879607.089\n# EOF\n");
 }
 
 #[test]

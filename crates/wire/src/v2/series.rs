@@ -48,10 +48,9 @@ pub(super) fn read_refs(packed: &[u8], at: usize, out: &mut Vec<u32>) -> Result<
             }
             _ => {
                 let mut long = Reader::new(rest);
-                let reference = long.varint().map_err(|e| DecodeError {
-                    offset: at + packed.len() - rest.len(),
-                    ..e
-                })?;
+                let reference = long
+                    .varint()
+                    .map_err(|e| DecodeError { offset: at + packed.len() - rest.len(), ..e })?;
                 (reference as u32, long.rest())
             }
         };
@@ -120,12 +119,7 @@ pub(super) fn plain_series(message: &[u8]) -> Option<PlainSeries<'_>> {
         [0x2a, len, rest @ ..] if *len < 0x80 && *len as usize == rest.len() => {}
         _ => return None,
     }
-    Some(PlainSeries {
-        refs,
-        timestamp: timestamp as Timestamp,
-        value,
-        metadata,
-    })
+    Some(PlainSeries { refs, timestamp: timestamp as Timestamp, value, metadata })
 }
 
 /// Any `Sample`: timestamp, value, start timestamp.

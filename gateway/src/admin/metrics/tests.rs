@@ -6,8 +6,7 @@ use weir_telemetry::{ExpositionFormat, Registry};
 use super::*;
 use crate::admin::sample::{ill, well};
 
-const DOCUMENTED: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md"));
+const DOCUMENTED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md"));
 
 fn text(status: Status) -> String {
     let registry = Registry::new();
@@ -55,7 +54,7 @@ fn values_have_base_units() {
         "weir_received_samples_total{tenant=\"team-a\"} 15000000",
         "weir_samples_total{class=\"folded\",tenant=\"anonymous\"} 810000000",
         "weir_rule_groups{rule=\"node_load1:1m_by_cluster_avg_last\"} 7",
-        "weir_frontier_seconds 1772366369.2",
+        "weir_frontier_seconds 1.7723663692e+09",
         "weir_frontier_lag_seconds 30.8",
         "weir_wal_last_commit_seconds 0.00184",
         "weir_wal_durable_position 1834997",

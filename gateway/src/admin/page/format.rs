@@ -1,4 +1,6 @@
 //! Numbers, sizes, times and texts as a person reads them; and HTML escaping.
+//!
+//! Invariant: what is made of a number holds no markup, so only texts need [`escape`].
 
 /// Text as it may stand in HTML, in an attribute's value, too.
 pub fn escape(text: &str) -> String {
@@ -16,9 +18,23 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// Escaped text in which no number is parted from its unit by the end of a line.
+pub fn unbroken(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    for c in text.chars() {
+        let after_number = joined.ends_with(|last: char| last.is_ascii_digit());
+        joined.push(if c == ' ' && after_number { '\u{a0}' } else { c });
+    }
+    escape(&joined)
+}
+
 /// A whole number: exact below 10,000, then three digits and a unit.
 pub fn count(value: u64) -> String {
-    if value < 10_000 { grouped(value) } else { scaled(value as f64, 1e3, &["", " k", " M", " G", " T", " P"]) }
+    if value < 10_000 {
+        grouped(value)
+    } else {
+        scaled(value as f64, 1e3, &["", " k", " M", " G", " T", " P"])
+    }
 }
 
 /// A whole number that may be negative, with its sign.
@@ -31,7 +47,7 @@ pub fn signed(value: i64) -> String {
 pub fn rate(value: f64) -> String {
     match value {
         v if v <= 0.0 => "0".into(),
-        v if v < 0.01 => "< 0.01".into(),
+        v if v < 0.01 => "~0".into(),
         v if v < 1.0 => format!("{v:.2}"),
         v if v < 100.0 => format!("{v:.1}").trim_end_matches(".0").into(),
         v => count(v.round() as u64),
@@ -72,8 +88,11 @@ pub fn duration(ms: i64) -> String {
 
 /// A part of 1; 100 % only when it is whole.
 pub fn percent(part: f64) -> String {
-    let whole = part >= 1.0;
-    if whole { "100 %".into() } else { format!("{:.1} %", (part.max(0.0) * 1e3).floor() / 10.0) }
+    match part {
+        p if p >= 1.0 => "100 %".into(),
+        p if p > 0.0 && p < 0.001 => "~0 %".into(),
+        p => format!("{:.1} %", (p.max(0.0) * 1e3).floor() / 10.0),
+    }
 }
 
 /// Milliseconds since the epoch as a date and time in UTC.
@@ -130,8 +149,14 @@ mod tests {
         let counts = [0, 999, 9_999, 10_000, 12_345, 999_999, 1_234_567, 45_000_000_000];
         let shown = ["0", "999", "9,999", "10.0 k", "12.3 k", "1.00 M", "1.23 M", "45.0 G"];
         assert_eq!(counts.map(count), shown);
-        assert_eq!([0.0, 0.001, 0.5, 2.0, 14.25, 1234.6].map(rate), ["0", "< 0.01", "0.50", "2", "14.2", "1,235"]);
-        assert_eq!([0, 1023, 1024, 1_048_576, 3 << 30].map(bytes), ["0 B", "1023 B", "1.00 KiB", "1.00 MiB", "3.00 GiB"]);
+        assert_eq!(
+            [0.0, 0.001, 0.5, 2.0, 14.25, 1234.6].map(rate),
+            ["0", "~0", "0.50", "2", "14.2", "1,235"]
+        );
+        assert_eq!(
+            [0, 1023, 1024, 1_048_576, 3 << 30].map(bytes),
+            ["0 B", "1023 B", "1.00 KiB", "1.00 MiB", "3.00 GiB"]
+        );
         assert_eq!(signed(-1_234), "−1,234");
     }
 
@@ -145,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_replay_is_not_whole_before_it_is() {
-        assert_eq!([0.0, 0.4321, 0.9999, 1.0].map(percent), ["0.0 %", "43.2 %", "99.9 %", "100 %"]);
+        let shown = [0.0, 0.000_02, 0.4321, 0.9999, 1.0].map(percent);
+        assert_eq!(shown, ["0.0 %", "~0 %", "43.2 %", "99.9 %", "100 %"]);
     }
 
     #[test]
@@ -165,6 +191,7 @@ mod tests {
 
     #[test]
     fn markup_is_escaped() {
+        assert_eq!(unbroken("5 <k in 3 s"), "5\u{a0}&lt;k in 3\u{a0}s");
         assert_eq!(escape("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
     }
 }

@@ -12,7 +12,11 @@ pub(super) fn rules(page: &mut String, view: &View) {
     if status.rules.is_empty() {
         return;
     }
-    let mut table = Table::begin(page, "Rules", &["Rule", "#In/s", "#Out/s", "#Reduction", "#Groups", "#Late/s", "#Last window"]);
+    let mut table = Table::begin(
+        page,
+        "Rules",
+        &["Rule", "#In/s", "#Out/s", "#Reduction", "#Groups", "#Late/s", "#Last window"],
+    );
     for (at, rule) in status.rules.iter().enumerate() {
         let fast = view.rates.rules.get(at).copied().unwrap_or_default();
         let late = fast.late_carried + fast.late_dropped;
@@ -50,7 +54,11 @@ pub(super) fn destinations(page: &mut String, view: &View) {
         );
         return;
     }
-    let mut table = Table::begin(page, "Destinations", &["Destination", "State", "#Sent/s", "#Waiting", "#Oldest", "#Sent", "#Lost"]);
+    let mut table = Table::begin(
+        page,
+        "Destinations",
+        &["Destination", "State", "#Sent/s", "#Waiting", "#Oldest", "#Sent", "#Lost"],
+    );
     for (at, destination) in status.destinations.iter().enumerate() {
         let fast = view.rates.destinations.get(at).copied().unwrap_or_default();
         let class = match destination.state {
@@ -59,8 +67,16 @@ pub(super) fn destinations(page: &mut String, view: &View) {
             _ => "critical",
         };
         table.row([
-            format!("<b>{}</b><small>{}</small>", escape(&destination.name), escape(&destination.url)),
-            format!("<em class=\"{class}\">{}</em>{}", escape(destination.state), last_error(destination)),
+            format!(
+                "<b>{}</b><small>{}</small>",
+                escape(&destination.name),
+                escape(&destination.url)
+            ),
+            format!(
+                "<em class=\"{class}\">{}</em>{}",
+                escape(destination.state),
+                last_error(destination)
+            ),
             rate(fast.sent),
             bytes(destination.lag_bytes),
             match destination.lag_ms(status.now_ms) {
@@ -75,7 +91,9 @@ pub(super) fn destinations(page: &mut String, view: &View) {
 }
 
 fn last_error(destination: &Destination) -> String {
-    let Some(error) = &destination.last_error else { return String::new() };
+    let Some(error) = &destination.last_error else {
+        return String::new();
+    };
     let when = time(destination.last_error_ms);
     format!("<small>{when}: {}</small>", escape(error))
 }
@@ -94,7 +112,8 @@ fn lost(destination: &Destination) -> String {
 
 pub(super) fn classes(page: &mut String, view: &View) {
     let rates = &view.rates;
-    let mut table = Table::begin(page, "What becomes of samples", &["Class", "#Samples/s", "#All", "Share"]);
+    let mut table =
+        Table::begin(page, "What becomes of samples", &["Class", "#Samples/s", "#All", "Share"]);
     let shown = [
         ("folded", "folded into rules", rates.folded, "good"),
         ("passed", "passed on raw", rates.passed, "good"),
@@ -124,19 +143,32 @@ pub(super) fn durability(page: &mut String, view: &View) {
     line("Not yet on disk", both.map(|j| bytes(j.pending_bytes)));
     line("Last sync", both.map(|j| format!("{:.1} ms", j.last_commit_ns as f64 / 1e6)));
     line("Holds", both.map(|j| bytes(j.bytes)));
-    line("Takes on disk", both.map(|j| match j.max_bytes {
-        Some(max) => format!("{} of {}", bytes(j.disk_bytes), bytes(max)),
-        None => bytes(j.disk_bytes),
-    }));
+    line(
+        "Takes on disk",
+        both.map(|j| match j.max_bytes {
+            Some(max) => format!("{} of {}", bytes(j.disk_bytes), bytes(max)),
+            None => bytes(j.disk_bytes),
+        }),
+    );
     line("Free on disk", both.map(|j| j.disk_free_bytes.map_or("–".into(), bytes)));
     let behind = status.log.last_position.saturating_sub(status.emit.position);
-    line("Not yet decided", [format!("{} requests", count(behind)), format!("{} frames", count(status.emit.waiting_frames))]);
+    line(
+        "Not yet decided",
+        [
+            format!("{} requests", count(behind)),
+            format!("{} frames", count(status.emit.waiting_frames)),
+        ],
+    );
     let checkpoints = &status.checkpoints;
     let replay = status.log.last_position.saturating_sub(checkpoints.replay_from);
     line("A restart reads", [format!("{} records", count(replay)), String::new()]);
     let last = match checkpoints.completed {
         0 => "none yet".into(),
-        _ => format!("{} in {}", bytes(checkpoints.last_bytes), duration(checkpoints.last_duration_ms as i64)),
+        _ => format!(
+            "{} in {}",
+            bytes(checkpoints.last_bytes),
+            duration(checkpoints.last_duration_ms as i64)
+        ),
     };
     line("Last checkpoint", [last, String::new()]);
     table.end();
@@ -165,17 +197,17 @@ pub(super) fn memory(page: &mut String, view: &View) {
 
 pub(super) fn requests(page: &mut String, view: &View) {
     let ingest = &view.status.ingest;
-    let mut table = Table::begin(page, "Requests", &["Answer", "#All"]);
+    let mut table = Table::begin(page, "Requests", &["Answer", "#All", "#Share"]);
     let all: u64 = ingest.requests.values().sum();
     for (code, requests) in &ingest.requests {
         let share = percent(*requests as f64 / all.max(1) as f64);
-        table.row([format!("{code}"), format!("{} <small>{share}</small>", count(*requests))]);
+        table.row([code.to_string(), count(*requests), share]);
     }
     for (reason, samples) in &ingest.refused {
-        table.row([format!("samples refused: {}", escape(reason)), count(*samples)]);
+        table.row([format!("samples refused: {}", escape(reason)), count(*samples), String::new()]);
     }
     if ingest.requests.is_empty() {
-        table.row(["none yet".into(), String::new()]);
+        table.row(["none yet".into(), String::new(), String::new()]);
     }
     table.end();
 }
@@ -185,11 +217,16 @@ pub(super) fn tenants(page: &mut String, view: &View) {
     if tenants.is_empty() {
         return;
     }
-    let mut table = Table::begin(page, "Tenants", &["Tenant", "#Samples/s", "#Series", "#All", "#Refused/s", "#Audit"]);
+    let mut table = Table::begin(
+        page,
+        "Tenants",
+        &["Tenant", "#Samples/s", "#Series", "#All", "#Refused/s", "#Audit"],
+    );
     let mut order: Vec<usize> = (0..tenants.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse(tenants[*at].received));
     for at in order.into_iter().take(TENANTS_SHOWN) {
-        let (tenant, fast) = (&tenants[at], view.rates.tenants.get(at).copied().unwrap_or_default());
+        let (tenant, fast) =
+            (&tenants[at], view.rates.tenants.get(at).copied().unwrap_or_default());
         let audit = match tenant.imbalance {
             0 => "0".into(),
             other => format!("<em class=\"critical\">{other}</em>"),

@@ -54,7 +54,9 @@ fn names_and_answers_from_outside_are_never_markup() {
     for raw in ["<script>alert", "<b>rule</b>", "a&b\"", "<refused>", "job=\"<x>\""] {
         assert!(!page.contains(raw), "{raw}");
     }
-    for safe in ["&lt;script&gt;alert(&#39;node&#39;)", "&lt;b&gt;rule", "a&amp;b&quot;", "&lt;refused&gt;"] {
+    for safe in
+        ["&lt;script&gt;alert(&#39;node&#39;)", "&lt;b&gt;rule", "a&amp;b&quot;", "&lt;refused&gt;"]
+    {
         assert!(page.contains(safe), "{safe}");
     }
 }

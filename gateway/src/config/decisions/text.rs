@@ -76,10 +76,7 @@ impl RelabelText {
             modulus: self.modulus,
             target_label: self.target_label.clone(),
             replacement: self.replacement.clone(),
-            action: self
-                .action
-                .parse()
-                .map_err(|e: UnknownAction| e.to_string())?,
+            action: self.action.parse().map_err(|e: UnknownAction| e.to_string())?,
         })
     }
 }

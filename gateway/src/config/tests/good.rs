@@ -29,19 +29,9 @@ fn without_a_file_every_key_has_its_documented_default() {
         future_max: Millis::from_secs(600),
     };
     assert_eq!(config.windows, windows);
-    let wal = Wal {
-        commit_delay: Duration::ZERO,
-        segment_bytes: 64 << 20,
-        max_bytes: None,
-    };
+    let wal = Wal { commit_delay: Duration::ZERO, segment_bytes: 64 << 20, max_bytes: None };
     assert_eq!(config.wal, wal);
-    assert_eq!(
-        config.queue,
-        Queue {
-            max_bytes: 4 << 30,
-            max_age: None
-        }
-    );
+    assert_eq!(config.queue, Queue { max_bytes: 4 << 30, max_age: None });
     assert_eq!(config.limits, Limits::default());
     let http = Http {
         connections_max: 16_384,
@@ -54,13 +44,7 @@ fn without_a_file_every_key_has_its_documented_default() {
     assert!(config.auth.users.is_empty() && config.auth.bearer_tokens.is_empty());
     assert!(config.tls.is_none() && config.warnings.is_empty());
     assert_eq!(config.node_name, "weir");
-    assert_eq!(
-        config.log,
-        Log {
-            level: "info".into(),
-            format: LogFormat::Text
-        }
-    );
+    assert_eq!(config.log, Log { level: "info".into(), format: LogFormat::Text });
     assert_eq!(config.shutdown_deadline, Duration::from_secs(30));
     let decisions = config.decisions.decisions(7).unwrap();
     assert_eq!((decisions.version, decisions.rules.len()), (7, 0));
@@ -103,27 +87,15 @@ log: {level: 'info,weir_remote=debug', format: json}
     assert_eq!(config.listen, "0.0.0.0:9300".parse().unwrap());
     assert_eq!(config.windows.grace, Millis(90_000));
     assert_eq!(config.wal.commit_delay, Duration::from_millis(5));
-    assert_eq!(
-        (config.wal.segment_bytes, config.wal.max_bytes),
-        (128 << 20, Some(10 << 30))
-    );
+    assert_eq!((config.wal.segment_bytes, config.wal.max_bytes), (128 << 20, Some(10 << 30)));
     let queues: Vec<_> = config.destinations.iter().map(|d| d.queue).collect();
-    assert_eq!(
-        (queues[0].max_bytes, queues[0].on_full),
-        (512 << 20, OnFull::DropOldest)
-    );
+    assert_eq!((queues[0].max_bytes, queues[0].on_full), (512 << 20, OnFull::DropOldest));
     assert_eq!(queues[0].max_age, Some(Millis::from_secs(7200)));
-    assert_eq!(
-        (queues[1].max_bytes, queues[1].on_full),
-        (1 << 30, OnFull::Block)
-    );
+    assert_eq!((queues[1].max_bytes, queues[1].on_full), (1 << 30, OnFull::Block));
     assert_eq!(queues[1].max_age, Some(Millis::from_secs(3600)));
     // What a tenant's entry leaves out is as in the defaults.
     let tenant = config.limits.of("anonymous");
-    assert_eq!(
-        (tenant.max_series, tenant.samples_per_second),
-        (Some(1000), Some(5))
-    );
+    assert_eq!((tenant.max_series, tenant.samples_per_second), (Some(1000), Some(5)));
     assert_eq!(tenant.status_over_limit, 503);
     assert_eq!(config.limits.of("other").samples_per_second, None);
     assert_eq!(config.decisions.series_limits().labels, 40);
@@ -144,13 +116,7 @@ fn flags_win_over_the_file_and_are_checked() {
     let config = load(Some(&file), &flags, &env).unwrap();
     assert_eq!(config.listen, "127.0.0.1:2".parse().unwrap());
     assert_eq!(config.data_dir, Path::new("b"));
-    assert_eq!(
-        config.log,
-        Log {
-            level: "warn".into(),
-            format: LogFormat::Json
-        }
-    );
+    assert_eq!(config.log, Log { level: "warn".into(), format: LogFormat::Json });
     flags.listen = Some("nowhere".into());
     flags.log_level = Some("loud".into());
     folder.write("weir.yml", "listen: x\n");
@@ -164,15 +130,9 @@ fn flags_win_over_the_file_and_are_checked() {
 fn external_labels_take_the_environment() {
     let labels = |text: &str| good(text).external_labels;
     let text = "external_labels: {a: 'x-${REGION}', b: '$REGION.', c: 'costs $$5', d: plain}";
-    let expected = [
-        ("a", "x-eu-1"),
-        ("b", "eu-1."),
-        ("c", "costs $5"),
-        ("d", "plain"),
-    ];
-    let expected: BTreeMap<String, String> = expected
-        .map(|(name, value)| (name.into(), value.into()))
-        .into();
+    let expected = [("a", "x-eu-1"), ("b", "eu-1."), ("c", "costs $5"), ("d", "plain")];
+    let expected: BTreeMap<String, String> =
+        expected.map(|(name, value)| (name.into(), value.into())).into();
     assert_eq!(labels(text), expected);
     assert_eq!(labels("global: {external_labels: {a: b}}")["a"], "b");
 }
@@ -184,36 +144,19 @@ fn files_are_found_beside_the_configuration() {
             "weir.yml",
             "rule_files: [rules/*.yml, last.yml, rules/b.yml]\nauth: {users: [{username: u, password_file: pass}]}\n",
         ),
-        (
-            "rules/b.yml",
-            "- {name: b, interval: 1m, outputs: [total]}\n",
-        ),
-        (
-            "rules/a.yml",
-            "- {name: a, interval: 1m, outputs: [last]}\n",
-        ),
+        ("rules/b.yml", "- {name: b, interval: 1m, outputs: [total]}\n"),
+        ("rules/a.yml", "- {name: a, interval: 1m, outputs: [last]}\n"),
         ("rules/c.txt", "not: [a rule"),
         ("last.yml", "- {name: c, interval: 1m, outputs: [max]}\n"),
         ("pass", "hunter2\n"),
     ]);
     let config = folder.load().unwrap();
     let decisions = config.decisions.decisions(1).unwrap();
-    let names: Vec<&str> = decisions
-        .rules
-        .iter()
-        .map(|active| active.rule.name())
-        .collect();
+    let names: Vec<&str> = decisions.rules.iter().map(|active| active.rule.name()).collect();
     assert_eq!(names, ["a", "b", "c"]);
-    assert_eq!(
-        config.auth.users[0].password_file,
-        Some(folder.path("pass"))
-    );
+    assert_eq!(config.auth.users[0].password_file, Some(folder.path("pass")));
     std::fs::remove_file(folder.path("pass")).unwrap();
-    assert!(
-        folder.errors()[0].contains("weir.yml:2: auth: pass: "),
-        "{:?}",
-        folder.errors()
-    );
+    assert!(folder.errors()[0].contains("weir.yml:2: auth: pass: "), "{:?}", folder.errors());
 }
 
 #[test]
@@ -244,14 +187,8 @@ remote_write:
 #[test]
 fn warnings_say_what_has_no_effect_or_looks_doubled() {
     let folder = Folder::new(&[
-        (
-            "weir.yml",
-            "global:\n  scrape_interval: 15s\nrule_files: [a.yml, b.yml, none/*.yml]\n",
-        ),
-        (
-            "a.yml",
-            "- {interval: 1m, outputs: [total], flush_on_shutdown: true}\n",
-        ),
+        ("weir.yml", "global:\n  scrape_interval: 15s\nrule_files: [a.yml, b.yml, none/*.yml]\n"),
+        ("a.yml", "- {interval: 1m, outputs: [total], flush_on_shutdown: true}\n"),
         ("b.yml", "- {interval: 1m, outputs: [total]}\n"),
     ]);
     assert_eq!(

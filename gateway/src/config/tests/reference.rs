@@ -17,11 +17,8 @@ fn collect(steps: &mut Vec<Step>, path: &str, keys: &mut BTreeSet<String>) {
     match shape_at::<Raw>(steps) {
         Some(Shape::Keys(known)) => {
             for key in known {
-                let path = if path.is_empty() {
-                    (*key).to_owned()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let path =
+                    if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
                 // The relabelling language is Prometheus's own and has a section of its own.
                 let seen = path
                     .split("relabel_configs[].")
@@ -31,12 +28,7 @@ fn collect(steps: &mut Vec<Step>, path: &str, keys: &mut BTreeSet<String>) {
                 enter(Step::Key((*key).to_owned()), &path, steps, keys);
             }
         }
-        Some(Shape::Map) => enter(
-            Step::Key("x".into()),
-            &format!("{path}.<name>"),
-            steps,
-            keys,
-        ),
+        Some(Shape::Map) => enter(Step::Key("x".into()), &format!("{path}.<name>"), steps, keys),
         Some(Shape::List) => enter(Step::Item, &format!("{path}[]"), steps, keys),
         _ => {}
     }
@@ -54,10 +46,7 @@ fn keys_of_reference() -> BTreeSet<String> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
     let cells = rows.filter_map(|row| row.split(" | ").next());
     cells
-        .flat_map(|cell| {
-            cell.split(", ")
-                .map(|key| key.trim().trim_matches('`').to_owned())
-        })
+        .flat_map(|cell| cell.split(", ").map(|key| key.trim().trim_matches('`').to_owned()))
         .collect()
 }
 
@@ -66,13 +55,7 @@ fn every_key_is_documented_and_every_documented_key_is_read() {
     let (code, reference) = (keys_of_code(), keys_of_reference());
     let missing: Vec<&String> = code.difference(&reference).collect();
     let unknown: Vec<&String> = reference.difference(&code).collect();
-    assert!(
-        missing.is_empty(),
-        "not in docs/CONFIGURATION.md: {missing:#?}"
-    );
-    assert!(
-        unknown.is_empty(),
-        "in docs/CONFIGURATION.md only: {unknown:#?}"
-    );
+    assert!(missing.is_empty(), "not in docs/CONFIGURATION.md: {missing:#?}");
+    assert!(unknown.is_empty(), "in docs/CONFIGURATION.md only: {unknown:#?}");
     assert!(code.len() > 100 && code.contains("remote_write[].queue_config.capacity"));
 }

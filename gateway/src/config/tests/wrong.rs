@@ -5,10 +5,7 @@ use super::*;
 /// A configuration's text, and all that is said about it.
 const WRONG: &[(&str, &str)] = &[
     // Keys and shapes.
-    (
-        "windws: {grace: 1s}",
-        "weir.yml:1: windws: unknown key; did you mean windows?",
-    ),
+    ("windws: {grace: 1s}", "weir.yml:1: windws: unknown key; did you mean windows?"),
     (
         "wal:\n  zebra: 1\n",
         "weir.yml:2: wal.zebra: unknown key; allowed are commit_delay, segment_size, max_size",
@@ -21,10 +18,7 @@ const WRONG: &[(&str, &str)] = &[
         "remote_write:\n- url: http://a\n  queue_config:\n    max_shard: 3\n",
         "weir.yml:4: remote_write[0].queue_config.max_shard: unknown key; did you mean max_shards?",
     ),
-    (
-        "wal: 5",
-        "weir.yml:1: wal: must hold keys of its own: commit_delay, segment_size, max_size",
-    ),
+    ("wal: 5", "weir.yml:1: wal: must hold keys of its own: commit_delay, segment_size, max_size"),
     (
         "rule_files: a.yml",
         "weir.yml:1: rule_files: must be a list, such as [a, b], or lines that begin with -",
@@ -34,10 +28,7 @@ const WRONG: &[(&str, &str)] = &[
         "external_labels: [a]",
         "weir.yml:1: external_labels: must hold names and values, such as {name: value}",
     ),
-    (
-        "wal: {}\nwal: {}\n",
-        "weir.yml:2: duplicate mapping key: wal",
-    ),
+    ("wal: {}\nwal: {}\n", "weir.yml:2: duplicate mapping key: wal"),
     ("a: [\n", "weir.yml:1: unclosed bracket '['"),
     (
         "remote_write:\n- url: http://a\n  send_exemplars: perhaps\n",
@@ -57,18 +48,12 @@ const WRONG: &[(&str, &str)] = &[
         "listen: example.org:80",
         "weir.yml:1: listen: \"example.org:80\" is not an address; write it as 127.0.0.1:9201, [::1]:9201, or :9201 for every address",
     ),
-    (
-        "data_dir: ''",
-        "weir.yml:1: data_dir: is empty; leave the key out for \"weir-data\"",
-    ),
+    ("data_dir: ''", "weir.yml:1: data_dir: is empty; leave the key out for \"weir-data\""),
     (
         "windows:\n  grace: 30\n",
         "weir.yml:2: windows.grace: \"30\" is not a duration; write it as 500ms, 15s, 1h30m or 2d (units in the order y, w, d, h, m, s, ms)",
     ),
-    (
-        "windows: {grace: 2h}",
-        "weir.yml:1: windows.grace: 2h is out of bounds; allowed is 0s to 1h",
-    ),
+    ("windows: {grace: 2h}", "weir.yml:1: windows.grace: 2h is out of bounds; allowed is 0s to 1h"),
     (
         "windows: {grace: 1m, backlog_wait_max: 30s}",
         "weir.yml:1: windows.backlog_wait_max: 30s is less than windows.grace, 1m",
@@ -97,10 +82,7 @@ const WRONG: &[(&str, &str)] = &[
         "http: {max_connections: 0}",
         "weir.yml:1: http.max_connections: 0 is out of bounds; allowed is 1 to 1000000",
     ),
-    (
-        "ha: {mode: both}",
-        "weir.yml:1: ha.mode: \"both\" is not one of merge, elect",
-    ),
+    ("ha: {mode: both}", "weir.yml:1: ha.mode: \"both\" is not one of merge, elect"),
     (
         "ha: {cluster_label: r, replica_label: r}",
         "weir.yml:1: ha.replica_label: r is ha.cluster_label too; the two must differ",
@@ -230,10 +212,7 @@ const WRONG: &[(&str, &str)] = &[
         "weir.yml:1: tenancy.required: \"maybe\" is not one of true, false",
     ),
     // Rule files.
-    (
-        "rule_files: [none.yml]",
-        "none.yml: cannot be read: No such file or directory (os error 2)",
-    ),
+    ("rule_files: [none.yml]", "none.yml: cannot be read: No such file or directory (os error 2)"),
     (
         "rule_files: ['']",
         "weir.yml:1: rule_files[0]: is empty; name a file or a pattern such as rules/*.yml",
@@ -281,48 +260,27 @@ wal: {segment_size: 1088KiB}
 ";
     let folder = Folder::new(&[("weir.yml", text), ("r.yml", &rule)]);
     let error = folder.errors().concat();
-    assert!(
-        error.starts_with("weir.yml:1: rule_files: all rule files together are "),
-        "{error}"
-    );
-    assert!(
-        error.ends_with("and wal.segment_size is 1088KiB; allowed is 576KiB"),
-        "{error}"
-    );
+    assert!(error.starts_with("weir.yml:1: rule_files: all rule files together are "), "{error}");
+    assert!(error.ends_with("and wal.segment_size is 1088KiB; allowed is 576KiB"), "{error}");
 }
 
 #[test]
 fn mistakes_in_rule_files_name_the_rule_file() {
     let folder = Folder::new(&[
-        (
-            "weir.yml",
-            "rule_files: [a.yml, b.yml, c.yml]\nwindows: {grace: x}\n",
-        ),
-        (
-            "a.yml",
-            "- interval: 1m\n  outputs: [totl]\n- interval: 1h\n",
-        ),
+        ("weir.yml", "rule_files: [a.yml, b.yml, c.yml]\nwindows: {grace: x}\n"),
+        ("a.yml", "- interval: 1m\n  outputs: [totl]\n- interval: 1h\n"),
         ("b.yml", "- interval: 1m\n  output: [total]\n"),
         ("c.yml", "- {name: n, interval: 1m, outputs: [total]}\n"),
     ]);
     let errors = folder.errors();
     assert_eq!(errors.len(), 4, "{errors:#?}");
-    assert!(
-        errors[0].starts_with("a.yml:2: rule 1: outputs: "),
-        "{errors:#?}"
-    );
+    assert!(errors[0].starts_with("a.yml:2: rule 1: outputs: "), "{errors:#?}");
     assert_eq!(
         errors[1],
         "a.yml:3: rule 2: outputs is missing; list one at least, such as outputs: [total]"
     );
-    assert_eq!(
-        errors[2],
-        "b.yml:2: output: unknown key; did you mean outputs?"
-    );
-    assert!(
-        errors[3].starts_with("weir.yml:2: windows.grace: \"x\""),
-        "{errors:#?}"
-    );
+    assert_eq!(errors[2], "b.yml:2: output: unknown key; did you mean outputs?");
+    assert!(errors[3].starts_with("weir.yml:2: windows.grace: \"x\""), "{errors:#?}");
 }
 
 #[test]
@@ -342,29 +300,18 @@ fn two_rules_of_one_name_in_two_files_are_an_error() {
 #[test]
 fn a_rule_for_other_tenants_counts_as_several() {
     let folder = Folder::new(&[
-        (
-            "weir.yml",
-            "rule_files: [r.yml]\nremote_write: [{url: 'http://a'}]\n",
-        ),
-        (
-            "r.yml",
-            "- {name: n, tenants: [team-a], interval: 1m, outputs: [total]}\n",
-        ),
+        ("weir.yml", "rule_files: [r.yml]\nremote_write: [{url: 'http://a'}]\n"),
+        ("r.yml", "- {name: n, tenants: [team-a], interval: 1m, outputs: [total]}\n"),
     ]);
     let errors = folder.errors();
-    assert!(
-        errors[0].contains("(rule n is for others than tenancy.default)"),
-        "{errors:?}"
-    );
+    assert!(errors[0].contains("(rule n is for others than tenancy.default)"), "{errors:?}");
 }
 
 #[test]
 fn tenants_that_nobody_announced_are_kept_out_rather_than_mixed() {
     assert!(!good("remote_write: [{url: 'http://a'}]").tenancy.several);
     assert!(
-        good("remote_write: [{url: 'http://a', tenant_header: X-Scope-OrgID}]")
-            .tenancy
-            .several
+        good("remote_write: [{url: 'http://a', tenant_header: X-Scope-OrgID}]").tenancy.several
     );
     assert!(good("").tenancy.several);
 }
@@ -418,14 +365,8 @@ fn all_unknown_keys_and_shapes_come_at_once() {
         "listn: a\nwal:\n  max_sise: 1\nhttp: []\nremote_write:\n- {ulr: a}\n",
     )]);
     let errors = folder.errors();
-    let keys: Vec<&str> = errors
-        .iter()
-        .map(|e| e.split(": ").nth(1).unwrap())
-        .collect();
-    assert_eq!(
-        keys,
-        ["listn", "wal.max_sise", "http", "remote_write[0].ulr"]
-    );
+    let keys: Vec<&str> = errors.iter().map(|e| e.split(": ").nth(1).unwrap()).collect();
+    assert_eq!(keys, ["listn", "wal.max_sise", "http", "remote_write[0].ulr"]);
 }
 
 #[test]
@@ -436,8 +377,5 @@ fn a_missing_or_endless_file_is_named() {
         ["weir.yml: cannot be read: No such file or directory (os error 2)"]
     );
     folder.write("weir.yml", &"#".repeat((16 << 20) + 1));
-    assert_eq!(
-        folder.errors(),
-        ["weir.yml: is 16777217 bytes long; at most 16MiB are read"]
-    );
+    assert_eq!(folder.errors(), ["weir.yml: is 16777217 bytes long; at most 16MiB are read"]);
 }

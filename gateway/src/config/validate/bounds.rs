@@ -11,20 +11,11 @@ use crate::config::units::Size;
 use crate::config::{Config, Http, Queue, Wal};
 
 pub(super) fn wal(raw: &raw::Wal, http: &Http, check: &mut Check<'_>) -> Wal {
-    let delay = check.duration(
-        "wal.commit_delay",
-        &raw.commit_delay,
-        Millis(0),
-        Millis(0)..=Millis(1000),
-    );
+    let delay =
+        check.duration("wal.commit_delay", &raw.commit_delay, Millis(0), Millis(0)..=Millis(1000));
     // A segment's length is stored in 32 bits.
     let segments = Size(MIB)..=Size(4 * GIB - MIB);
-    let segment = check.size(
-        "wal.segment_size",
-        &raw.segment_size,
-        Size(64 * MIB),
-        segments,
-    );
+    let segment = check.size("wal.segment_size", &raw.segment_size, Size(64 * MIB), segments);
     let needed = Size(http.body_bytes_max as u64 + MIB);
     if segment < needed {
         let body = Size(http.body_bytes_max as u64);
@@ -33,14 +24,10 @@ pub(super) fn wal(raw: &raw::Wal, http: &Http, check: &mut Check<'_>) -> Wal {
         );
         check.error("wal.segment_size", message);
     }
-    let max = raw.max_size.as_ref().map(|_| {
-        check.size(
-            "wal.max_size",
-            &raw.max_size,
-            Size(GIB),
-            Size(0)..=Size(1024 * TIB),
-        )
-    });
+    let max = raw
+        .max_size
+        .as_ref()
+        .map(|_| check.size("wal.max_size", &raw.max_size, Size(GIB), Size(0)..=Size(1024 * TIB)));
     let max = max.filter(|max| max.0 > 0);
     let least = Size(4 * segment.0);
     if let Some(max) = max.filter(|max| *max < least) {
@@ -48,11 +35,7 @@ pub(super) fn wal(raw: &raw::Wal, http: &Http, check: &mut Check<'_>) -> Wal {
             format!("{max} is less than four segments, {least}; 0 is no bound but the disk");
         check.error("wal.max_size", message);
     }
-    Wal {
-        commit_delay: delay.to_std(),
-        segment_bytes: segment.0,
-        max_bytes: max.map(|max| max.0),
-    }
+    Wal { commit_delay: delay.to_std(), segment_bytes: segment.0, max_bytes: max.map(|max| max.0) }
 }
 
 /// `queue`, as bounds and as texts for the destinations that do not say.
@@ -66,16 +49,10 @@ pub(super) fn queue(raw: &raw::Queue, check: &mut Check<'_>) -> QueueDefaults {
     let max = check.size("queue.max_size", &raw.max_size, Size(4 * GIB), allowed);
     let year = Millis::from_secs(366 * 86_400);
     let age = check.duration("queue.max_age", &raw.max_age, Millis(0), Millis(0)..=year);
-    let words = [
-        ("block", Some("block")),
-        ("drop_oldest", Some("drop_oldest")),
-    ];
+    let words = [("block", Some("block")), ("drop_oldest", Some("drop_oldest"))];
     let on_full = check.choice("queue.on_full", &raw.on_full, None, &words);
     QueueDefaults {
-        bounds: Queue {
-            max_bytes: max.0,
-            max_age: (age.0 > 0).then_some(age),
-        },
+        bounds: Queue { max_bytes: max.0, max_age: (age.0 > 0).then_some(age) },
         on_full: on_full.map(str::to_owned),
     }
 }
@@ -83,32 +60,19 @@ pub(super) fn queue(raw: &raw::Queue, check: &mut Check<'_>) -> QueueDefaults {
 pub(super) fn http(raw: &raw::Http, check: &mut Check<'_>) -> Http {
     let secs = Millis::from_secs;
     let times = Millis(100)..=secs(3600);
-    let connections = check.number(
-        "http.max_connections",
-        &raw.max_connections,
-        16_384,
-        1..=1_000_000,
-    );
+    let connections =
+        check.number("http.max_connections", &raw.max_connections, 16_384, 1..=1_000_000);
     // Reservations count bytes in 32 bits.
     let bodies = Size(64 * KIB)..=Size(GIB);
-    let body = check.size(
-        "http.max_body_size",
-        &raw.max_body_size,
-        Size(32 * MIB),
-        bodies,
-    );
+    let body = check.size("http.max_body_size", &raw.max_body_size, Size(32 * MIB), bodies);
     let budgets = Size(MIB)..=Size(TIB);
     let memory = check.size("http.memory_budget", &raw.memory_budget, Size(GIB), budgets);
     if memory < body {
         let message = format!("{memory} cannot hold one request of http.max_body_size, {body}");
         check.error("http.memory_budget", message);
     }
-    let headers = check.duration(
-        "http.header_timeout",
-        &raw.header_timeout,
-        secs(10),
-        times.clone(),
-    );
+    let headers =
+        check.duration("http.header_timeout", &raw.header_timeout, secs(10), times.clone());
     let bodies = check.duration("http.body_timeout", &raw.body_timeout, secs(30), times);
     let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     Http {

@@ -41,20 +41,14 @@ pub(super) fn shard_key(
     ha: &HaLabels,
     check: &mut Check<'_>,
 ) -> ShardKey {
-    let mut key = ShardKey {
-        replica_label: ha.replica.clone(),
-        ..ShardKey::default()
-    };
+    let mut key = ShardKey { replica_label: ha.replica.clone(), ..ShardKey::default() };
     let Some(raw) = raw else {
         return key;
     };
     if let Some(labels) = &raw.labels {
         let at = "cluster.shard_key.labels";
         if labels.is_empty() || labels.len() > LABELS_MAX {
-            check.error(
-                at,
-                format!("{} labels; allowed are 1 to {LABELS_MAX}", labels.len()),
-            );
+            check.error(at, format!("{} labels; allowed are 1 to {LABELS_MAX}", labels.len()));
         }
         for (index, label) in labels.iter().enumerate() {
             let at = format!("{at}[{index}]");
@@ -78,10 +72,7 @@ pub(super) fn shard_key(
         if target.len() != key.labels.len() {
             let at = format!("cluster.shard_key.split[{index}]");
             let labels = key.labels.join(", ");
-            check.error(
-                &at,
-                format!("has {} values; give one for each of {labels}", target.len()),
-            );
+            check.error(&at, format!("has {} values; give one for each of {labels}", target.len()));
         }
     }
     key.split = raw.split.clone().unwrap_or_default();

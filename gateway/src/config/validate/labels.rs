@@ -23,11 +23,7 @@ pub(super) fn external(
         let message = "stands here and at the top; keep one of them";
         check.error("global.external_labels", message);
     }
-    let at = if top.is_some() {
-        "external_labels"
-    } else {
-        "global.external_labels"
-    };
+    let at = if top.is_some() { "external_labels" } else { "global.external_labels" };
     let mut labels = Labels::new();
     for (name, value) in top.or(global).unwrap_or_default() {
         let at = format!("{at}.{name}");
@@ -69,9 +65,7 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, St
             name
         };
         if name.is_empty() || !name.chars().all(is_name) {
-            return Err(format!(
-                "{text:?} names no variable after its $; a plain $ is written $$"
-            ));
+            return Err(format!("{text:?} names no variable after its $; a plain $ is written $$"));
         }
         let value =
             env(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
@@ -92,23 +86,11 @@ pub(super) fn global(raw: &raw::Global, check: &mut Check<'_>) {
         ("evaluation_interval", &raw.evaluation_interval, SCRAPE),
         ("rule_query_offset", &raw.rule_query_offset, SCRAPE),
         ("query_log_file", &raw.query_log_file, SCRAPE),
-        (
-            "body_size_limit",
-            &raw.body_size_limit,
-            "see http.max_body_size",
-        ),
+        ("body_size_limit", &raw.body_size_limit, "see http.max_body_size"),
         ("sample_limit", &raw.sample_limit, LIMIT),
         ("label_limit", &raw.label_limit, LIMIT),
-        (
-            "label_name_length_limit",
-            &raw.label_name_length_limit,
-            LIMIT,
-        ),
-        (
-            "label_value_length_limit",
-            &raw.label_value_length_limit,
-            LIMIT,
-        ),
+        ("label_name_length_limit", &raw.label_name_length_limit, LIMIT),
+        ("label_value_length_limit", &raw.label_value_length_limit, LIMIT),
         ("target_limit", &raw.target_limit, SCRAPE),
     ];
     for (key, value, reason) in keys {
@@ -127,10 +109,7 @@ pub(super) fn ha(raw: &raw::Ha, check: &mut Check<'_>) -> HaLabels {
         replica: check.word("ha.replica_label", &raw.replica_label, &default.replica),
     };
     if labels.cluster == labels.replica {
-        let message = format!(
-            "{} is ha.cluster_label too; the two must differ",
-            labels.replica
-        );
+        let message = format!("{} is ha.cluster_label too; the two must differ", labels.replica);
         check.error("ha.replica_label", message);
     }
     labels
@@ -146,12 +125,8 @@ pub(super) fn relabelling(configs: &[RelabelConfig], key: &ShardKey, check: &mut
         return;
     }
     for (index, config) in configs.iter().enumerate() {
-        let lost: Vec<&str> = key
-            .labels
-            .iter()
-            .map(String::as_str)
-            .filter(|l| takes_away(config, l))
-            .collect();
+        let lost: Vec<&str> =
+            key.labels.iter().map(String::as_str).filter(|l| takes_away(config, l)).collect();
         if !lost.is_empty() {
             let message = format!(
                 "takes {} away, by which targets are told apart: series of several targets would \

@@ -15,16 +15,11 @@ pub(super) fn limits(raw: raw::Limits, check: &mut Check<'_>) -> (Limits, Series
     let written = raw.defaults.unwrap_or_default();
     let defaults = tenant(at, &written, TenantLimits::default(), check);
     let series = series(at, &written, check);
-    let mut limits = Limits {
-        defaults,
-        ..Limits::default()
-    };
+    let mut limits = Limits { defaults, ..Limits::default() };
     for (name, written) in raw.tenants.unwrap_or_default() {
         let at = format!("limits.tenants.{name}");
         let written = written.unwrap_or_default();
-        limits
-            .tenants
-            .insert(name, tenant(&at, &written, defaults, check));
+        limits.tenants.insert(name, tenant(&at, &written, defaults, check));
         let shape = [
             ("labels_per_series", &written.labels_per_series),
             ("label_name_length", &written.label_name_length),
@@ -45,12 +40,8 @@ fn tenant(
     check: &mut Check<'_>,
 ) -> TenantLimits {
     let mut limit = |key: &str, text: &Text, default: Option<u64>| {
-        let number = check.number(
-            &format!("{at}.{key}"),
-            text,
-            default.unwrap_or(0),
-            0..=LIMIT_MAX,
-        );
+        let number =
+            check.number(&format!("{at}.{key}"), text, default.unwrap_or(0), 0..=LIMIT_MAX);
         (number > 0).then_some(number)
     };
     TenantLimits {
@@ -81,18 +72,8 @@ fn series(at: &str, raw: &raw::TenantLimits, check: &mut Check<'_>) -> SeriesLim
         usize::try_from(number).unwrap_or(default)
     };
     SeriesLimits {
-        labels: bound(
-            "labels_per_series",
-            &raw.labels_per_series,
-            default.labels,
-            1024,
-        ),
-        name_bytes: bound(
-            "label_name_length",
-            &raw.label_name_length,
-            default.name_bytes,
-            65_535,
-        ),
+        labels: bound("labels_per_series", &raw.labels_per_series, default.labels, 1024),
+        name_bytes: bound("label_name_length", &raw.label_name_length, default.name_bytes, 65_535),
         value_bytes: bound(
             "label_value_length",
             &raw.label_value_length,

@@ -40,11 +40,8 @@ pub(crate) fn directives(text: &str) -> Result<(), String> {
         ["off", "error", "warn", "info", "debug", "trace"]
             .contains(&l.to_ascii_lowercase().as_str())
     };
-    let is_module = |m: &str| {
-        !m.is_empty()
-            && m.chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_:".contains(c))
-    };
+    let is_module =
+        |m: &str| !m.is_empty() && m.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
     let is_directive = |d: &str| match d.split_once('=') {
         Some((module, level)) => is_module(module) && is_level(level),
         None => is_level(d),
@@ -63,36 +60,18 @@ pub(super) fn auth(auth: ServerAuthConfig, check: &mut Check<'_>) -> ServerAuthC
     for (index, user) in auth.users.iter().enumerate() {
         let at = format!("auth.users[{index}]");
         if user.username.is_empty() || user.username.contains(':') {
-            check.error(
-                &at,
-                format!("username {:?} is empty or has a colon", user.username),
-            );
+            check.error(&at, format!("username {:?} is empty or has a colon", user.username));
         }
-        secret(
-            &at,
-            "password",
-            user.password.is_some(),
-            user.password_file.is_some(),
-            check,
-        );
+        secret(&at, "password", user.password.is_some(), user.password_file.is_some(), check);
         unique(&at, "username", &user.username, &mut names, check);
     }
     names.clear();
     for (index, token) in auth.bearer_tokens.iter().enumerate() {
         let at = format!("auth.bearer_tokens[{index}]");
         if token.name.is_empty() {
-            check.error(
-                &at,
-                "name is missing; it tells in logs and metrics whose token it is",
-            );
+            check.error(&at, "name is missing; it tells in logs and metrics whose token it is");
         }
-        secret(
-            &at,
-            "token",
-            token.token.is_some(),
-            token.token_file.is_some(),
-            check,
-        );
+        secret(&at, "token", token.token.is_some(), token.token_file.is_some(), check);
         unique(&at, "name", &token.name, &mut names, check);
     }
     auth
@@ -100,11 +79,7 @@ pub(super) fn auth(auth: ServerAuthConfig, check: &mut Check<'_>) -> ServerAuthC
 
 fn secret(at: &str, key: &str, inline: bool, file: bool, check: &mut Check<'_>) {
     if inline == file {
-        let message = if inline {
-            "keep one of them"
-        } else {
-            "one of them is needed"
-        };
+        let message = if inline { "keep one of them" } else { "one of them is needed" };
         check.error(at, format!("{key} and {key}_file: {message}"));
     }
 }
@@ -119,31 +94,17 @@ fn unique<'n>(at: &str, key: &str, name: &'n str, names: &mut Vec<&'n str>, chec
 /// `None` for an empty section: plain HTTP.
 pub(super) fn tls(raw: &raw::Tls, check: &mut Check<'_>) -> Option<ServerTlsConfig> {
     let versions = [("TLS12", TlsVersion::Tls12), ("TLS13", TlsVersion::Tls13)];
-    let min_version = check.choice(
-        "tls.min_version",
-        &raw.min_version,
-        TlsVersion::Tls12,
-        &versions,
-    );
+    let min_version =
+        check.choice("tls.min_version", &raw.min_version, TlsVersion::Tls12, &versions);
     let path = |text: &Text| text.as_ref().filter(|t| !t.is_empty()).map(PathBuf::from);
-    let (cert, key, ca) = (
-        path(&raw.cert_file),
-        path(&raw.key_file),
-        path(&raw.client_ca_file),
-    );
+    let (cert, key, ca) = (path(&raw.cert_file), path(&raw.key_file), path(&raw.client_ca_file));
     match (cert, key) {
-        (Some(cert_file), Some(key_file)) => Some(ServerTlsConfig {
-            cert_file,
-            key_file,
-            client_ca_file: ca,
-            min_version,
-        }),
+        (Some(cert_file), Some(key_file)) => {
+            Some(ServerTlsConfig { cert_file, key_file, client_ca_file: ca, min_version })
+        }
         (None, None) if ca.is_none() => None,
         _ => {
-            check.error(
-                "tls",
-                "needs both cert_file and key_file; neither is plain HTTP",
-            );
+            check.error("tls", "needs both cert_file and key_file; neither is plain HTTP");
             None
         }
     }

@@ -17,19 +17,11 @@ pub(super) fn resolve(raw: &mut Raw, folder: &Path) {
     }
     let auth = raw.auth.iter_mut();
     for auth in auth {
-        auth.users
-            .iter_mut()
-            .for_each(|user| join(&mut user.password_file, folder));
-        auth.bearer_tokens
-            .iter_mut()
-            .for_each(|token| join(&mut token.token_file, folder));
+        auth.users.iter_mut().for_each(|user| join(&mut user.password_file, folder));
+        auth.bearer_tokens.iter_mut().for_each(|token| join(&mut token.token_file, folder));
     }
     for tls in raw.tls.iter_mut() {
-        for path in [
-            &mut tls.cert_file,
-            &mut tls.key_file,
-            &mut tls.client_ca_file,
-        ] {
+        for path in [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file] {
             if let Some(path) = path.as_mut().filter(|path| !path.is_empty()) {
                 *path = folder.join(&*path).display().to_string();
             }

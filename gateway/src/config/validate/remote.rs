@@ -16,9 +16,7 @@ pub(super) fn destinations(
 ) -> Vec<(Destination, String)> {
     let mut blocks = raw.remote_write.take().unwrap_or_default();
     for block in &mut blocks {
-        block
-            .max_bytes
-            .get_or_insert_with(|| queue.bounds.max_bytes.to_string());
+        block.max_bytes.get_or_insert_with(|| queue.bounds.max_bytes.to_string());
         if block.max_age.is_none() {
             block.max_age = queue.bounds.max_age.map(|age| age.to_string());
         }
@@ -29,14 +27,10 @@ pub(super) fn destinations(
     match validate(&blocks) {
         Ok(destinations) => {
             let keyed = destinations.into_iter().enumerate();
-            keyed
-                .map(|(index, d)| (d, format!("remote_write[{index}]")))
-                .collect()
+            keyed.map(|(index, d)| (d, format!("remote_write[{index}]"))).collect()
         }
         Err(errors) => {
-            errors
-                .iter()
-                .for_each(|error| check.error(&error.at, &error.message));
+            errors.iter().for_each(|error| check.error(&error.at, &error.message));
             Vec::new()
         }
     }

@@ -22,18 +22,12 @@ pub(super) fn tenancy(
         |f: fn(&crate::config::raw::Tenancy) -> &Option<String>| written.and_then(|t| f(t).clone());
     let header = check.word("tenancy.header", &text(|t| &t.header), "X-Scope-OrgID");
     if !header.is_empty() && weir_http::HeaderName::from_bytes(header.as_bytes()).is_err() {
-        check.error(
-            "tenancy.header",
-            format!("{header:?} is not the name of an HTTP header"),
-        );
+        check.error("tenancy.header", format!("{header:?} is not the name of an HTTP header"));
     }
     let default = check.word("tenancy.default", &text(|t| &t.default), "anonymous");
     name("tenancy.default", &default, check);
     let required = check.flag("tenancy.required", &text(|t| &t.required), false);
-    let tenants = raw
-        .limits
-        .as_ref()
-        .and_then(|limits| limits.tenants.as_ref());
+    let tenants = raw.limits.as_ref().and_then(|limits| limits.tenants.as_ref());
     for tenant in tenants.into_iter().flat_map(|tenants| tenants.keys()) {
         name(&format!("limits.tenants.{tenant}"), tenant, check);
     }
@@ -49,10 +43,8 @@ pub(super) fn tenancy(
     } else if tenants.is_some_and(|tenants| tenants.keys().any(|tenant| *tenant != default)) {
         Some("limits.tenants names others than tenancy.default".to_owned())
     } else {
-        let other = |rule: &&Rule| {
-            rule.tenants()
-                .is_some_and(|all| all.iter().any(|t| *t != default))
-        };
+        let other =
+            |rule: &&Rule| rule.tenants().is_some_and(|all| all.iter().any(|t| *t != default));
         let rule = rules.iter().find(other);
         rule.map(|rule| format!("rule {} is for others than tenancy.default", rule.name()))
     };
@@ -65,12 +57,7 @@ pub(super) fn tenancy(
             check.error(key, message);
         }
     }
-    Tenancy {
-        header,
-        default,
-        required,
-        several: mixing.is_empty(),
-    }
+    Tenancy { header, default, required, several: mixing.is_empty() }
 }
 
 /// Cortex's rules for a tenant's name, less its `.` and `..`.

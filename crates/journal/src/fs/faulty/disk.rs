@@ -134,11 +134,7 @@ impl Disk {
     }
 
     pub(super) fn alive(&self) -> io::Result<()> {
-        if self.faults.crashed {
-            Err(crash())
-        } else {
-            Ok(())
-        }
+        if self.faults.crashed { Err(crash()) } else { Ok(()) }
     }
 
     pub(super) fn file(&mut self, inode: u64) -> &mut Inode {

@@ -15,18 +15,13 @@ use crate::histogram::bounds::{index_of, upper_bound};
 const PROMETHEUS: &str = include_str!("../../../tests/fixtures/histogram-prometheus-0.316.txt");
 
 fn floats(text: &str) -> Vec<f64> {
-    text.split_whitespace()
-        .map(|n| n.parse().unwrap())
-        .collect()
+    text.split_whitespace().map(|n| n.parse().unwrap()).collect()
 }
 
 fn spans(text: &str) -> Vec<Span> {
     let span = |s: &str| {
         let (offset, length) = s.split_once(':').unwrap();
-        Span {
-            offset: offset.parse().unwrap(),
-            length: length.parse().unwrap(),
-        }
+        Span { offset: offset.parse().unwrap(), length: length.parse().unwrap() }
     };
     text.split_whitespace().map(span).collect()
 }
@@ -111,13 +106,7 @@ fn the_finer_is_brought_to_the_coarser() {
     fine.add(&coarse).unwrap();
     let expected = histogram(0, 0.0, 0.0, &[(0, 1.0), (1, 22.0), (2, 8.0), (5, 32.0)]);
     assert_same(&fine, &expected, 0);
-    assert_eq!(
-        fine.positive_spans[1],
-        Span {
-            offset: 2,
-            length: 1
-        }
-    );
+    assert_eq!(fine.positive_spans[1], Span { offset: 2, length: 1 });
 }
 
 #[test]
@@ -147,10 +136,7 @@ fn custom_buckets_meet_on_the_bounds_that_both_have() {
     let custom = |bounds: &[f64], counts: &[f64]| NativeHistogram {
         schema: CUSTOM_BUCKETS_SCHEMA,
         custom_values: bounds.to_vec(),
-        positive_spans: vec![Span {
-            offset: 0,
-            length: counts.len() as u32,
-        }],
+        positive_spans: vec![Span { offset: 0, length: counts.len() as u32 }],
         positive: counts.to_vec(),
         count: counts.iter().sum(),
         ..NativeHistogram::default()
@@ -168,10 +154,7 @@ fn custom_buckets_meet_on_the_bounds_that_both_have() {
 
 #[test]
 fn a_stale_marker_is_neither_added_nor_compared() {
-    let stale = NativeHistogram {
-        sum: crate::STALE_NAN,
-        ..NativeHistogram::default()
-    };
+    let stale = NativeHistogram { sum: crate::STALE_NAN, ..NativeHistogram::default() };
     let mut one = histogram(0, 0.0, 0.0, &[(1, 1.0)]);
     assert_eq!(one.add(&stale), Err(HistogramError::Stale));
     assert!(one.is_reset(&stale));
@@ -198,21 +181,13 @@ fn naive_sum(parts: &[NativeHistogram]) -> (i32, f64, f64, BTreeMap<i32, f64>) {
         _ if from == schema => value,
         _ => upper_bound(i64::from(index_of(value, schema)), schema),
     };
-    let own: Vec<f64> = parts
-        .iter()
-        .map(|p| moved(p.zero_threshold, p.schema))
-        .collect();
+    let own: Vec<f64> = parts.iter().map(|p| moved(p.zero_threshold, p.schema)).collect();
     let mut zero: f64 = parts.iter().map(|p| p.zero_count).sum();
     let mut opened = Vec::new();
     for part in parts {
         opened.push(rebucket(part, schema, &mut zero));
     }
-    let range = |i: i32| {
-        (
-            upper_bound(i64::from(i) - 1, schema),
-            upper_bound(i64::from(i), schema),
-        )
-    };
+    let range = |i: i32| (upper_bound(i64::from(i) - 1, schema), upper_bound(i64::from(i), schema));
     let mut threshold = own.iter().copied().fold(0.0, f64::max);
     loop {
         let narrower = opened.iter().zip(&own).filter(|&(_, &own)| own < threshold);
@@ -258,16 +233,10 @@ fn rebucket(part: &NativeHistogram, schema: i32, zero: &mut f64) -> BTreeMap<i32
 
 fn any_histogram() -> impl Strategy<Value = NativeHistogram> {
     let buckets = proptest::collection::btree_map(-12i32..12, 0u8..4, 0..8);
-    let threshold = prop_oneof![
-        Just(0.0),
-        (-6i64..2).prop_map(|i| upper_bound(i, 0)),
-        0.001f64..3.0
-    ];
+    let threshold =
+        prop_oneof![Just(0.0), (-6i64..2).prop_map(|i| upper_bound(i, 0)), 0.001f64..3.0];
     (-2i32..5, threshold, 0u8..3, buckets).prop_map(|(schema, threshold, zero, buckets)| {
-        let side: Vec<(i32, f64)> = buckets
-            .into_iter()
-            .map(|(i, c)| (i, f64::from(c)))
-            .collect();
+        let side: Vec<(i32, f64)> = buckets.into_iter().map(|(i, c)| (i, f64::from(c))).collect();
         histogram(schema, threshold, f64::from(zero), &side)
     })
 }

@@ -38,9 +38,7 @@ pub(super) fn check_url(key: &str, url: &str, check: &mut Check<'_>) {
 }
 
 fn authority(url: &str) -> Option<&str> {
-    let rest = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"))?;
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
     rest.split(['/', '?', '#']).next()
 }
 
@@ -53,36 +51,12 @@ fn has_host(url: &str) -> bool {
 pub(super) fn refuse_unsupported(block: &raw::RemoteWrite, check: &mut Check<'_>) {
     let proxy = "is not supported; name the proxy in proxy_url";
     let refused = [
-        (
-            "sigv4",
-            block.sigv4.is_some(),
-            "is not supported; put aws-sigv4-proxy in between",
-        ),
-        (
-            "azuread",
-            block.azuread.is_some(),
-            "is not supported; use oauth2",
-        ),
-        (
-            "google_iam",
-            block.google_iam.is_some(),
-            "is not supported; use authorization",
-        ),
-        (
-            "no_proxy",
-            block.no_proxy.is_some(),
-            "is not supported; leave out proxy_url",
-        ),
-        (
-            "proxy_from_environment",
-            block.proxy_from_environment == Some(true),
-            proxy,
-        ),
-        (
-            "proxy_connect_header",
-            block.proxy_connect_header.is_some(),
-            "is not supported",
-        ),
+        ("sigv4", block.sigv4.is_some(), "is not supported; put aws-sigv4-proxy in between"),
+        ("azuread", block.azuread.is_some(), "is not supported; use oauth2"),
+        ("google_iam", block.google_iam.is_some(), "is not supported; use authorization"),
+        ("no_proxy", block.no_proxy.is_some(), "is not supported; leave out proxy_url"),
+        ("proxy_from_environment", block.proxy_from_environment == Some(true), proxy),
+        ("proxy_connect_header", block.proxy_connect_header.is_some(), "is not supported"),
     ];
     for (key, is_set, message) in refused {
         if is_set {
@@ -104,10 +78,7 @@ pub(super) fn headers(block: &raw::RemoteWrite, check: &mut Check<'_>) -> BTreeM
     for (name, value) in &block.headers {
         check_header("headers", name, check);
         if value.chars().any(char::is_control) {
-            check.error(
-                "headers",
-                format!("the value of {name:?} has control characters"),
-            );
+            check.error("headers", format!("the value of {name:?} has control characters"));
         }
         let tenant = block.tenant_header.as_ref();
         if tenant.is_some_and(|t| t.eq_ignore_ascii_case(name)) {
@@ -163,18 +134,10 @@ pub(super) fn auth(block: &raw::RemoteWrite, check: &mut Check<'_>) -> Auth {
     let (basic, header, oauth2) = (&block.basic_auth, &block.authorization, &block.oauth2);
     let given = [basic.is_some(), header.is_some(), oauth2.is_some()];
     if given.into_iter().filter(|&g| g).count() > 1 {
-        check.error(
-            "basic_auth",
-            "use one of basic_auth, authorization and oauth2",
-        );
+        check.error("basic_auth", "use one of basic_auth, authorization and oauth2");
     }
     if let Some(basic) = basic {
-        let user = text(
-            "username",
-            basic.username.as_ref(),
-            basic.username_file.as_ref(),
-            check,
-        );
+        let user = text("username", basic.username.as_ref(), basic.username_file.as_ref(), check);
         let password = (basic.password.as_ref(), basic.password_file.as_ref());
         return Auth::Basic {
             username: user.unwrap_or_else(|| TextSource::Inline(String::new())),
@@ -184,9 +147,7 @@ pub(super) fn auth(block: &raw::RemoteWrite, check: &mut Check<'_>) -> Auth {
     if let Some(header) = header {
         return authorization(header, check);
     }
-    oauth2
-        .as_ref()
-        .map_or(Auth::None, |o| self::oauth2(o, check))
+    oauth2.as_ref().map_or(Auth::None, |o| self::oauth2(o, check))
 }
 
 fn authorization(header: &raw::Authorization, check: &mut Check<'_>) -> Auth {
@@ -200,10 +161,7 @@ fn authorization(header: &raw::Authorization, check: &mut Check<'_>) -> Auth {
         check.error("authorization", "needs credentials or credentials_file");
         return Auth::None;
     };
-    Auth::Authorization {
-        scheme,
-        credentials,
-    }
+    Auth::Authorization { scheme, credentials }
 }
 
 fn oauth2(raw: &raw::OAuth2, check: &mut Check<'_>) -> Auth {
@@ -228,10 +186,8 @@ fn oauth2(raw: &raw::OAuth2, check: &mut Check<'_>) -> Auth {
     }))
 }
 
-const TLS_VERSIONS: [(&str, Option<TlsVersion>); 2] = [
-    ("TLS12", Some(TlsVersion::Tls12)),
-    ("TLS13", Some(TlsVersion::Tls13)),
-];
+const TLS_VERSIONS: [(&str, Option<TlsVersion>); 2] =
+    [("TLS12", Some(TlsVersion::Tls12)), ("TLS13", Some(TlsVersion::Tls13))];
 
 pub(super) fn tls(key: &str, raw: Option<&raw::Tls>, check: &mut Check<'_>) -> Tls {
     let Some(raw) = raw else {
