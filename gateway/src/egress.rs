@@ -4,8 +4,8 @@
 //! from the lowest of them on. A reload leaves a destination alone whose settings did not change.
 //! What is sent and what an answer means is `weir-remote`'s; the queue is cut elsewhere.
 
+mod metrics;
 mod settings;
-mod status;
 mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,8 @@ use weir_remote::config::Destination;
 use weir_remote::{Cursors, JournalFrames, Parts, Sender, State};
 use weir_telemetry::Scrape;
 
-pub use status::DestinationStatus;
+use crate::admin;
+
 pub use transport::HttpTransport;
 
 /// The ledger's name in the data directory.
@@ -143,19 +144,12 @@ impl Egress {
         Some(format!("the send queue is full: {lag} bytes wait for {name:?}, max_bytes is {max}"))
     }
 
-    /// How each destination fares, by name.
-    pub fn statuses(&self) -> Vec<DestinationStatus> {
-        let now = now_ms();
-        let running = self.lock();
-        running.values().map(|r| DestinationStatus::of(&r.destination, &r.sender, now)).collect()
-    }
-
-    /// What the status page shows of every destination.
-    pub fn shown(&self) -> Vec<crate::admin::status::Destination> {
+    /// What the status page shows of every destination, by name.
+    pub fn shown(&self) -> Vec<admin::status::Destination> {
         let shown = |r: &Running| {
             let Destination { name, url, .. } = &r.destination;
             let (metrics, status) = (r.sender.metrics(), r.sender.status());
-            crate::admin::destination(name, url, metrics, &status, r.sender.is_full())
+            admin::destination(name, url, metrics, &status, r.sender.is_full())
         };
         self.lock().values().map(shown).collect()
     }
@@ -164,7 +158,7 @@ impl Egress {
     pub fn metrics(&self, scrape: &mut Scrape) {
         let now = now_ms();
         for running in self.lock().values() {
-            status::collect(&running.destination.name, &running.sender, now, scrape);
+            metrics::collect(&running.destination.name, &running.sender, now, scrape);
         }
     }
 

@@ -211,10 +211,10 @@ async fn an_outage_delays_and_loses_nothing_and_is_shown() {
         queue.push(timestamp);
     }
     until("it is tried again", || backend.requests() > 2).await;
-    let status = egress.statuses().remove(0);
-    assert_eq!((status.name.as_str(), status.state), ("a", State::Retrying));
+    let status = egress.shown().remove(0);
+    assert_eq!((status.name.as_str(), status.state), ("a", "retrying"));
     assert!(status.last_error.is_some() && status.last_error_ms > 0);
-    assert_eq!((status.samples_sent, status.lag_frames), (0, 5));
+    assert_eq!((status.sent, status.lag_frames), (0, 5));
     assert_eq!(egress.needed_from(), 1);
     backend.answer(204);
     until("all arrive", || backend.taken().len() == 5).await;
@@ -278,7 +278,7 @@ async fn a_reload_restarts_what_changed_and_forgets_what_is_gone() {
     // A second one begins at the queue's end; the first goes on with its counters.
     let both = [a.clone(), block("b", &second_url)];
     egress.reload(&destinations(&both), &external(&[])).await.unwrap();
-    assert_eq!(egress.statuses()[0].samples_sent, 1, "untouched");
+    assert_eq!(egress.shown()[0].sent, 1, "untouched");
     second.answer(503);
     queue.push(2);
     until("the first has it", || first.taken().len() == 2).await;

@@ -1,82 +1,14 @@
-//! What a destination shows of itself: on the status page, and at `/metrics`.
+//! A destination's metrics, as `/metrics` shows them.
 //!
 //! Nothing here decides or counts; counters are the sender's and begin anew when a reload restarts
 //! it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use weir_remote::config::Destination;
-use weir_remote::metrics::{CLASSES, GIVEN_UP, Metrics, SetAside};
+use weir_remote::metrics::{CLASSES, GIVEN_UP, Metrics};
 use weir_remote::verdict::REASONS;
 use weir_remote::{Sender, State};
 use weir_telemetry::Scrape;
-
-/// How one destination fares.
-#[derive(Clone, Debug)]
-pub struct DestinationStatus {
-    /// Its name.
-    pub name: String,
-    /// Where it is; carries no credentials.
-    pub url: String,
-    /// How it fares.
-    pub state: State,
-    /// What went wrong last, and when (milliseconds since the epoch; 0 for never).
-    pub last_error: Option<String>,
-    /// See `last_error`.
-    pub last_error_ms: i64,
-    /// Whether its queue is full and it blocks.
-    pub full: bool,
-    /// The version of remote write that it speaks: 1 or 2.
-    pub protocol: u64,
-    /// Age of the oldest frame that is on its way; 0 where there is none.
-    pub lag_seconds: f64,
-    /// Undelivered frames.
-    pub lag_frames: u64,
-    /// Undelivered bytes, about.
-    pub lag_bytes: u64,
-    /// Samples that it has taken.
-    pub samples_sent: u64,
-    /// Samples that it had already.
-    pub samples_repeated: u64,
-    /// Samples that it said not to have written, in an answer that was good otherwise.
-    pub samples_unwritten: u64,
-    /// Samples of requests that were sent again.
-    pub samples_retried: u64,
-    /// Samples that it refused for good, by reason; only reasons that occurred.
-    pub set_aside: Vec<(&'static str, u64)>,
-    /// Samples that were not sent, by reason; only reasons that occurred.
-    pub given_up: Vec<(&'static str, u64)>,
-    /// The latest samples that it refused for good, the newest last.
-    pub latest_set_aside: Vec<SetAside>,
-}
-
-impl DestinationStatus {
-    pub(super) fn of(destination: &Destination, sender: &Sender, now_ms: i64) -> Self {
-        let (metrics, status) = (sender.metrics(), sender.status());
-        let occurred = |all: &mut dyn Iterator<Item = (&'static str, u64)>| {
-            all.filter(|(_, samples)| *samples > 0).collect()
-        };
-        Self {
-            name: destination.name.clone(),
-            url: destination.url.clone(),
-            state: status.state,
-            last_error: status.last_error,
-            last_error_ms: status.last_error_ms,
-            full: sender.is_full(),
-            protocol: read(&metrics.protocol),
-            lag_seconds: lag_seconds(metrics, now_ms),
-            lag_frames: read(&metrics.lag_frames),
-            lag_bytes: read(&metrics.lag_bytes),
-            samples_sent: read(&metrics.samples_sent),
-            samples_repeated: read(&metrics.samples_repeated),
-            samples_unwritten: read(&metrics.samples_unwritten),
-            samples_retried: read(&metrics.samples_retried),
-            set_aside: occurred(&mut set_aside(metrics)),
-            given_up: occurred(&mut given_up(metrics)),
-            latest_set_aside: status.set_aside.into(),
-        }
-    }
-}
 
 /// Adds one destination's metrics to a scrape.
 pub(super) fn collect(name: &str, sender: &Sender, now_ms: i64, scrape: &mut Scrape) {
