@@ -56,7 +56,11 @@ pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destina
             position: gateway.emit_facts.position.load(Relaxed),
             samples: gateway.emit_facts.emitted_samples.load(Relaxed),
             waiting_frames: gateway.emit_facts.waiting_frames.load(Relaxed),
-            queue_full_ms: gateway.emit_facts.queue_full_ms.load(Relaxed),
+            queue_full_ms: if gateway.emit_facts.queue_full.load(Relaxed) {
+                wall_ms().unsigned_abs()
+            } else {
+                0
+            },
             blocked: gateway.queue_blocked.load(Relaxed),
         },
         checkpoints: checkpoints(gateway),

@@ -182,6 +182,10 @@ fn journal(prefix: &str, name: &str, journal: &Journal, scrape: &mut Scrape) {
             scrape.gauge(&format!("weir_{prefix}_{metric}"), &help, &[], value as f64);
         }
     }
+    journal_counters(prefix, name, journal, scrape);
+}
+
+fn journal_counters(prefix: &str, name: &str, journal: &Journal, scrape: &mut Scrape) {
     let counters = [
         ("commits_total", format!("Group commits of the {name}."), journal.commits),
         ("records_total", format!("Records made durable in the {name}."), journal.records),
