@@ -189,7 +189,13 @@ pub fn start_machine(
         worker_facts.push(facts);
         threads.push(spawn(format!("shard-{number}"), move || worker.run(0))?);
     }
-    let (audit, emit_facts) = (Arc::new(Audit::default()), Arc::new(EmitFacts::default()));
+    let frames = FrameWriter::new(
+        Arc::clone(&journals.queue),
+        Arc::clone(&shared.families),
+        Arc::clone(&shared.stopping),
+    );
+    let audit = Arc::new(Audit::default());
+    let emit_facts = Arc::new(EmitFacts { queue_full: frames.full(), ..EmitFacts::default() });
     let resume = Resume::read(&journals.queue, loaded.home_position);
     let emitter = Emitter {
         expects,
@@ -198,11 +204,7 @@ pub fn start_machine(
         frontier: loaded.home_frontier.unwrap_or(i64::MIN / 2),
         home_position: loaded.home_position,
         log: Arc::clone(&journals.log),
-        frames: FrameWriter::new(
-            Arc::clone(&journals.queue),
-            Arc::clone(&shared.families),
-            Arc::clone(&shared.stopping),
-        ),
+        frames,
         resume: resume.map_err(|why| BootError::State(format!("the send queue: {why}")))?,
         audit: Arc::clone(&audit),
         tenants: Arc::clone(&shared.tenants),

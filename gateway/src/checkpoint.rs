@@ -40,10 +40,10 @@ pub enum ShardPart {
         /// The position.
         position: u64,
     },
-    /// One virtual shard.
-    State(ShardState),
-    /// The worker has written all its virtual shards.
-    Done,
+    /// One virtual shard of a cycle.
+    State(u64, ShardState),
+    /// The worker has written all its virtual shards, or given up for another configuration.
+    Done(u64),
 }
 
 /// The output groups at a position.

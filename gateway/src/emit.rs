@@ -59,8 +59,8 @@ pub struct EmitFacts {
     pub emitted_samples: AtomicU64,
     /// Frames that wait for the log to be durable.
     pub waiting_frames: AtomicU64,
-    /// Time of the last frame that could not be written for want of room, milliseconds.
-    pub queue_full_ms: AtomicU64,
+    /// Set while frames wait for room in the queue.
+    pub queue_full: Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// The emitter before it runs.

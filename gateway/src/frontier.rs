@@ -56,6 +56,11 @@ impl Policy {
         (self.grace_ms, self.wait_ms) = (grace_ms, wait_ms);
     }
 
+    /// Nobody can send for now: afterwards the targets' progress decides.
+    pub fn pause(&mut self, monotonic: i64) {
+        self.waiting_until = Some(monotonic + self.wait_ms);
+    }
+
     /// Whether the targets' progress decides.
     pub fn is_waiting(&self) -> bool {
         self.waiting_until.is_some()
@@ -83,7 +88,8 @@ impl Policy {
             if reached >= by_clock || monotonic >= until {
                 self.waiting_until = None;
             } else {
-                to = reached.min(by_clock);
+                // Grace in event time: what belongs to one scrape comes in several requests.
+                to = (reached - self.grace_ms).min(by_clock);
             }
         }
         (to > self.frontier).then(|| {
@@ -107,7 +113,7 @@ const ALIVE_MS: i64 = 300_000;
 
 /// Moves the frontier until the node stops.
 pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
-    let since = policy.frontier() - ALIVE_MS;
+    let mut since = policy.frontier() - ALIVE_MS;
     let mut clock = Clock { offset_ms: wall_ms() - millis_since(origin), jumped_to: None };
     while !node.readiness.stopping.load(Ordering::Acquire) {
         let windows = node.current.load().config.windows;
@@ -115,7 +121,11 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
         let monotonic = millis_since(origin);
         let in_doubt = clock.is_in_doubt(wall_ms(), monotonic);
         node.frontier_facts.clock_in_doubt.store(in_doubt, Ordering::Relaxed);
-        if !in_doubt {
+        let blocked = node.is_blocked() || node.log.stats().disk_full.load(Ordering::Relaxed);
+        if in_doubt || blocked {
+            policy.pause(monotonic);
+            since = policy.frontier() - ALIVE_MS;
+        } else {
             let mut newest = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
             if let Some(to) = policy.tick(wall_ms(), monotonic, &mut newest) {
                 submit(node, to);
@@ -213,7 +223,9 @@ mod tests {
     fn after_a_pause_it_waits_for_targets_but_not_for_ever() {
         let mut policy = Policy::new(30_000, 300_000, 1_000_000, true, 0);
         let mut newest: Vec<i64> = vec![1_005_000; 100];
-        assert_eq!(policy.tick(1_600_000, 0, &mut newest), Some(1_005_000));
+        assert_eq!(policy.tick(1_600_000, 0, &mut newest), None, "grace counts in event time");
+        newest.fill(1_065_000);
+        assert_eq!(policy.tick(1_600_500, 500, &mut newest), Some(1_035_000));
         let mut few_behind: Vec<i64> = vec![1_590_000; 96];
         few_behind.extend([1_005_000; 4]);
         assert_eq!(policy.tick(1_601_000, 1000, &mut few_behind), Some(1_571_000));

@@ -3,7 +3,7 @@
 //! Made once, by `app.rs`. Handlers and pages read it; nothing here decides anything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use weir_aggregate::decisions::Decisions;
@@ -93,4 +93,12 @@ pub struct Node {
     pub queue_blocked: Arc<AtomicBool>,
     /// One reload at a time.
     pub reloading: std::sync::Mutex<()>,
+}
+
+impl Node {
+    /// Whether what is decided has no room to leave, so that no more is taken.
+    pub fn is_blocked(&self) -> bool {
+        self.queue_blocked.load(Ordering::Relaxed)
+            || self.emit_facts.queue_full.load(Ordering::Relaxed)
+    }
 }

@@ -70,6 +70,8 @@ enum Abandoned {
     Poisoned(#[from] weir_journal::Poisoned),
     #[error("{0}")]
     Cut(#[from] weir_journal::CutError),
+    #[error("a worker has not written anything for a minute")]
+    Stalled,
     #[error("a thread is gone")]
     Gone,
 }
@@ -145,19 +147,18 @@ impl Checkpointer {
         let (mut begun, mut done) = (0, 0);
         while done < self.workers {
             match self.parts.recv_timeout(STALLED_AFTER) {
-                Ok(ShardPart::Begin { cycle: this, position }) => {
-                    if this == cycle {
-                        begun += 1;
-                        replay_from = replay_from.min(position);
-                    }
+                Ok(ShardPart::Begin { cycle: this, position }) if this == cycle => {
+                    begun += 1;
+                    replay_from = replay_from.min(position);
                 }
-                Ok(ShardPart::State(state)) => {
+                Ok(ShardPart::State(this, state)) if this == cycle => {
                     bytes += state.bytes.len() as u64;
                     self.write_shard(cycle, &state)?;
                 }
-                Ok(ShardPart::Done) => done += 1,
-                // A reload makes workers drop what they have not written yet.
-                Err(RecvTimeoutError::Timeout) => return Err(Abandoned::Reconfigured),
+                Ok(ShardPart::Done(this)) if this == cycle => done += 1,
+                // What a cycle that was given up has left behind.
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return Err(Abandoned::Stalled),
                 Err(RecvTimeoutError::Disconnected) => return Err(Abandoned::Gone),
             }
         }

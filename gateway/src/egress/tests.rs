@@ -20,12 +20,15 @@ use super::*;
 
 const SOON: Duration = Duration::from_secs(30);
 
+/// `Authorization` of a request, and its series with their timestamps.
+type Seen = (Option<String>, Vec<(String, i64)>);
+
 /// A backend that takes everything, or refuses everything with one status.
 #[derive(Default)]
 struct Backend {
     status: std::sync::atomic::AtomicU16,
     /// `Authorization` and series with their timestamps of every request, refused ones included.
-    requests: Mutex<Vec<(Option<String>, Vec<(String, i64)>)>>,
+    requests: Mutex<Vec<Seen>>,
     /// What was taken.
     taken: Mutex<Vec<(String, i64)>>,
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use weir_aggregate::home::Emission;
-use weir_journal::{Importance, Journal, ReserveError};
+use weir_journal::{Importance, Journal, Reservation, ReserveError};
 use weir_model::Timestamp;
 use weir_remote::frame::{FrameHeader, FrameKind};
 use weir_wire::encode::v2::Writer;
@@ -25,17 +26,25 @@ pub struct FrameWriter {
     families: Arc<Families>,
     writer: Writer,
     waiting: VecDeque<(u64, Importance, Bytes)>,
-    stopping: Arc<std::sync::atomic::AtomicBool>,
+    stopping: Arc<AtomicBool>,
+    /// The queue has no room and the emitter waits for it.
+    full: Arc<AtomicBool>,
+    /// A frame was not written, so none that follows may be: the queue has no holes.
+    ended: bool,
 }
 
 impl FrameWriter {
     /// Writes to this queue. Once `stopping` is set it does not wait for room any more.
-    pub fn new(
-        queue: Arc<Journal>,
-        families: Arc<Families>,
-        stopping: Arc<std::sync::atomic::AtomicBool>,
-    ) -> Self {
-        Self { queue, families, writer: Writer::default(), waiting: VecDeque::new(), stopping }
+    pub fn new(queue: Arc<Journal>, families: Arc<Families>, stopping: Arc<AtomicBool>) -> Self {
+        Self {
+            queue,
+            families,
+            writer: Writer::default(),
+            waiting: VecDeque::new(),
+            stopping,
+            full: Arc::default(),
+            ended: false,
+        }
     }
 
     /// The passed samples of one position, a body from each worker that had any.
@@ -120,31 +129,52 @@ impl FrameWriter {
         self.waiting.push_back((position, Importance::Essential, frame));
     }
 
-    /// Waits for room: what is decided must leave, and whoever is behind this waits too, until
-    /// senders are told 503. A queue that has failed takes nothing; the process is ending then.
+    /// Set while the emitter waits for room in the queue; senders are told 503 then.
+    pub fn full(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.full)
+    }
+
+    /// Writes a frame, unless one before it could not be. The log still has what it came from.
     fn append(&mut self, importance: Importance, frame: Bytes) {
-        loop {
-            match self.queue.reserve(frame.len() as u64, importance) {
-                Ok(room) => {
-                    if let Err(why) = self.queue.append(room, FRAME, vec![frame]) {
-                        tracing::error!(%why, "the send queue takes nothing more");
-                    }
-                    return;
-                }
-                Err(ReserveError::TooLarge { bytes, max }) => {
-                    tracing::error!(bytes, max, "a frame that no segment can hold");
-                    return;
-                }
-                Err(ReserveError::Poisoned(why)) => {
+        if self.ended {
+            return;
+        }
+        match self.room(frame.len() as u64, importance) {
+            Some(room) => {
+                if let Err(why) = self.queue.append(room, FRAME, vec![frame]) {
                     tracing::error!(%why, "the send queue takes nothing more");
-                    return;
+                    self.ended = true;
                 }
-                Err(_) if self.stopping.load(std::sync::atomic::Ordering::Acquire) => return,
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
+            None => self.ended = true,
+        }
+        self.full.store(false, Ordering::Release);
+    }
+
+    /// Waits for room: what is decided must leave, and whoever is behind this waits too.
+    fn room(&self, bytes: u64, importance: Importance) -> Option<Reservation> {
+        let mut waited = 0;
+        loop {
+            match self.queue.reserve(bytes, importance) {
+                Ok(room) => return Some(room),
+                Err(why @ (ReserveError::TooLarge { .. } | ReserveError::Poisoned(_))) => {
+                    tracing::error!(%why, "the send queue takes nothing more");
+                    return None;
+                }
+                Err(_) if self.stopping.load(Ordering::Acquire) => return None,
+                Err(_) => std::thread::sleep(ROOM_POLL),
+            }
+            waited += 1;
+            self.full.store(waited > FULL_AFTER_POLLS, Ordering::Release);
         }
     }
 }
+
+/// How often it is looked for room.
+const ROOM_POLL: Duration = Duration::from_millis(5);
+
+/// A queue that has had no room for so many looks is full; before that the disk is just busy.
+const FULL_AFTER_POLLS: u32 = 40;
 
 struct Flags {
     recovered: bool,

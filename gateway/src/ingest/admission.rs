@@ -60,7 +60,7 @@ pub(super) async fn admit(
     if !node.readiness.ready.load(Relaxed) {
         return Err(Answer::not_ready());
     }
-    if node.queue_blocked.load(Relaxed) {
+    if node.is_blocked() {
         return Err(Answer::queue_full());
     }
     if node.frontier_facts.clock_in_doubt.load(Relaxed) {

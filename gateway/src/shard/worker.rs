@@ -81,7 +81,9 @@ struct Running {
     position: u64,
     frontiers: u64,
     writer: PassWriter,
-    /// Virtual shards that the checkpoint in progress has yet to write.
+    /// The checkpoint cycle in progress.
+    cycle: u64,
+    /// Virtual shards that it has yet to write.
     unwritten: Vec<VShard>,
 }
 
@@ -89,8 +91,14 @@ impl Worker {
     /// Works until told to stop.
     pub fn run(self, position: u64) {
         let writer = PassWriter::default();
-        let mut running =
-            Running { worker: self, position, frontiers: 0, writer, unwritten: Vec::new() };
+        let mut running = Running {
+            worker: self,
+            position,
+            frontiers: 0,
+            writer,
+            cycle: 0,
+            unwritten: Vec::new(),
+        };
         while running.step() {}
     }
 }
@@ -117,7 +125,10 @@ impl Running {
             }
             Ok(Message::Config(position, decisions)) => {
                 self.worker.shard.handle_config(decisions);
-                self.unwritten.clear();
+                if !self.unwritten.is_empty() {
+                    self.unwritten.clear();
+                    self.tell_checkpoint(ShardPart::Done(self.cycle));
+                }
                 self.report(position, Content::Config);
             }
             Ok(Message::Checkpoint(cycle)) => self.begin_checkpoint(cycle),
@@ -155,6 +166,7 @@ impl Running {
 
     fn begin_checkpoint(&mut self, cycle: u64) {
         let begin = ShardPart::Begin { cycle, position: self.position };
+        self.cycle = cycle;
         self.unwritten = owned(self.worker.number, self.worker.workers).collect();
         self.tell_checkpoint(begin);
     }
@@ -166,11 +178,11 @@ impl Running {
             };
             if let Some(bytes) = self.worker.shard.snapshot(vshard) {
                 let state = ShardState { vshard, position: self.position, bytes };
-                self.tell_checkpoint(ShardPart::State(state));
+                self.tell_checkpoint(ShardPart::State(self.cycle, state));
             }
         }
         if self.unwritten.is_empty() {
-            self.tell_checkpoint(ShardPart::Done);
+            self.tell_checkpoint(ShardPart::Done(self.cycle));
         }
     }
 
