@@ -272,6 +272,7 @@ fn start_checkpoints(
 ) -> Result<JoinHandle<()>, BootError> {
     let checkpointer = Checkpointer {
         checkpoints: Arc::clone(&journals.checkpoints),
+        queue: Arc::clone(&journals.queue),
         log: Arc::clone(&journals.log),
         pipeline: Arc::clone(&node.pipeline),
         parts: machine.parts.clone(),

@@ -196,7 +196,7 @@ pub fn start_machine(
     );
     let audit = Arc::new(Audit::default());
     let emit_facts = Arc::new(EmitFacts { queue_full: frames.full(), ..EmitFacts::default() });
-    let resume = Resume::read(&journals.queue, loaded.home_position);
+    let resume = Resume::read(&journals.queue, loaded.home_position, loaded.queue_mark);
     let emitter = Emitter {
         expects,
         reports,

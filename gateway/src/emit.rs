@@ -117,18 +117,24 @@ impl Emitter {
                 self.move_frontier(position, to, replayed)
             }
             Expect::Config { position, decisions, at } => self.configure(position, decisions, at),
-            Expect::Checkpoint(reply) => {
-                let names = |id| self.tenants.name(id);
-                let bytes = self.home.snapshot(&names);
-                let position = self.facts.position.load(Ordering::Relaxed);
-                let queue_mark = self.frames.next_position();
-                let state = HomeState { position, frontier: self.frontier, bytes, queue_mark };
-                // The checkpointer may have given up on the cycle.
-                drop(reply.send(state));
-            }
+            Expect::Checkpoint(reply) => self.checkpoint(reply),
             Expect::ReplayOver => self.resume = Resume::default(),
             Expect::Stop => {}
         }
+    }
+
+    /// The groups' state, once every frame of the positions in it is in the queue: a replay will
+    /// not write those again. Where that cannot be, the cycle is given up.
+    fn checkpoint(&mut self, reply: oneshot::Sender<HomeState>) {
+        if !self.frames.finish(&self.log) {
+            return;
+        }
+        let bytes = self.home.snapshot(&|id| self.tenants.name(id));
+        let position = self.facts.position.load(Ordering::Relaxed);
+        let queue_mark = self.frames.next_position();
+        let state = HomeState { position, frontier: self.frontier, bytes, queue_mark };
+        // The checkpointer may have given up on the cycle.
+        drop(reply.send(state));
     }
 
     fn batch(

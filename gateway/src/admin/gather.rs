@@ -56,11 +56,7 @@ pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destina
             position: gateway.emit_facts.position.load(Relaxed),
             samples: gateway.emit_facts.emitted_samples.load(Relaxed),
             waiting_frames: gateway.emit_facts.waiting_frames.load(Relaxed),
-            queue_full_ms: if gateway.emit_facts.queue_full.load(Relaxed) {
-                wall_ms().unsigned_abs()
-            } else {
-                0
-            },
+            queue_full: gateway.emit_facts.queue_full.load(Relaxed),
             blocked: gateway.queue_blocked.load(Relaxed),
         },
         checkpoints: checkpoints(gateway),

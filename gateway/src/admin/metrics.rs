@@ -219,11 +219,8 @@ fn emit(status: &Status, scrape: &mut Scrape) {
     scrape.counter("weir_emitted_samples_total", help, &[], emit.samples);
     let help = "Frames that wait for the log to be on disk, or for room in the send queue.";
     scrape.gauge("weir_emit_waiting_frames", help, &[], emit.waiting_frames as f64);
-    if emit.queue_full_ms != 0 {
-        let help = "When a frame last found no room in the send queue, seconds since the epoch.";
-        let at = emit.queue_full_ms as f64 / 1e3;
-        scrape.gauge("weir_queue_full_timestamp_seconds", help, &[], at);
-    }
+    let help = "1 while a frame finds no room in the send queue; the shards wait with it.";
+    scrape.gauge("weir_queue_full", help, &[], flag(emit.queue_full));
     let help = "1 while a destination that blocks has no room: senders get 503.";
     scrape.gauge("weir_queue_blocked", help, &[], flag(emit.blocked));
 }

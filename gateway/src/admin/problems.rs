@@ -186,6 +186,13 @@ impl Found {
     }
 
     fn queue(&mut self, status: &Status) {
+        if status.emit.queue_full && !status.emit.blocked {
+            self.critical(
+                "The send queue takes nothing more",
+                "No window closes and senders will get 503. Look for a full disk, or a destination \
+                 that is down.",
+            );
+        }
         if status.emit.blocked {
             let full = status.destinations.iter().filter(|d| d.full);
             let names = full.map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");

@@ -214,8 +214,8 @@ pub struct Emit {
     pub samples: u64,
     /// Frames that wait for the log to be durable.
     pub waiting_frames: u64,
-    /// When a frame last found no room.
-    pub queue_full_ms: u64,
+    /// A frame waits for room in the queue.
+    pub queue_full: bool,
     /// A destination that blocks has no room: senders get 503.
     pub blocked: bool,
 }

@@ -17,6 +17,8 @@ pub struct Loaded {
     pub home_position: u64,
     /// Frontier of the output groups' state.
     pub home_frontier: Option<Timestamp>,
+    /// Frames of later positions stand in the queue from here on.
+    pub queue_mark: u64,
     /// The output groups' state.
     pub home: Vec<u8>,
     /// Configuration in force: version and text.
@@ -82,6 +84,7 @@ fn read_complete(payload: &[u8]) -> Result<Complete, Unreadable> {
         replay_from: from.number()?,
         home_position: from.number()?,
         home_frontier: Some(from.signed()?),
+        queue_mark: from.number()?,
         config: Some((from.small()?, from.blob()?.to_vec())),
         ..Loaded::default()
     };

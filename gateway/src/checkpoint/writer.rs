@@ -39,6 +39,8 @@ pub struct CheckpointFacts {
 pub struct Checkpointer {
     /// The checkpoints' journal.
     pub checkpoints: Arc<Journal>,
+    /// The send queue: what the groups have said must be durable there.
+    pub queue: Arc<Journal>,
     /// The log, which is cut after each cycle.
     pub log: Arc<Journal>,
     /// The way to workers and emitter.
@@ -121,6 +123,7 @@ impl Checkpointer {
         self.pipeline.tell_workers(&Message::Checkpoint(cycle));
         let (replay_from, mut bytes) = self.collect_shards(cycle)?;
         let home = self.home()?;
+        self.queue.wait_durable(home.queue_mark - 1)?;
         bytes += home.bytes.len() as u64;
         self.write_home(cycle, &home)?;
         if self.config.current().0 != version {
@@ -131,6 +134,7 @@ impl Checkpointer {
         out.number(replay_from);
         out.number(home.position);
         out.signed(home.frontier);
+        out.number(home.queue_mark);
         out.number(u64::from(version));
         out.blob(&text);
         let position = self.append(COMPLETE, out)?;

@@ -95,13 +95,15 @@ impl FrameWriter {
         }
     }
 
-    /// Writes what is left once the log has synced it; for an orderly end.
-    pub fn finish(&mut self, log: &Journal) {
-        if let Some((position, ..)) = self.waiting.back()
-            && log.wait_durable(*position).is_ok()
-        {
+    /// Writes what is left once the log has synced it. Whether everything so far is in the queue.
+    pub fn finish(&mut self, log: &Journal) -> bool {
+        if let Some((position, ..)) = self.waiting.back() {
+            if log.wait_durable(*position).is_err() {
+                return false;
+            }
             self.flush(log.durable());
         }
+        self.waiting.is_empty() && !self.ended
     }
 
     /// The queue position of the next frame to be appended.

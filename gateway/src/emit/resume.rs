@@ -31,10 +31,11 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Reads the queue's frames whose source is past `home_position`.
-    pub fn read(queue: &Journal, home_position: u64) -> Result<Self, ReadError> {
+    /// Reads the queue's frames whose source is past `home_position`. They stand from `mark` on;
+    /// the frame before tells how far the queue had come by then.
+    pub fn read(queue: &Journal, home_position: u64, mark: u64) -> Result<Self, ReadError> {
         let mut resume = Self::default();
-        let mut reader = queue.reader(queue.first());
+        let mut reader = queue.reader(queue.first().max(mark.saturating_sub(1)));
         while let Some(item) = reader.next()? {
             let Item::Record(record) = item else { continue };
             let Ok((header, body)) = frame::read(&record.payload) else {

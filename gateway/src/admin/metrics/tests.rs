@@ -17,7 +17,6 @@ fn text(status: Status) -> String {
 /// All families by their kind, whatever state they need to appear.
 fn families() -> BTreeMap<String, String> {
     let mut all = ill();
-    all.emit.queue_full_ms = 1;
     all.log.max_bytes = Some(1 << 30);
     all.queue.max_bytes = Some(1 << 30);
     all.node.reloads.last_success_ms = 1;
