@@ -6,6 +6,7 @@
 //! Invariant: an untouched row is [`Layout::reset`]'s, the neutral element of every merge.
 
 use weir_model::distinct::{Distinct, hash_of_value};
+use weir_model::histogram::HistogramBuilder;
 use weir_model::sketch::Sketch;
 use weir_model::vmrange::VmRanges;
 use weir_model::{NativeHistogram, Timestamp};
@@ -76,6 +77,8 @@ pub struct Layout {
     pub sketch: bool,
     /// The rule sorts values into ranges.
     pub ranges: bool,
+    /// The rule sorts values into a native histogram.
+    pub native: bool,
     /// The rule reads increases, also of native histograms.
     pub increases: bool,
     /// The rule asks what is alive at a window's end.
@@ -106,6 +109,7 @@ impl Layout {
             distinct: has(|o| matches!(o, OutputKind::UniqueSamples)),
             sketch: has(|o| matches!(o, OutputKind::Quantiles(_))),
             ranges: has(|o| matches!(o, OutputKind::HistogramBucket)),
+            native: has(|o| matches!(o, OutputKind::NativeHistogram)),
             increases: wants(Primitive::Increase) || wants(Primitive::IncreasePrometheus),
             live: wants(Primitive::Live),
         }
@@ -118,7 +122,7 @@ impl Layout {
 
     /// Whether a window needs a [`Complex`] beside its row for each sample value.
     pub fn complex(&self) -> bool {
-        self.distinct || self.sketch || self.ranges
+        self.distinct || self.sketch || self.ranges || self.native
     }
 
     /// Where a primitive stands, if the rule needs it.
@@ -287,6 +291,8 @@ pub struct Complex {
     pub sketch: Option<Sketch>,
     /// Values by range.
     pub ranges: Option<VmRanges>,
+    /// Values as a native histogram.
+    pub native: Option<HistogramBuilder>,
     /// Increases of native histograms, births in full.
     pub increase: Option<NativeHistogram>,
     /// The same with first samples never.
@@ -297,17 +303,16 @@ impl Complex {
     /// Adds one sample's value.
     pub fn fold(&mut self, layout: &Layout, value: f64) {
         if layout.distinct {
-            self.distinct
-                .get_or_insert_with(Distinct::default)
-                .fold(hash_of_value(value));
+            self.distinct.get_or_insert_with(Distinct::default).fold(hash_of_value(value));
         }
         if layout.sketch {
             self.sketch.get_or_insert_with(Sketch::default).fold(value);
         }
         if layout.ranges {
-            self.ranges
-                .get_or_insert_with(VmRanges::default)
-                .fold(value);
+            self.ranges.get_or_insert_with(VmRanges::default).fold(value);
+        }
+        if layout.native {
+            self.native.get_or_insert_with(HistogramBuilder::default).fold(value);
         }
     }
 
@@ -316,6 +321,7 @@ impl Complex {
         merge_option(&mut self.distinct, other.distinct, |a, b| a.merge(&b));
         merge_option(&mut self.sketch, other.sketch, |a, b| a.merge(&b));
         merge_option(&mut self.ranges, other.ranges, |a, b| a.merge(&b));
+        merge_option(&mut self.native, other.native, merge_builders);
         merge_histograms(&mut self.increase, other.increase);
         merge_histograms(&mut self.increase_prometheus, other.increase_prometheus);
     }
@@ -326,6 +332,16 @@ fn merge_option<T>(mine: &mut Option<T>, theirs: Option<T>, merge: impl FnOnce(&
         (Some(a), Some(b)) => merge(a, b),
         (None, Some(b)) => *mine = Some(b),
         (_, None) => {}
+    }
+}
+
+/// Builders are merged as what they have built: both are of standard buckets, so that never fails.
+fn merge_builders(mine: &mut HistogramBuilder, theirs: HistogramBuilder) {
+    let mut sum = mine.build();
+    if sum.add(&theirs.build()).is_ok()
+        && let Ok(merged) = HistogramBuilder::resume(&sum)
+    {
+        *mine = merged;
     }
 }
 
@@ -366,12 +382,7 @@ mod tests {
 
     #[test]
     fn an_untouched_row_changes_nothing() {
-        let all = [
-            OutputKind::Min,
-            OutputKind::Max,
-            OutputKind::Last,
-            OutputKind::Stddev,
-        ];
+        let all = [OutputKind::Min, OutputKind::Max, OutputKind::Last, OutputKind::Stddev];
         let layout = Layout::new(&all);
         let mut row = folded(&layout, &[-3.0, 5.0]);
         let before = row.clone();
@@ -385,10 +396,7 @@ mod tests {
     #[test]
     fn only_what_outputs_need_takes_room() {
         assert_eq!(Layout::new(&[OutputKind::Total]).stride(), 2);
-        assert_eq!(
-            Layout::new(&[OutputKind::Total, OutputKind::Increase]).stride(),
-            2
-        );
+        assert_eq!(Layout::new(&[OutputKind::Total, OutputKind::Increase]).stride(), 2);
         assert!(!Layout::new(&[OutputKind::Total]).complex());
     }
 }

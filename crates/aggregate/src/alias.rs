@@ -47,17 +47,8 @@ impl AliasTable {
         loop {
             let slot = &self.slots[at];
             if slot.tag == tag {
-                let Slot {
-                    series,
-                    generation,
-                    replica,
-                    ..
-                } = *slot;
-                return Some(Alias {
-                    series,
-                    generation,
-                    replica,
-                });
+                let Slot { series, generation, replica, .. } = *slot;
+                return Some(Alias { series, generation, replica });
             }
             if slot.tag == 0 {
                 return None;
@@ -91,24 +82,11 @@ impl AliasTable {
     fn put(&mut self, tag: u64, home: usize, alias: Alias) {
         let mut at = home;
         while self.slots[at].tag != 0 && self.slots[at].tag != tag {
-            at = if at + 1 == self.slots.len() {
-                0
-            } else {
-                at + 1
-            };
+            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
         }
         self.used += usize::from(self.slots[at].tag == 0);
-        let Alias {
-            series,
-            generation,
-            replica,
-        } = alias;
-        self.slots[at] = Slot {
-            tag,
-            series,
-            generation,
-            replica,
-        };
+        let Alias { series, generation, replica } = alias;
+        self.slots[at] = Slot { tag, series, generation, replica };
     }
 
     fn home(&self, hash: u128) -> usize {
@@ -120,39 +98,15 @@ impl AliasTable {
         let kept: Vec<Slot> = old
             .into_iter()
             .filter(|s| {
-                let Slot {
-                    series,
-                    generation,
-                    replica,
-                    ..
-                } = *s;
-                s.tag != 0
-                    && alive(&Alias {
-                        series,
-                        generation,
-                        replica,
-                    })
+                let Slot { series, generation, replica, .. } = *s;
+                s.tag != 0 && alive(&Alias { series, generation, replica })
             })
             .collect();
         let capacity = (kept.len() + 1) * 20 / 17 * 5 / 4 + 8;
         self.slots = vec![Slot::default(); capacity];
         self.used = 0;
-        for Slot {
-            tag,
-            series,
-            generation,
-            replica,
-        } in kept
-        {
-            self.put(
-                tag,
-                home_of(tag, capacity),
-                Alias {
-                    series,
-                    generation,
-                    replica,
-                },
-            );
+        for Slot { tag, series, generation, replica } in kept {
+            self.put(tag, home_of(tag, capacity), Alias { series, generation, replica });
         }
     }
 }
@@ -181,33 +135,14 @@ mod tests {
     fn aliases_come_back_and_are_replaced() {
         let mut table = AliasTable::default();
         for n in 0..10_000u64 {
-            let alias = Alias {
-                series: n as u32,
-                generation: 1,
-                replica: 0,
-            };
+            let alias = Alias { series: n as u32, generation: 1, replica: 0 };
             table.insert(hash(n), alias, |_| true);
         }
         for n in 0..10_000u64 {
             assert_eq!(table.get(hash(n)).unwrap().series, n as u32);
         }
-        table.insert(
-            hash(5),
-            Alias {
-                series: 77,
-                generation: 2,
-                replica: 3,
-            },
-            |_| true,
-        );
-        assert_eq!(
-            table.get(hash(5)),
-            Some(Alias {
-                series: 77,
-                generation: 2,
-                replica: 3
-            })
-        );
+        table.insert(hash(5), Alias { series: 77, generation: 2, replica: 3 }, |_| true);
+        assert_eq!(table.get(hash(5)), Some(Alias { series: 77, generation: 2, replica: 3 }));
         assert_eq!(table.get(hash(10_001)), None);
     }
 
@@ -215,11 +150,7 @@ mod tests {
     fn dead_aliases_give_their_room_back() {
         let mut table = AliasTable::default();
         for n in 0..100_000u64 {
-            let alias = Alias {
-                series: n as u32,
-                generation: 0,
-                replica: 0,
-            };
+            let alias = Alias { series: n as u32, generation: 0, replica: 0 };
             table.insert(hash(n), alias, |a| u64::from(a.series) + 1000 > n);
         }
         assert!(table.memory_bytes() < 100_000, "{}", table.memory_bytes());

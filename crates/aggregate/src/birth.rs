@@ -92,21 +92,13 @@ impl Shard {
         if let Some(relabel) = &config.relabel
             && (!relabel.apply(&mut builder) || builder.is_empty())
         {
-            let alias = Alias {
-                series: DROPPED,
-                generation: 0,
-                replica,
-            };
+            let alias = Alias { series: DROPPED, generation: 0, replica };
             self.record(entry, alias);
             return Ok(alias);
         }
         let series = self.find_or_add(work, entry.vshard, &builder, target)?;
         let generation = self.vshard_mut(entry.vshard).series[series as usize].generation;
-        let alias = Alias {
-            series,
-            generation,
-            replica,
-        };
+        let alias = Alias { series, generation, replica };
         self.record(entry, alias);
         Ok(alias)
     }
@@ -114,9 +106,7 @@ impl Shard {
     fn record(&mut self, entry: &Entry, alias: Alias) {
         let shard = self.vshard_mut(entry.vshard);
         let mut aliases = std::mem::take(&mut shard.aliases);
-        aliases.insert(entry.hash, alias, |a| {
-            a.series == DROPPED || shard.is_alive(a)
-        });
+        aliases.insert(entry.hash, alias, |a| a.series == DROPPED || shard.is_alive(a));
         shard.aliases = aliases;
     }
 
@@ -127,10 +117,8 @@ impl Shard {
         builder: &LabelsBuilder,
         target: Option<u64>,
     ) -> Result<u32, Refusal> {
-        let pairs: Vec<u32> = builder
-            .iter()
-            .map(|l| self.pairs.intern(l.name, l.value).0)
-            .collect();
+        let pairs: Vec<u32> =
+            builder.iter().map(|l| self.pairs.intern(l.name, l.value).0).collect();
         let tenant = work.batch.tenant;
         self.vshard_mut(vshard);
         let Self { vshards, plans, .. } = self;
@@ -168,12 +156,7 @@ impl Shard {
         let shard = self.vshard_mut(vshard);
         let target = target.map_or(NO_TARGET, |key| shard.target(key));
         let cells = shard.cell_list(&cells);
-        let series = Series {
-            plan,
-            cells,
-            target,
-            ..Series::default()
-        };
+        let series = Series { plan, cells, target, ..Series::default() };
         let Self { vshards, plans, .. } = self;
         let shard = vshards[usize::from(vshard.0)].as_deref_mut()?;
         let at = shard.add(tenant, pairs, series, |plan| plans.get(plan).tenant);
@@ -248,6 +231,8 @@ impl Shard {
         for at in silent {
             self.forget(vshard, at);
         }
+        let before = frontier - self.config.counter_memory.0;
+        self.vshard_mut(vshard).forget_targets(before);
     }
 
     fn forget(&mut self, vshard: VShard, at: u32) {
@@ -303,19 +288,19 @@ impl Shard {
         pairs.iter().for_each(|&id| self.pairs.release(PairId(id)));
     }
 
-    /// A replica's number, from 1; past 65,535 names they share the last.
+    /// A replica's number, from 1; past 65,534 names they share the last.
     pub(crate) fn replica_number(&mut self, name: &str) -> u16 {
-        let at = self
-            .replicas
-            .iter()
-            .position(|r| r == name)
-            .unwrap_or_else(|| {
-                if self.replicas.len() < usize::from(u16::MAX) - 1 {
-                    self.replicas.push(name.to_owned());
-                }
-                self.replicas.len() - 1
-            });
-        at as u16 + 1
+        if let Some(&number) = self.replica_numbers.get(name) {
+            return number;
+        }
+        if self.replicas.len() < usize::from(u16::MAX) - 1 {
+            self.replicas.push(name.to_owned());
+        }
+        let number = self.replicas.len() as u16;
+        if self.replicas.last().is_some_and(|last| last == name) {
+            self.replica_numbers.insert(name.to_owned(), number);
+        }
+        number
     }
 }
 
@@ -327,36 +312,21 @@ fn group_of(config: &Decisions, number: u16, builder: &LabelsBuilder) -> Option<
 }
 
 fn check(labels: &[Label<'_>], limits: &SeriesLimits) -> Result<(), Refusal> {
-    let name = labels
-        .iter()
-        .find(|l| l.name == METRIC_NAME)
-        .map(|l| l.value);
+    let name = labels.iter().find(|l| l.name == METRIC_NAME).map(|l| l.value);
     let Some(name) = name else {
-        return Err(Refusal::NoMetricName(
-            Labels::from_sorted(labels).to_string(),
-        ));
+        return Err(Refusal::NoMetricName(Labels::from_sorted(labels).to_string()));
     };
     if labels.len() > limits.labels.min(usize::from(u8::MAX)) {
         let (count, max) = (labels.len(), limits.labels);
-        return Err(Refusal::TooManyLabels {
-            series: shorten(name),
-            count,
-            max,
-        });
+        return Err(Refusal::TooManyLabels { series: shorten(name), count, max });
     }
     for label in labels {
-        for (bytes, max) in [
-            (label.name.len(), limits.name_bytes),
-            (label.value.len(), limits.value_bytes),
-        ] {
+        for (bytes, max) in
+            [(label.name.len(), limits.name_bytes), (label.value.len(), limits.value_bytes)]
+        {
             if bytes > max {
                 let (series, label) = (shorten(name), shorten(label.name));
-                return Err(Refusal::TooLong {
-                    series,
-                    label,
-                    bytes,
-                    max,
-                });
+                return Err(Refusal::TooLong { series, label, bytes, max });
             }
         }
     }
@@ -393,12 +363,10 @@ fn target_key(
         return None;
     }
     let mut hasher = Xxh3::new();
-    for part in [tenant, cluster]
-        .into_iter()
-        .chain(values.unwrap_or_default())
-    {
+    for part in [tenant, cluster].into_iter().chain(values.unwrap_or_default()) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    Some(hasher.digest())
+    // 0 marks a free slot.
+    Some(hasher.digest().max(1))
 }

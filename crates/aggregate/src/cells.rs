@@ -38,12 +38,7 @@ pub struct Window {
 impl Window {
     /// A window into which nothing has been folded.
     pub fn new(end: Timestamp) -> Self {
-        Self {
-            end,
-            rows: Vec::new(),
-            alive: Vec::new(),
-            complex: AHashMap::new(),
-        }
+        Self { end, rows: Vec::new(), alive: Vec::new(), complex: AHashMap::new() }
     }
 
     /// A cell's row, if it or something behind it has been touched.
@@ -175,11 +170,7 @@ impl Cells {
         let start = cell as usize * stride;
         let rows = &mut self.windows[at].rows;
         if rows.len() < start + stride {
-            extend(
-                rows,
-                (self.cells.len() * stride).max(start + stride),
-                layout,
-            );
+            extend(rows, (self.cells.len() * stride).max(start + stride), layout);
         }
         &mut rows[start..start + stride]
     }
@@ -215,11 +206,7 @@ impl Cells {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        let rows: usize = self
-            .windows
-            .iter()
-            .map(|w| w.rows.capacity() * size_of::<f64>())
-            .sum();
+        let rows: usize = self.windows.iter().map(|w| w.rows.capacity() * size_of::<f64>()).sum();
         rows + self.cells.capacity() * size_of::<Cell>()
             + self.free.capacity() * size_of::<u32>()
             + self.by_group.capacity() * 2 * size_of::<u32>()
@@ -278,11 +265,7 @@ mod tests {
         let mut cells = Cells::default();
         let (a, b) = (cells.refer(7).0, cells.refer(8).0);
         cells.row(20, &layout, b)[0] += 1.0;
-        assert_eq!(
-            cells.release(a, &layout),
-            Some(7),
-            "another cell's row is no hindrance"
-        );
+        assert_eq!(cells.release(a, &layout), Some(7), "another cell's row is no hindrance");
         assert_eq!(cells.release(b, &layout), None);
         assert_eq!(cells.refer(8), (b, false), "it may come back meanwhile");
         assert_eq!(cells.release(b, &layout), None);

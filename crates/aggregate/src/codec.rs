@@ -64,11 +64,7 @@ impl<'a> Reader<'a> {
     /// A number of things of which each takes at least a byte.
     pub fn count(&mut self) -> Result<usize, Unreadable> {
         let count = usize::try_from(self.number()?).map_err(|_| Unreadable)?;
-        if count > self.rest.len() {
-            Err(Unreadable)
-        } else {
-            Ok(count)
-        }
+        if count > self.rest.len() { Err(Unreadable) } else { Ok(count) }
     }
 
     /// A number that fits a smaller type.

@@ -43,11 +43,7 @@ pub struct HaLabels {
 
 impl Default for HaLabels {
     fn default() -> Self {
-        Self {
-            mode: Mode::Merge,
-            cluster: "cluster".into(),
-            replica: "__replica__".into(),
-        }
+        Self { mode: Mode::Merge, cluster: "cluster".into(), replica: "__replica__".into() }
     }
 }
 
@@ -65,11 +61,7 @@ pub struct SeriesLimits {
 impl Default for SeriesLimits {
     /// Wide enough for what Kubernetes writes; Cortex's own defaults are 30, 1024 and 2048.
     fn default() -> Self {
-        Self {
-            labels: 64,
-            name_bytes: 1024,
-            value_bytes: 4096,
-        }
+        Self { labels: 64, name_bytes: 1024, value_bytes: 4096 }
     }
 }
 
@@ -100,11 +92,7 @@ impl Decisions {
         let matcher = Matcher::new(&rules);
         let activate = |rule: Rule| {
             let layout = Layout::new(rule.outputs());
-            ActiveRule {
-                rule,
-                layout,
-                active_after: Timestamp::MIN,
-            }
+            ActiveRule { rule, layout, active_after: Timestamp::MIN }
         };
         Self {
             version,

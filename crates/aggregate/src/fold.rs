@@ -9,9 +9,9 @@ use crate::accumulator::{Layout, Primitive};
 use crate::cells::Cells;
 use crate::decisions::{ActiveRule, Decisions};
 use crate::plan::Plan;
-use crate::recent::{BIRTH, LATE, OBSERVED, SWITCHED, Slot};
+use crate::recent::{BIRTH, LAGS, LATE, OBSERVED, Placed, Slot};
 use crate::rule::Births;
-use crate::vshard::{Binding, Vshard};
+use crate::vshard::{Binding, Series, Vshard};
 use crate::window::{next_end, window_end};
 
 /// The increase that a sample brings, seen by the two kinds of counters.
@@ -27,35 +27,46 @@ struct Increase {
 
 /// Folds the oldest waiting sample of a series into the windows of its plan's rules.
 pub(crate) fn fold_oldest(shard: &mut Vshard, at: u32, plan: &Plan, config: &Decisions) {
+    if let Some(slot) = shard.series[at as usize].recent.due(Timestamp::MAX) {
+        let kept = fold(shard, at, slot, plan, config);
+        shard.series[at as usize].recent.fold_oldest(kept);
+    }
+}
+
+/// Folds a sample that is older than all that wait, when there is no room for it to wait too.
+pub(crate) fn fold_past(
+    shard: &mut Vshard,
+    at: u32,
+    slot: Slot,
+    plan: &Plan,
+    config: &Decisions,
+) -> Placed {
+    if shard.series[at as usize].recent.folded() == 0 || slot.value.is_nan() {
+        return Placed::TooOld;
+    }
+    let value = fold(shard, at, slot, plan, config);
+    let recent = &mut shard.series[at as usize].recent;
+    recent.fold_past(Slot { value, ..slot });
+    Placed::Waiting
+}
+
+/// Folds the sample that comes after all that are folded. Returns what it counts as from now on.
+fn fold(shard: &mut Vshard, at: u32, slot: Slot, plan: &Plan, config: &Decisions) -> f64 {
     let series = &shard.series[at as usize];
-    let Some(slot) = series.recent.due(Timestamp::MAX) else {
-        return;
-    };
-    let before = series
-        .recent
-        .folded()
-        .checked_sub(1)
-        .map(|i| series.recent.slot(i));
-    let start = if series.rare {
-        shard.starts.get(&at).copied()
-    } else {
-        None
-    };
-    let increase = increase_of(&shard.series[at as usize], slot, start);
+    let before = series.recent.folded().checked_sub(1);
+    let before = before.map(|i| series.recent.slot(i));
+    let starts = series.rare.then(|| shard.starts.get(&at)).flatten();
+    let start = starts.map_or(0, |starts| starts.of(slot.timestamp));
+    let increase = increase_of(series, slot, start);
     for index in 0..plan.rules.len() {
         let rule = &config.rules[usize::from(plan.rules[index])];
         if slot.timestamp > rule.active_after {
             let cell = cell_of(shard, at, plan, index);
-            fold_into(
-                shard,
-                (at, plan.rules[index], cell),
-                rule,
-                (slot, before),
-                increase,
-            );
+            let key = (at, plan.rules[index], cell);
+            fold_into(shard, key, rule, (slot, before), increase);
         }
     }
-    shard.series[at as usize].recent.fold_oldest(increase.kept);
+    increase.kept
 }
 
 /// The cell of a series for the `index`th rule of its plan.
@@ -68,52 +79,23 @@ pub(crate) fn cell_of(shard: &Vshard, at: u32, plan: &Plan, index: usize) -> u32
     }
 }
 
-fn increase_of(series: &crate::vshard::Series, slot: Slot, start: Option<Timestamp>) -> Increase {
-    let nothing = Increase {
-        kept: slot.value,
-        ..Increase::default()
-    };
+fn increase_of(series: &Series, slot: Slot, start: Timestamp) -> Increase {
+    let nothing = Increase { kept: slot.value, ..Increase::default() };
     if slot.value.is_nan() {
         return nothing;
     }
     let Some(base) = series.recent.base() else {
-        return Increase {
-            first: Some(slot.value),
-            ..nothing
-        };
+        return Increase { first: Some(slot.value), ..nothing };
     };
-    let restarted = start.is_some_and(|s| s > base.timestamp && s <= slot.timestamp);
+    let restarted = start > base.timestamp && start <= slot.timestamp;
     if slot.value >= base.value && !restarted {
-        return Increase {
-            prometheus: slot.value - base.value,
-            ..nothing
-        };
+        return Increase { prometheus: slot.value - base.value, ..nothing };
     }
-    if slot.marks & SWITCHED != 0 && base.value - slot.value <= last_increases(series) {
-        // The other replica lags behind: no reset, and the higher value stays the base.
-        return Increase {
-            kept: base.value,
-            ..nothing
-        };
+    if slot.marks & LAGS != 0 {
+        // No reset: the higher value stays the base.
+        return Increase { kept: base.value, ..nothing };
     }
-    Increase {
-        prometheus: slot.value,
-        ..nothing
-    }
-}
-
-/// What the folded samples still remembered have risen by: the last two increases.
-fn last_increases(series: &crate::vshard::Series) -> f64 {
-    let folded = series.recent.folded();
-    let values: Vec<f64> = (0..folded)
-        .map(|at| series.recent.slot(at).value)
-        .filter(|v| !v.is_nan())
-        .collect();
-    let newest = values.len().saturating_sub(3);
-    values[newest..]
-        .windows(2)
-        .map(|w| (w[1] - w[0]).max(0.0))
-        .sum()
+    Increase { prometheus: slot.value, ..nothing }
 }
 
 fn fold_into(
@@ -138,11 +120,7 @@ fn fold_into(
     let end = window_end(slot.timestamp, interval).max(first_open);
     let born = slot.marks & BIRTH != 0
         || (slot.marks & OBSERVED != 0 && rule.births() == Births::Observed);
-    let births = if born {
-        increase.first.unwrap_or(0.0)
-    } else {
-        0.0
-    };
+    let births = if born { increase.first.unwrap_or(0.0) } else { 0.0 };
     let needs_binding = rule.dedup_interval().is_some() || layout.offset(Primitive::Rate).is_some();
     let row = shard.cells_of(number).row(end, layout, cell);
     row[0] += 1.0;
@@ -151,14 +129,7 @@ fn fold_into(
         shard.series[at as usize].rare = true;
         fold_binding(shard, (at, number, cell), active, end, slot, increase);
     } else if slot.marks & LATE == 0 {
-        fold_value(
-            shard,
-            number,
-            layout,
-            cell,
-            end,
-            (slot.timestamp, slot.value),
-        );
+        fold_value(shard, number, layout, cell, end, (slot.timestamp, slot.value));
     }
 }
 
@@ -211,11 +182,7 @@ fn fold_binding(
     slot: Slot,
     increase: Increase,
 ) {
-    let mut binding = shard
-        .bindings
-        .get(&(at, number))
-        .copied()
-        .unwrap_or_default();
+    let mut binding = shard.bindings.get(&(at, number)).copied().unwrap_or_default();
     if binding.end != end {
         flush_rate(shard, &mut binding, (number, cell), active);
         binding.end = end;
@@ -251,9 +218,7 @@ pub(crate) fn flush_rate(
 ) {
     if binding.end > shard.frontier && binding.from != 0 && binding.last > binding.from {
         let rate = binding.increase * 1000.0 / (binding.last - binding.from) as f64;
-        let row = shard
-            .cells_of(number)
-            .row(binding.end, &active.layout, cell);
+        let row = shard.cells_of(number).row(binding.end, &active.layout, cell);
         active.layout.fold_rate(row, rate);
     }
     binding.increase = 0.0;

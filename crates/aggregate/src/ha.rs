@@ -136,16 +136,8 @@ mod tests {
             seconds(&mut r, B, s + 5);
         }
         assert_eq!(r.judge(Mode::Merge, B, 140_000, true), Verdict::Lose);
-        assert_eq!(
-            r.judge(Mode::Merge, A, 145_000, true),
-            Verdict::Lose,
-            "B lives"
-        );
-        assert_eq!(
-            r.judge(Mode::Merge, A, 190_000, true),
-            Verdict::Take,
-            "B is silent"
-        );
+        assert_eq!(r.judge(Mode::Merge, A, 145_000, true), Verdict::Lose, "B lives");
+        assert_eq!(r.judge(Mode::Merge, A, 190_000, true), Verdict::Take, "B is silent");
     }
 
     #[test]

@@ -55,11 +55,7 @@ pub struct EmissionSource {
 
 impl EmissionSource {
     /// The last word of a rule that is gone.
-    const NONE: Self = Self {
-        rule: u16::MAX,
-        group: 0,
-        output: 0,
-    };
+    const NONE: Self = Self { rule: u16::MAX, group: 0, output: 0 };
 }
 
 #[derive(Default)]
@@ -138,18 +134,11 @@ impl Home {
             let entry = pending.rows.entry(home.at).or_insert_with(|| {
                 let mut row = vec![0.0; layout.stride()];
                 layout.reset(&mut row);
-                PendingRow {
-                    alive: false,
-                    row,
-                    complex: Complex::default(),
-                }
+                PendingRow { alive: false, row, complex: Complex::default() }
             });
             entry.alive |= closing.alive[at];
             let stride = layout.stride();
-            layout.merge(
-                &mut entry.row,
-                &closing.rows[at * stride..(at + 1) * stride],
-            );
+            layout.merge(&mut entry.row, &closing.rows[at * stride..(at + 1) * stride]);
             if let Some(complex) = complex.remove(&(at as u32)) {
                 entry.complex.merge(*complex);
             }

@@ -85,11 +85,7 @@ impl Matcher {
             None => self.any_name.push(at),
         }
         let conditions = conditions.into();
-        self.alternatives.push(Alternative {
-            rule,
-            tenants,
-            conditions,
-        });
+        self.alternatives.push(Alternative { rule, tenants, conditions });
     }
 }
 

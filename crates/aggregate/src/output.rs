@@ -3,6 +3,7 @@
 //! A window has a value or a stale marker for each output series, never both. Invariant: whatever
 //! an output needs beyond the window (its running totals) stands in [`Totals`].
 
+use weir_model::histogram::ResetHint;
 use weir_model::vmrange::VmRanges;
 use weir_model::{NativeHistogram, Timestamp};
 
@@ -96,12 +97,7 @@ pub fn values(output: &OutputKind, closed: &Closed<'_>, totals: &Totals) -> Vec<
         }
         OutputKind::IncreasePrometheus => {
             let histogram = closed.complex.and_then(|c| c.increase_prometheus.as_ref());
-            cumulative(
-                touched,
-                get(Primitive::IncreasePrometheus),
-                histogram,
-                closed,
-            )
+            cumulative(touched, get(Primitive::IncreasePrometheus), histogram, closed)
         }
         OutputKind::RateSum => float(rates(closed) > 0.0, get(Primitive::Rate)),
         OutputKind::RateAvg => float(rates(closed) > 0.0, get(Primitive::Rate) / rates(closed)),
@@ -121,14 +117,11 @@ pub fn values(output: &OutputKind, closed: &Closed<'_>, totals: &Totals) -> Vec<
         OutputKind::MaxLast => float(live > 0.0, get(Primitive::LiveMax)),
         OutputKind::UniqueSamples => {
             let distinct = closed.complex.and_then(|c| c.distinct.as_ref());
-            distinct
-                .map(|d| Value::Float(d.count() as f64))
-                .into_iter()
-                .collect()
+            distinct.map(|d| Value::Float(d.count() as f64)).into_iter().collect()
         }
         OutputKind::Quantiles(phis) => quantiles(phis, closed),
         OutputKind::HistogramBucket => ranges(going, totals),
-        OutputKind::NativeHistogram => Vec::new(),
+        OutputKind::NativeHistogram => native(closed),
     }
 }
 
@@ -154,10 +147,7 @@ fn cumulative(
 }
 
 fn rates(closed: &Closed<'_>) -> f64 {
-    closed
-        .layout
-        .offset(Primitive::Rate)
-        .map_or(0.0, |at| closed.row[at + 1])
+    closed.layout.offset(Primitive::Rate).map_or(0.0, |at| closed.row[at + 1])
 }
 
 fn moments(closed: &Closed<'_>) -> (f64, f64) {
@@ -184,6 +174,18 @@ fn quantiles(phis: &[f64], closed: &Closed<'_>) -> Vec<Value> {
         Some(Value::Labelled(QUANTILE_LABEL, quantile_value(phi), value))
     };
     phis.iter().filter_map(value).collect()
+}
+
+/// A window's values are no counter: the histogram says so.
+fn native(closed: &Closed<'_>) -> Vec<Value> {
+    let builder = closed.complex.and_then(|c| c.native.as_ref());
+    let histogram = builder.map(|builder| NativeHistogram {
+        timestamp: closed.end,
+        reset_hint: ResetHint::Gauge,
+        ..builder.build()
+    });
+    let value = |histogram| Value::Histogram(Box::new(histogram));
+    histogram.map(value).into_iter().collect()
 }
 
 fn ranges(going: bool, totals: &Totals) -> Vec<Value> {

@@ -47,11 +47,7 @@ impl Plans {
         let of = |at: &u16| &config.rules[usize::from(*at)];
         let keeps = rules.iter().any(|at| of(at).rule.keep_input());
         let carries = rules.iter().any(|at| of(at).carries());
-        let pass_until = rules
-            .iter()
-            .map(|at| of(at).active_after)
-            .min()
-            .unwrap_or(Timestamp::MAX);
+        let pass_until = rules.iter().map(|at| of(at).active_after).min().unwrap_or(Timestamp::MAX);
         let pass = rules.is_empty() || keeps;
         let longest = |of: &dyn Fn(&u16) -> i64| rules.iter().map(of).max().unwrap_or(0);
         let staleness_ms = longest(&|at| of(at).rule.staleness().0);

@@ -12,8 +12,8 @@ pub const REMEMBERED: usize = 4;
 
 /// The sample came behind the frontier: counters carry it, other outputs leave it out.
 pub const LATE: u8 = 1;
-/// The first sample after the other HA replica took over.
-pub const SWITCHED: u8 = 2;
+/// It comes from the HA replica that took over, and that one is still behind what is known.
+pub const LAGS: u8 = 2;
 /// The series began after its target's previous scrape: its first value counts in full.
 pub const BIRTH: u8 = 4;
 /// The series appeared in a scrape of a target that was watched all along.
@@ -26,7 +26,7 @@ pub struct Slot {
     pub timestamp: Timestamp,
     /// What.
     pub value: f64,
-    /// [`LATE`], [`SWITCHED`], [`BIRTH`].
+    /// [`LATE`], [`LAGS`], [`BIRTH`], [`OBSERVED`].
     pub marks: u8,
 }
 
@@ -60,11 +60,7 @@ impl Recent {
     /// The sample at this place, oldest first.
     #[inline]
     pub fn slot(&self, at: usize) -> Slot {
-        Slot {
-            timestamp: self.time(at),
-            value: self.values[at],
-            marks: self.marks[at],
-        }
+        Slot { timestamp: self.time(at), value: self.values[at], marks: self.marks[at] }
     }
 
     /// How many samples are remembered.
@@ -106,18 +102,73 @@ impl Recent {
     /// The number (not NaN) before the oldest waiting sample: what its increase is counted from.
     #[inline]
     pub fn base(&self) -> Option<Slot> {
-        (0..self.folded())
-            .rev()
-            .map(|at| self.slot(at))
-            .find(|s| !s.value.is_nan())
+        (0..self.folded()).rev().map(|at| self.slot(at)).find(|s| !s.value.is_nan())
     }
 
     /// The newest sample, folded or not, that is not past `at`.
     pub fn at(&self, at: Timestamp) -> Option<Slot> {
-        (0..self.len())
-            .rev()
-            .map(|i| self.slot(i))
-            .find(|s| s.timestamp <= at)
+        (0..self.len()).rev().map(|i| self.slot(i)).find(|s| s.timestamp <= at)
+    }
+
+    /// Whether a sample with this timestamp is remembered.
+    pub fn contains(&self, timestamp: Timestamp) -> bool {
+        (0..self.len()).any(|at| self.time(at) == timestamp)
+    }
+
+    /// Whether a late sample is newer than the base: than whatever is folded, and than whatever
+    /// is not past the frontier.
+    pub fn is_newer(&self, timestamp: Timestamp, frontier: Timestamp) -> bool {
+        let newest = self.at(frontier).map(|s| s.timestamp);
+        newest.max(self.folded_through()).is_none_or(|t| timestamp > t)
+    }
+
+    /// Whether a sample would be the series' first: nothing older is remembered or was folded.
+    pub fn would_be_first(&self, timestamp: Timestamp) -> bool {
+        self.folded == 0 && (self.len == 0 || timestamp < self.base)
+    }
+
+    /// Whether a sample is newer than what is folded.
+    pub fn has_place(&self, timestamp: Timestamp) -> bool {
+        self.folded_through().is_none_or(|t| timestamp > t)
+    }
+
+    /// Whether a sample would be the oldest that waits.
+    pub fn is_next(&self, timestamp: Timestamp) -> bool {
+        self.due(Timestamp::MAX).is_none_or(|s| timestamp < s.timestamp)
+    }
+
+    /// Whether a fall in value is the lag of an HA replica that has just taken over (`switched`),
+    /// or is still catching up: no larger than the last two increases. It looks when the sample
+    /// arrives, for by the time it is folded, what came before may be forgotten.
+    pub fn lags(&self, timestamp: Timestamp, value: f64, switched: bool) -> bool {
+        let before = (0..self.len()).map(|at| self.slot(at));
+        let before = before.filter(|s| s.timestamp < timestamp && !s.value.is_nan());
+        let mut known: [Option<Slot>; 3] = [None; 3];
+        let mut highest = f64::NEG_INFINITY;
+        for slot in before {
+            known = [known[1], known[2], Some(slot)];
+            highest = highest.max(slot.value);
+        }
+        let Some(last) = known[2] else { return false };
+        if !(switched || last.marks & LAGS != 0) || value >= highest {
+            return false;
+        }
+        let rise = |of: [Option<Slot>; 2]| match of {
+            [Some(a), Some(b)] => (b.value - a.value).max(0.0),
+            _ => 0.0,
+        };
+        let risen = rise([known[0], known[1]]) + rise([known[1], known[2]]);
+        last.value - value <= risen
+    }
+
+    /// Takes a number that was folded past those that wait, without ever waiting itself, in the
+    /// place of the oldest folded one.
+    pub fn fold_past(&mut self, slot: Slot) {
+        debug_assert!(self.folded > 0 && self.is_next(slot.timestamp));
+        let at = self.folded() - 1;
+        self.remove(0);
+        self.insert(at, slot);
+        self.folded += 1;
     }
 
     /// Marks the oldest waiting sample as folded; `value` replaces it where an HA switch kept the
@@ -133,6 +184,9 @@ impl Recent {
     /// Puts a sample in its place.
     #[inline]
     pub fn place(&mut self, slot: Slot) -> Placed {
+        if let Some(refused) = self.make_reachable(slot.timestamp) {
+            return refused;
+        }
         let mut at = self.len();
         while at > 0 && self.time(at - 1) > slot.timestamp {
             at -= 1;
@@ -154,17 +208,31 @@ impl Recent {
         Placed::Waiting
     }
 
-    /// The oldest folded sample, unless it is the only folded number; one must stay.
+    /// Offsets hold 49 days. Forgets folded samples from before that; what still waits must be
+    /// folded first, and a sample that is older than all others by as much has no place.
+    fn make_reachable(&mut self, timestamp: Timestamp) -> Option<Placed> {
+        let reach = i64::from(u32::MAX);
+        while self.len > 0 && timestamp.saturating_sub(self.base) > reach {
+            if self.folded == 0 {
+                return Some(Placed::Full);
+            }
+            self.remove(0);
+        }
+        let newest = self.newest();
+        let too_old = newest.is_some_and(|newest| newest.saturating_sub(timestamp) > reach);
+        too_old.then_some(Placed::TooOld)
+    }
+
+    /// The oldest folded sample, unless it is the only folded number: one must stay, and so must
+    /// the newest folded sample, for it tells whether the series is alive.
     fn forgettable(&self) -> Option<usize> {
         let folded = self.folded();
-        if folded < 2 {
-            return None;
-        }
         let others_have_number = (1..folded).any(|at| !self.values[at].is_nan());
-        if self.values[0].is_nan() || others_have_number {
-            Some(0)
-        } else {
-            Some(1)
+        match folded {
+            0 | 1 => None,
+            _ if self.values[0].is_nan() || others_have_number => Some(0),
+            2 => None,
+            _ => Some(1),
         }
     }
 
@@ -176,7 +244,8 @@ impl Recent {
         self.offsets.copy_within(gone + 1..len, gone);
         self.len -= 1;
         self.folded -= 1;
-        if gone == 0 {
+        if gone == 0 && self.len > 0 {
+            // The offset of what is now the oldest becomes 0, so it must be what is taken off.
             self.rebase(times[1]);
         }
     }
@@ -193,7 +262,6 @@ impl Recent {
         self.offsets.copy_within(at..len, at + 1);
         self.values[at] = slot.value;
         self.marks[at] = slot.marks;
-        // Past 49 days the oldest sample is long forgotten (counter_memory is capped below).
         self.offsets[at] = u32::try_from(slot.timestamp - self.base).unwrap_or(u32::MAX);
         self.len += 1;
     }
@@ -218,17 +286,11 @@ mod tests {
     use super::*;
 
     fn slot(timestamp: Timestamp, value: f64) -> Slot {
-        Slot {
-            timestamp,
-            value,
-            marks: 0,
-        }
+        Slot { timestamp, value, marks: 0 }
     }
 
     fn times(recent: &Recent) -> Vec<Timestamp> {
-        (0..recent.len())
-            .map(|at| recent.slot(at).timestamp)
-            .collect()
+        (0..recent.len()).map(|at| recent.slot(at).timestamp).collect()
     }
 
     #[test]
@@ -249,11 +311,7 @@ mod tests {
         }
         assert_eq!(recent.place(slot(5, 5.0)), Placed::Full);
         recent.fold_oldest(1.0);
-        assert_eq!(
-            recent.place(slot(5, 5.0)),
-            Placed::Full,
-            "the only base must stay"
-        );
+        assert_eq!(recent.place(slot(5, 5.0)), Placed::Full, "the only base must stay");
         recent.fold_oldest(2.0);
         assert_eq!(recent.place(slot(5, 5.0)), Placed::Waiting);
         assert_eq!(times(&recent), [2, 3, 4, 5]);
@@ -273,6 +331,40 @@ mod tests {
         assert_eq!(recent.place(slot(9, 8.0)), Placed::Waiting);
         assert_eq!(recent.base().unwrap().value, 7.0);
         assert_eq!(times(&recent), [1, 3, 4, 9]);
+    }
+
+    #[test]
+    fn offsets_reach_as_far_as_they_must() {
+        let month = 30 * 86_400_000;
+        let mut recent = Recent::default();
+        for t in [1, 2] {
+            recent.place(slot(t, t as f64));
+            recent.fold_oldest(t as f64);
+        }
+        assert_eq!(recent.place(slot(month, 3.0)), Placed::Waiting);
+        let far = slot(3 * month, 4.0);
+        assert_eq!(recent.place(far), Placed::Full, "what waits is folded first");
+        recent.fold_oldest(3.0);
+        assert_eq!(recent.place(far), Placed::Waiting);
+        assert_eq!(times(&recent), [3 * month], "nothing is remembered as newer than it was");
+        assert_eq!(recent.place(slot(month, 3.0)), Placed::TooOld);
+    }
+
+    #[test]
+    fn a_replica_that_lags_is_told_from_a_reset() {
+        let mut recent = Recent::default();
+        for (t, value) in [(10, 100.0), (20, 110.0), (30, 125.0)] {
+            recent.place(slot(t, value));
+        }
+        assert!(!recent.lags(40, 120.0, false), "the replica is the same");
+        assert!(recent.lags(40, 120.0, true));
+        assert!(recent.lags(40, 100.0, true), "as much as the last two increases");
+        assert!(!recent.lags(40, 99.0, true));
+        assert!(!recent.lags(40, 126.0, true), "no fall at all");
+        recent.place(Slot { marks: LAGS, ..slot(40, 105.0) });
+        assert!(recent.lags(50, 120.0, false), "still catching up");
+        assert!(!recent.lags(50, 125.0, false));
+        assert!(!recent.lags(50, 3.0, false), "a reset");
     }
 
     #[test]

@@ -93,12 +93,8 @@ impl Shard {
             return self.drop_series(shard, at, tenant);
         };
         let list = shard.cell_list(&cells);
-        let Series {
-            plan: its_plan,
-            cells: its_cells,
-            recent,
-            ..
-        } = &mut shard.series[at as usize];
+        let Series { plan: its_plan, cells: its_cells, recent, .. } =
+            &mut shard.series[at as usize];
         (*its_plan, *its_cells) = (plan, list);
         if rules.is_empty() {
             // Nobody will fold what waits: its samples are the base of whoever comes next.
@@ -149,6 +145,5 @@ fn held_cells(
         len => lists.get(series.cells, len),
     };
     let each = rules.iter().zip(cells);
-    each.filter_map(|(&rule, &cell)| Some(((*renumbered.get(usize::from(rule))?)?, cell)))
-        .collect()
+    each.filter_map(|(&rule, &cell)| Some(((*renumbered.get(usize::from(rule))?)?, cell))).collect()
 }

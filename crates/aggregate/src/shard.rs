@@ -4,26 +4,23 @@
 //! `handle_*`; what they give is returned at once or taken with `take_*`. Invariant: state after
 //! a log position is a function of the log up to it; nothing here asks a clock or a socket.
 
+mod taking;
+
 use std::sync::Arc;
 
 use ahash::AHashMap;
 use weir_model::symbols::{PairId, PairTable};
-use weir_model::{
-    Batch, Class, ClassCounts, Label, NativeHistogram, Sample, TenantId, Timestamp, VSHARDS,
-    VShard, is_stale,
-};
+use weir_model::{Batch, Class, ClassCounts, Label, TenantId, Timestamp, VSHARDS, VShard};
 
 use crate::alias::{Alias, DROPPED};
 use crate::birth::Refusal;
 use crate::decisions::Decisions;
-use crate::fold::fold_oldest;
 use crate::group::{GroupNews, Groups};
-use crate::ha::Verdict;
-use crate::histogram_fold;
-use crate::plan::{Plan, Plans};
-use crate::recent::{BIRTH, LATE, OBSERVED, Placed, SWITCHED, Slot};
+use crate::plan::Plans;
 use crate::sweep::{Closings, Swept, advance};
-use crate::vshard::{NO_TARGET, Vshard};
+use crate::vshard::Vshard;
+
+use taking::Taking;
 
 /// A batch's part for one worker.
 pub struct Work<'a> {
@@ -90,6 +87,7 @@ pub struct Shard {
     pub(crate) frontiers: Vec<Timestamp>,
     pub(crate) tenants: AHashMap<TenantId, Arc<str>>,
     pub(crate) replicas: Vec<String>,
+    pub(crate) replica_numbers: AHashMap<String, u16>,
     pub(crate) series_by_tenant: AHashMap<TenantId, u64>,
     pub(crate) births: u64,
     pub(crate) late: Vec<LateCounts>,
@@ -110,6 +108,7 @@ impl Shard {
             frontiers: vec![Timestamp::MIN / 2; usize::from(VSHARDS)],
             tenants: AHashMap::new(),
             replicas: Vec::new(),
+            replica_numbers: AHashMap::new(),
             series_by_tenant: AHashMap::new(),
             births: 0,
             late: vec![LateCounts::default(); rules],
@@ -121,8 +120,7 @@ impl Shard {
     /// Takes a worker's part of a batch.
     pub fn handle_batch(&mut self, work: &Work<'_>) -> Outcome {
         if !self.tenants.contains_key(&work.batch.tenant) {
-            self.tenants
-                .insert(work.batch.tenant, Arc::clone(work.tenant));
+            self.tenants.insert(work.batch.tenant, Arc::clone(work.tenant));
         }
         let mut outcome = Outcome::default();
         for &entry in work.entries {
@@ -142,10 +140,7 @@ impl Shard {
             }
             self.frontiers[at] = to;
             if let Some(shard) = &mut self.vshards[at] {
-                let mut swept = Swept {
-                    closings: &mut self.closings,
-                    freed: Vec::new(),
-                };
+                let mut swept = Swept { closings: &mut self.closings, freed: Vec::new() };
                 advance(shard, to, &self.plans, &config, &mut swept);
                 for (rule, group) in swept.freed {
                     self.release_group(rule, group);
@@ -196,12 +191,7 @@ impl Shard {
 
     /// Bytes of memory: series with their aliases and windows, and interned labels.
     pub fn memory_bytes(&self) -> (usize, usize) {
-        let shards = self
-            .vshards
-            .iter()
-            .flatten()
-            .map(|s| s.memory_bytes())
-            .sum();
+        let shards = self.vshards.iter().flatten().map(|s| s.memory_bytes()).sum();
         (shards, self.pairs.memory_bytes())
     }
 
@@ -257,13 +247,7 @@ impl Shard {
         let histograms = (outcome.passed_histograms.len() - before.1) as u32;
         if floats + histograms > 0 {
             let (vshard, series) = (entry.vshard, alias.series);
-            outcome.passes.push(Pass {
-                vshard,
-                series,
-                entry: number,
-                floats,
-                histograms,
-            });
+            outcome.passes.push(Pass { vshard, series, entry: number, floats, histograms });
         }
     }
 
@@ -274,13 +258,7 @@ impl Shard {
         alias: Alias,
         outcome: &mut Outcome,
     ) {
-        let Self {
-            config,
-            plans,
-            vshards,
-            late,
-            ..
-        } = self;
+        let Self { config, plans, vshards, late, .. } = self;
         let Some(shard) = &mut vshards[usize::from(entry.vshard.0)] else {
             return;
         };
@@ -292,12 +270,7 @@ impl Shard {
                 continue;
             }
             let sample = work.batch.columns.sample(place);
-            let mut taking = Taking {
-                shard,
-                plan,
-                config,
-                late,
-            };
+            let mut taking = Taking { shard, plan, config, late };
             let (class, pass) = taking.float(alias, sample);
             outcome.counts.add(class, 1);
             if pass {
@@ -317,13 +290,7 @@ impl Shard {
         let Some(first) = columns.extra(entry).map(|e| e.histograms.start) else {
             return;
         };
-        let Self {
-            config,
-            plans,
-            vshards,
-            late,
-            ..
-        } = self;
+        let Self { config, plans, vshards, late, .. } = self;
         let Some(shard) = &mut vshards[usize::from(entry.vshard.0)] else {
             return;
         };
@@ -331,17 +298,10 @@ impl Shard {
         for (offset, histogram) in columns.histograms_of(entry).iter().enumerate() {
             if let Err(wrong) = histogram.validate() {
                 outcome.counts.add(Class::Refused, 1);
-                outcome
-                    .refusals
-                    .push((number, Refusal::Histogram(wrong.to_string()), 1));
+                outcome.refusals.push((number, Refusal::Histogram(wrong.to_string()), 1));
                 continue;
             }
-            let mut taking = Taking {
-                shard,
-                plan,
-                config,
-                late,
-            };
+            let mut taking = Taking { shard, plan, config, late };
             let (class, pass) = taking.histogram(alias, histogram);
             outcome.counts.add(class, 1);
             outcome.histograms_written += 1;
@@ -349,175 +309,6 @@ impl Shard {
                 outcome.passed_histograms.push(first + offset as u32);
             }
         }
-    }
-}
-
-/// One series taking samples.
-struct Taking<'a> {
-    shard: &'a mut Vshard,
-    plan: &'a Plan,
-    config: &'a Decisions,
-    late: &'a mut Vec<LateCounts>,
-}
-
-impl Taking<'_> {
-    /// Takes one float sample: its class, and whether it leaves as it came.
-    fn float(&mut self, alias: Alias, sample: Sample) -> (Class, bool) {
-        let at = alias.series;
-        let marker = is_stale(sample.value);
-        let Some(mut marks) = self.admit(alias, sample.timestamp, marker) else {
-            return (Class::HaLoser, false);
-        };
-        let passes = self.plan.pass || sample.timestamp <= self.plan.pass_until;
-        if sample.timestamp <= self.shard.frontier && !self.plan.rules.is_empty() {
-            marks |= LATE;
-            if !marker && !self.late(sample.timestamp, at) {
-                return (Class::Late, passes);
-            }
-        }
-        if sample.start != 0 {
-            self.note_start(at, sample.start);
-        }
-        if self.shard.series[at as usize].recent.is_empty() {
-            marks |= self.birth(at, sample);
-        }
-        let slot = Slot {
-            timestamp: sample.timestamp,
-            value: sample.value,
-            marks,
-        };
-        match self.place(at, slot) {
-            Placed::Duplicate => (Class::Duplicate, false),
-            Placed::TooOld | Placed::Full if !self.plan.rules.is_empty() => {
-                self.count_late(false);
-                (Class::Late, passes)
-            }
-            _ if marker => (Class::Marker, passes),
-            _ if sample.timestamp <= self.plan.pass_until => (Class::Passed, true),
-            _ => (Class::Folded, passes),
-        }
-    }
-
-    /// Takes one native histogram.
-    fn histogram(&mut self, alias: Alias, histogram: &NativeHistogram) -> (Class, bool) {
-        let at = alias.series;
-        let marker = histogram.is_stale();
-        if self.admit(alias, histogram.timestamp, marker).is_none() {
-            return (Class::HaLoser, false);
-        }
-        let passes = self.plan.pass || histogram.timestamp <= self.plan.pass_until;
-        let late = histogram.timestamp <= self.shard.frontier && !self.plan.rules.is_empty();
-        if late && !marker && !self.plan.carries {
-            self.count_late(false);
-            return (Class::Late, passes);
-        }
-        let mut placed = histogram_fold::place(self.shard, at, histogram);
-        if placed == Placed::Full {
-            histogram_fold::fold_oldest(self.shard, at, self.plan, self.config);
-            placed = histogram_fold::place(self.shard, at, histogram);
-        }
-        if self.plan.rules.is_empty() {
-            histogram_fold::fold_due(self.shard, at, self.plan, self.config, Timestamp::MAX);
-        }
-        match placed {
-            Placed::Duplicate => (Class::Duplicate, false),
-            Placed::TooOld if !self.plan.rules.is_empty() => {
-                self.count_late(false);
-                (Class::Late, passes)
-            }
-            _ if marker => (Class::Marker, passes),
-            _ if histogram.timestamp <= self.plan.pass_until => (Class::Passed, true),
-            _ => (Class::Folded, passes),
-        }
-    }
-
-    /// Asks the HA pair and notes the target's scrape; `None` if the other replica is believed.
-    #[inline]
-    fn admit(&mut self, alias: Alias, at: Timestamp, marker: bool) -> Option<u8> {
-        let series = &mut self.shard.series[alias.series as usize];
-        let mut marks = 0;
-        if series.target != NO_TARGET {
-            let target = &mut self.shard.targets[usize::from(series.target)];
-            if alias.replica != 0 {
-                let mode = self.config.ha.mode;
-                if target.replicas.judge(mode, alias.replica, at, marker) == Verdict::Lose {
-                    return None;
-                }
-                if series.recent.replica != 0 && series.recent.replica != alias.replica {
-                    marks = SWITCHED;
-                }
-                series.recent.replica = alias.replica;
-            }
-            target.observe(at, self.config.version);
-        }
-        Some(marks)
-    }
-
-    /// Whether a late sample is still worth something; counts it either way.
-    fn late(&mut self, timestamp: Timestamp, at: u32) -> bool {
-        let recent = &self.shard.series[at as usize].recent;
-        let newer = recent
-            .folded_through()
-            .is_none_or(|through| timestamp > through);
-        let carried = newer && self.plan.carries;
-        self.count_late(carried);
-        carried
-    }
-
-    fn count_late(&mut self, carried: bool) {
-        for &number in &self.plan.rules {
-            let counts = &mut self.late[usize::from(number)];
-            if carried && self.config.rules[usize::from(number)].carries() {
-                counts.carried += 1;
-            } else {
-                counts.dropped += 1;
-            }
-        }
-    }
-
-    /// What proves that a series' first sample counts in full.
-    fn birth(&self, at: u32, sample: Sample) -> u8 {
-        let series = &self.shard.series[at as usize];
-        if series.target == NO_TARGET {
-            return 0;
-        }
-        let target = &self.shard.targets[usize::from(series.target)];
-        let mut marks = 0;
-        if sample.start != 0
-            && target
-                .scrape_before(sample.timestamp)
-                .is_some_and(|t| sample.start > t)
-        {
-            marks |= BIRTH;
-        }
-        if target.was_watched(sample.timestamp, self.config.version) {
-            marks |= OBSERVED;
-        }
-        marks
-    }
-
-    fn note_start(&mut self, at: u32, start: Timestamp) {
-        self.shard.series[at as usize].rare = true;
-        let known = self.shard.starts.entry(at).or_insert(start);
-        *known = start.max(*known);
-    }
-
-    /// Puts a sample in its place, folding what must make room.
-    #[inline]
-    fn place(&mut self, at: u32, slot: Slot) -> Placed {
-        for _ in 0..=crate::recent::REMEMBERED {
-            let placed = self.shard.series[at as usize].recent.place(slot);
-            if placed != Placed::Full {
-                if self.plan.rules.is_empty() && placed == Placed::Waiting {
-                    self.shard.series[at as usize]
-                        .recent
-                        .fold_oldest(slot.value);
-                }
-                return placed;
-            }
-            fold_oldest(self.shard, at, self.plan, self.config);
-        }
-        Placed::Full
     }
 }
 

@@ -7,7 +7,7 @@
 use ahash::AHashMap;
 use weir_model::{Timestamp, is_stale};
 
-use crate::accumulator::{Complex, Layout, Primitive};
+use crate::accumulator::{Complex, Layout};
 use crate::cells::Cells;
 use crate::decisions::Decisions;
 use crate::fold::{cell_of, flush_dedup, flush_rate, fold_oldest};
@@ -37,11 +37,7 @@ pub struct Closing {
 impl Closing {
     /// An empty partial.
     pub fn new(rule: u16, end: Timestamp) -> Self {
-        Self {
-            rule,
-            end,
-            ..Self::default()
-        }
+        Self { rule, end, ..Self::default() }
     }
 
     /// Merges what one virtual shard has of a group.
@@ -126,11 +122,7 @@ const LONG_JUMP_MS: i64 = 60_000;
 
 /// The first window end past the frontier of any rule that has cells here.
 fn next_close(shard: &Vshard, config: &Decisions) -> Timestamp {
-    let used = shard
-        .cells
-        .iter()
-        .zip(&config.rules)
-        .filter(|(c, _)| is_busy(c.as_deref()));
+    let used = shard.cells.iter().zip(&config.rules).filter(|(c, _)| is_busy(c.as_deref()));
     let ends = used.map(|(_, r)| next_end(shard.frontier, r.rule.interval().0));
     ends.min().unwrap_or(Timestamp::MAX)
 }
@@ -226,12 +218,7 @@ fn visit(shard: &mut Vshard, at: u32, number: u16, cell: u32, config: &Decisions
     }
     let staleness = active.rule.staleness().0;
     if histogram_fold::is_alive(shard, at, end, staleness) {
-        let cells = shard.cells_of(number);
-        cells.mark_alive(end, cell);
-        if let Some(live) = active.layout.offset(Primitive::Live) {
-            cells.row(end, &active.layout, cell)[live] += 1.0;
-        }
-        return;
+        return histogram_fold::mark_alive(shard.cells_of(number), active, cell, end);
     }
     let recent = &shard.series[at as usize].recent;
     let Some(newest) = recent.folded().checked_sub(1).map(|at| recent.slot(at)) else {
@@ -276,6 +263,5 @@ fn collect(
     }
     let mut freed = Vec::new();
     cells.free_idle(layout, &mut freed);
-    out.freed
-        .extend(freed.into_iter().map(|group| (number, group)));
+    out.freed.extend(freed.into_iter().map(|group| (number, group)));
 }

@@ -10,7 +10,7 @@ use crate::ha::Replicas;
 /// One scrape target.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Target {
-    /// Identity: hash of tenant, cluster and shard key.
+    /// Identity: hash of tenant, cluster and shard key; 0 in a free slot.
     pub key: u64,
     /// Newest sample's timestamp.
     pub newest: Timestamp,
@@ -39,9 +39,7 @@ impl Target {
 
     /// The last scrape before `at`, if one was seen.
     pub fn scrape_before(&self, at: Timestamp) -> Option<Timestamp> {
-        [self.newest, self.previous, self.earlier]
-            .into_iter()
-            .find(|&t| t != 0 && t < at)
+        [self.newest, self.previous, self.earlier].into_iter().find(|&t| t != 0 && t < at)
     }
 
     /// Whether a series that first appears at `at` was certainly not there at the scrape before:
@@ -52,7 +50,8 @@ impl Target {
         let (Some(last), Some(earlier)) = (before.next(), before.next()) else {
             return false;
         };
-        self.config_version == config_version && (at - last) * 2 < (last - earlier) * 3
+        let (gap, usual) = (at.saturating_sub(last), last.saturating_sub(earlier));
+        self.config_version == config_version && gap.saturating_mul(2) < usual.saturating_mul(3)
     }
 
     /// A new configuration: the next scrape's first samples are baselines.

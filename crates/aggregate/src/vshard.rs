@@ -11,7 +11,7 @@ use weir_model::{NativeHistogram, TenantId, Timestamp};
 use crate::alias::{Alias, AliasTable};
 use crate::arena::{Arena, reserve};
 use crate::cells::Cells;
-use crate::recent::Recent;
+use crate::recent::{REMEMBERED, Recent};
 use crate::target::Target;
 
 /// No target.
@@ -36,6 +36,28 @@ pub struct Series {
     pub pairs: u8,
     /// It has an entry in a side table.
     pub rare: bool,
+}
+
+/// Start timestamps that came with the samples which a series remembers: (sample, start), newest
+/// sample first; (0, 0) for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Starts(pub [(Timestamp, Timestamp); REMEMBERED]);
+
+impl Starts {
+    /// Notes the start timestamp of a sample.
+    pub fn note(&mut self, timestamp: Timestamp, start: Timestamp) {
+        let place = self.0.iter().position(|&(known, _)| known < timestamp);
+        if let Some(at) = place {
+            self.0.copy_within(at..REMEMBERED - 1, at + 1);
+            self.0[at] = (timestamp, start);
+        }
+    }
+
+    /// The start timestamp of a sample; 0 if unknown.
+    pub fn of(&self, timestamp: Timestamp) -> Timestamp {
+        let found = self.0.iter().find(|&&(known, _)| known == timestamp);
+        found.map_or(0, |&(_, start)| start)
+    }
 }
 
 /// What a rule with rates or its own dedup remembers of a series.
@@ -66,6 +88,8 @@ pub struct HistogramState {
     pub folded_through: Timestamp,
     /// Whether the newest folded one was a stale marker.
     pub ended: bool,
+    /// Timestamp of a first histogram that counts in full; 0 if none does.
+    pub born: Timestamp,
 }
 
 /// A virtual shard.
@@ -86,13 +110,14 @@ pub struct Vshard {
     /// Scrape targets.
     pub targets: Vec<Target>,
     /// Start timestamps of series whose sender gives them.
-    pub starts: AHashMap<u32, Timestamp>,
+    pub starts: AHashMap<u32, Starts>,
     /// By series and rule.
     pub bindings: AHashMap<(u32, u16), Binding>,
     /// By series.
     pub histograms: AHashMap<u32, Box<HistogramState>>,
     by_labels: HashTable<u32>,
     by_target: AHashMap<u64, u16>,
+    free_targets: Vec<u16>,
     free: Vec<u32>,
     hashing: RandomState,
 }
@@ -100,10 +125,7 @@ pub struct Vshard {
 impl Vshard {
     /// One without series.
     pub fn new(frontier: Timestamp) -> Self {
-        Self {
-            frontier,
-            ..Self::default()
-        }
+        Self { frontier, ..Self::default() }
     }
 
     /// The series of this tenant and these label pairs. Plans tell the tenant of a series.
@@ -144,13 +166,7 @@ impl Vshard {
             }
         };
         let hash = self.hashing.hash_one((tenant, pairs));
-        let Self {
-            by_labels,
-            series,
-            labels,
-            hashing,
-            ..
-        } = self;
+        let Self { by_labels, series, labels, hashing, .. } = self;
         by_labels.insert_unique(hash, at, |&at| {
             let series = &series[at as usize];
             let pairs = labels.get(series.labels, usize::from(series.pairs));
@@ -169,10 +185,7 @@ impl Vshard {
         }
         self.labels.free(series.labels, pairs.len());
         let generation = series.generation.wrapping_add(1);
-        self.series[at as usize] = Series {
-            generation,
-            ..Series::default()
-        };
+        self.series[at as usize] = Series { generation, ..Series::default() };
         self.free.push(at);
         if series.rare {
             self.starts.remove(&at);
@@ -208,17 +221,51 @@ impl Vshard {
         if let Some(&at) = self.by_target.get(&key) {
             return at;
         }
-        match u16::try_from(self.targets.len()) {
-            Ok(at) if at != NO_TARGET => {
-                self.targets.push(Target {
-                    key,
-                    ..Target::default()
-                });
-                self.by_target.insert(key, at);
+        let fresh = Target { key, ..Target::default() };
+        let at = match self.free_targets.pop() {
+            Some(at) => {
+                self.targets[usize::from(at)] = fresh;
                 at
             }
-            _ => NO_TARGET,
+            None => match u16::try_from(self.targets.len()) {
+                Ok(at) if at != NO_TARGET => {
+                    self.targets.push(fresh);
+                    at
+                }
+                _ => return NO_TARGET,
+            },
+        };
+        self.by_target.insert(key, at);
+        at
+    }
+
+    /// Forgets targets without series that have been silent since `before`.
+    pub fn forget_targets(&mut self, before: Timestamp) {
+        let mut used = vec![false; self.targets.len()];
+        for series in self.series.iter().filter(|s| s.pairs != 0) {
+            if let Some(used) = used.get_mut(usize::from(series.target)) {
+                *used = true;
+            }
         }
+        for (at, used) in used.into_iter().enumerate() {
+            let target = &mut self.targets[at];
+            if !used && target.newest <= before && self.by_target.remove(&target.key).is_some() {
+                *target = Target::default();
+                self.free_targets.push(at as u16);
+            }
+        }
+    }
+
+    /// Puts back the targets that a snapshot held, each in its place.
+    pub fn restore_targets(&mut self, targets: Vec<Target>) {
+        for (target, at) in targets.iter().zip(0u16..) {
+            if target.key == 0 {
+                self.free_targets.push(at);
+            } else {
+                self.by_target.insert(target.key, at);
+            }
+        }
+        self.targets = targets;
     }
 
     /// The cells of a rule, made when they are first needed.
@@ -250,7 +297,7 @@ impl Vshard {
             + self.targets.capacity() * size_of::<Target>()
             + self.by_labels.capacity() * 5
             + self.bindings.capacity() * size_of::<(u32, u16, Binding)>()
-            + self.starts.capacity() * 16
+            + self.starts.capacity() * size_of::<(u32, Starts)>()
     }
 }
 
@@ -264,11 +311,7 @@ mod tests {
         let tenant = TenantId(0);
         let a = shard.add(tenant, &[1, 2], Series::default(), |_| tenant);
         assert_eq!(shard.find(tenant, &[1, 2], |_| tenant), Some(a));
-        let alias = Alias {
-            series: a,
-            generation: 0,
-            replica: 0,
-        };
+        let alias = Alias { series: a, generation: 0, replica: 0 };
         assert!(shard.is_alive(&alias));
         shard.remove(a, tenant);
         assert!(!shard.is_alive(&alias));
@@ -277,6 +320,16 @@ mod tests {
         assert!(!shard.is_alive(&alias));
         assert_eq!(shard.find(tenant, &[1, 2], |_| tenant), None);
         assert_eq!(shard.series_count(), 1);
+    }
+
+    #[test]
+    fn starts_are_kept_for_the_newest_samples() {
+        let mut starts = Starts::default();
+        for at in [10, 30, 20, 50, 40, 5] {
+            starts.note(at, at - 1);
+        }
+        assert_eq!(starts, Starts([(50, 49), (40, 39), (30, 29), (20, 19)]));
+        assert_eq!((starts.of(40), starts.of(45)), (39, 0));
     }
 
     #[test]

@@ -9,11 +9,7 @@ use weir_model::Timestamp;
 #[inline]
 pub fn window_end(timestamp: Timestamp, interval_ms: i64) -> Timestamp {
     let past = timestamp.rem_euclid(interval_ms);
-    if past == 0 {
-        timestamp
-    } else {
-        timestamp - past + interval_ms
-    }
+    if past == 0 { timestamp } else { timestamp.saturating_sub(past).saturating_add(interval_ms) }
 }
 
 /// The first window end past `timestamp`.

@@ -89,10 +89,7 @@ impl HomeRule {
         let mut labels = LabelsBuilder::default();
         labels.set(weir_model::labels::METRIC_NAME, key.labels.metric_name());
         labels.set(OVERFLOW, "true");
-        let overflow = GroupKey {
-            tenant: key.tenant,
-            labels: labels.build(),
-        };
+        let overflow = GroupKey { tenant: key.tenant, labels: labels.build() };
         let at = self.join(overflow);
         Member::new(at, Some(Box::new(key)))
     }

@@ -34,13 +34,7 @@ impl HomeGroup {
         started: Timestamp,
         speaking: Vec<Labels>,
     ) -> Self {
-        Self {
-            key,
-            totals,
-            started,
-            speaking,
-            workers: 0,
-        }
+        Self { key, totals, started, speaking, workers: 0 }
     }
 
     /// What the group's outputs say at a window's end: values, and markers for those that end.
@@ -57,22 +51,12 @@ impl HomeGroup {
         let mut said = Vec::new();
         if let Some(part) = &part {
             let complex = Some(&part.complex);
-            let closed = Closed {
-                layout,
-                row: &part.row,
-                complex,
-                alive,
-                end,
-            };
+            let closed = Closed { layout, row: &part.row, complex, alive, end };
             self.totals.add(&closed);
             let start = end - active.rule.interval().0;
             for (at, output) in active.rule.outputs().iter().enumerate() {
                 for value in values(output, &closed, &self.totals) {
-                    let source = EmissionSource {
-                        rule,
-                        group: number,
-                        output: at as u16,
-                    };
+                    let source = EmissionSource { rule, group: number, output: at as u16 };
                     let emission = self.emission(active, output, value, (start, end), source);
                     said.extend(emission);
                 }
@@ -97,20 +81,10 @@ impl HomeGroup {
         if !alive {
             let speaks = |labels: &Labels| said.iter().any(|e| &e.labels == labels);
             for labels in self.speaking.extract_if(.., |l| !speaks(l)) {
-                let source = EmissionSource {
-                    rule,
-                    group,
-                    output: 0,
-                };
+                let source = EmissionSource { rule, group, output: 0 };
                 let samples = vec![Sample::new(end, STALE_NAN)];
                 let tenant = self.key.tenant;
-                out.push(Emission {
-                    tenant,
-                    labels,
-                    samples,
-                    histogram: None,
-                    source,
-                });
+                out.push(Emission { tenant, labels, samples, histogram: None, source });
             }
         }
         for emission in said {
@@ -140,11 +114,7 @@ impl HomeGroup {
         {
             return None;
         }
-        let began = if self.started == 0 {
-            start
-        } else {
-            self.started
-        };
+        let began = if self.started == 0 { start } else { self.started };
         let counts_up = matches!(output, OutputKind::Total | OutputKind::TotalPrometheus);
         let stamp = if counts_up { began } else { 0 };
         let mut samples = Vec::new();
@@ -152,17 +122,9 @@ impl HomeGroup {
         match value {
             Value::Float(value) | Value::Labelled(_, _, value) => {
                 if counts_up && self.started == 0 {
-                    samples.push(Sample {
-                        timestamp: start + 1,
-                        value: 0.0,
-                        start: stamp,
-                    });
+                    samples.push(Sample { timestamp: start + 1, value: 0.0, start: stamp });
                 }
-                samples.push(Sample {
-                    timestamp: end,
-                    value,
-                    start: stamp,
-                });
+                samples.push(Sample { timestamp: end, value, start: stamp });
             }
             Value::Histogram(mut value) => {
                 value.start = stamp;
@@ -170,12 +132,6 @@ impl HomeGroup {
             }
         }
         let tenant = self.key.tenant;
-        Some(Emission {
-            tenant,
-            labels: labels.build(),
-            samples,
-            histogram,
-            source,
-        })
+        Some(Emission { tenant, labels: labels.build(), samples, histogram, source })
     }
 }

@@ -139,11 +139,7 @@ impl<'a> Parser<'a> {
     /// `label op "value"`, or a quoted metric name (then the second is true).
     fn condition(&mut self) -> Parsed<(Condition, bool)> {
         let quoted = self.rest.starts_with(['"', '\'', '`']);
-        let label = if quoted {
-            self.string()?
-        } else {
-            self.word(|_| false).to_owned()
-        };
+        let label = if quoted { self.string()? } else { self.word(|_| false).to_owned() };
         if label.is_empty() {
             return Err(SelectorErrorKind::Expected("a label name"));
         }
@@ -167,11 +163,7 @@ impl<'a> Parser<'a> {
 
     /// A quoted text, with escapes unless it stands in backticks.
     fn string(&mut self) -> Parsed<String> {
-        let quote = self
-            .rest
-            .chars()
-            .next()
-            .filter(|c| ['"', '\'', '`'].contains(c));
+        let quote = self.rest.chars().next().filter(|c| ['"', '\'', '`'].contains(c));
         let quote = quote.ok_or(SelectorErrorKind::Expected("a quoted text"))?;
         let mut bytes = Vec::new();
         let mut rest = &self.rest[1..];
@@ -243,20 +235,9 @@ fn unescape(rest: &mut &str, bytes: &mut Vec<u8>) -> Option<()> {
         'u' => push(char::from_u32(digits(rest, 1, 4, 16)?)?, bytes),
         'U' => push(char::from_u32(digits(rest, 1, 8, 16)?)?, bytes),
         _ => {
-            let at = [
-                ('a', 7),
-                ('b', 8),
-                ('f', 12),
-                ('n', 10),
-                ('r', 13),
-                ('t', 9),
-                ('v', 11),
-            ];
+            let at = [('a', 7), ('b', 8), ('f', 12), ('n', 10), ('r', 13), ('t', 9), ('v', 11)];
             let literal = ['\\', '"', '\''].contains(&c).then_some(c as u8);
-            let escaped = at
-                .iter()
-                .find(|(name, _)| *name == c)
-                .map(|(_, byte)| *byte);
+            let escaped = at.iter().find(|(name, _)| *name == c).map(|(_, byte)| *byte);
             bytes.push(escaped.or(literal)?);
             *rest = &rest[1..];
         }

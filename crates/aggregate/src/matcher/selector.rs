@@ -83,15 +83,9 @@ impl Condition {
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let escape = |text: &str| {
-            text.replace('\\', r"\\")
-                .replace('"', "\\\"")
-                .replace('\n', r"\n")
-        };
-        let plain = self
-            .label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let escape =
+            |text: &str| text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+        let plain = self.label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if plain {
             f.write_str(&self.label)?;
         } else {
@@ -127,8 +121,7 @@ impl Selector {
 
     /// Whether these labels are selected.
     pub fn matches(&self, labels: &LabelsBuilder) -> bool {
-        self.alternatives()
-            .any(|group| group.iter().all(|c| c.holds(labels)))
+        self.alternatives().any(|group| group.iter().all(|c| c.holds(labels)))
     }
 }
 

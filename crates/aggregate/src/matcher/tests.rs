@@ -37,20 +37,12 @@ fn selectors_select_what_promql_says() {
         ("job:up:sum", &["job:up:sum"], &["job"]),
         (" up { } ", &["up"], &["down"]),
         ("{}", &["up", "-", "- a=b"], &[]),
-        (
-            r#"up{a="b"}"#,
-            &["up a=b", "up a=b c=d"],
-            &["up", "up a=bb", "x a=b"],
-        ),
+        (r#"up{a="b"}"#, &["up a=b", "up a=b c=d"], &["up", "up a=bb", "x a=b"]),
         (r#"up{a="b",}"#, &["up a=b"], &["up"]),
         (r#"up{a!="b"}"#, &["up", "up a=c"], &["up a=b"]),
         (r#"up{a=""}"#, &["up"], &["up a=b"]),
         (r#"up{a!=""}"#, &["up a=b"], &["up"]),
-        (
-            r#"up{a=~"b|c.*"}"#,
-            &["up a=b", "up a=cd"],
-            &["up", "up a=bb"],
-        ),
+        (r#"up{a=~"b|c.*"}"#, &["up a=b", "up a=cd"], &["up", "up a=bb"]),
         (r#"up{a=~"b?"}"#, &["up", "up a=b"], &["up a=bb"]),
         (r#"up{a!~"d.*"}"#, &["up", "up a=b"], &["up a=d", "up a=dd"]),
         (r#"{__name__=~"x|y"}"#, &["x", "y"], &["z", "xy", "-"]),
@@ -59,27 +51,11 @@ fn selectors_select_what_promql_says() {
         (r#"{"utf8.name"}"#, &["utf8.name"], &["utf8_name"]),
         (r#"{a="b", "utf8.name"}"#, &["utf8.name a=b"], &["a=b"]),
         (r#"{"utf8.label"="v"}"#, &["up utf8.label=v"], &["up"]),
-        (
-            r#"{a="b" or c="d"}"#,
-            &["up a=b", "- c=d"],
-            &["up", "up a=d"],
-        ),
-        (
-            r#"up{a="b", c="d" or e=~"f.*"}"#,
-            &["up a=b c=d", "up e=ff"],
-            &["x e=f", "up a=b"],
-        ),
-        (
-            r#"{or="1" or or="2"}"#,
-            &["up or=1", "up or=2"],
-            &["up or=3"],
-        ),
+        (r#"{a="b" or c="d"}"#, &["up a=b", "- c=d"], &["up", "up a=d"]),
+        (r#"up{a="b", c="d" or e=~"f.*"}"#, &["up a=b c=d", "up e=ff"], &["x e=f", "up a=b"]),
+        (r#"{or="1" or or="2"}"#, &["up or=1", "up or=2"], &["up or=3"]),
         (r#"{"x" or "y"}"#, &["x", "y"], &["z"]),
-        (
-            r#"{orders="1" or orders="2"}"#,
-            &["up orders=1", "up orders=2"],
-            &["up"],
-        ),
+        (r#"{orders="1" or orders="2"}"#, &["up orders=1", "up orders=2"], &["up"]),
         (r"{a='b'}", &["up a=b"], &["up"]),
         (r"{a=`\b`}", &[r"up a=\b"], &["up a=b"]),
         (r#"{a="\x41\u00e9\103\"\\"}"#, &[r#"up a=AéC"\"#], &["up"]),
@@ -128,19 +104,14 @@ fn what_is_no_selector_is_refused_with_its_place() {
     let error = "{a=~\"x**\"}".parse::<Selector>().unwrap_err();
     assert!(matches!(error.kind, Regex(_)), "{error}");
     assert!(
-        error
-            .to_string()
-            .starts_with("cannot read selector \"{a=~\\\"x**\\\"}\" at character ")
+        error.to_string().starts_with("cannot read selector \"{a=~\\\"x**\\\"}\" at character ")
     );
 }
 
 #[test]
 fn canonical_texts_are_sorted_and_quoted() {
     let canonical = |text: &str| text.parse::<Selector>().unwrap().to_string();
-    assert_eq!(
-        canonical("up{b='2', a=`1`, b='2'}"),
-        r#"{__name__="up",a="1",b="2"}"#
-    );
+    assert_eq!(canonical("up{b='2', a=`1`, b='2'}"), r#"{__name__="up",a="1",b="2"}"#);
     assert_eq!(canonical("{'a.b'='\"\\n\\\\'}"), r#"{"a.b"="\"\n\\"}"#);
     assert_eq!(canonical("{a=\"1\" or b=\"2\"}"), r#"{a="1" or b="2"}"#);
 }
@@ -177,9 +148,8 @@ fn rules_are_found_in_their_order_by_name_and_by_trying() {
 fn condition() -> impl Strategy<Value = String> {
     let label = prop::sample::select(vec!["__name__", "a", "b"]);
     let operator = prop::sample::select(vec!["=", "!=", "=~", "!~"]);
-    let value = prop::sample::select(vec![
-        "", "x", "y", "x|y", "x.*", ".+", "[xy]z?", "(x|y)+", "|x",
-    ]);
+    let value =
+        prop::sample::select(vec!["", "x", "y", "x|y", "x.*", ".+", "[xy]z?", "(x|y)+", "|x"]);
     (label, operator, value)
         .prop_map(|(label, operator, value)| format!("{label}{operator}\"{value}\""))
 }

@@ -37,10 +37,7 @@ pub(super) fn identity(rule: &Rule, input_relabel: &[String], output_relabel: &[
     text.list("outputs", &outputs);
     // The interval's spelling is part of the outputs' names: 60s and 1m are different series.
     let suffix = (!rule.keep_metric_names).then_some(rule.name_suffix.as_str());
-    text.list(
-        "name",
-        &suffix.map(str::to_owned).into_iter().collect::<Vec<_>>(),
-    );
+    text.list("name", &suffix.map(str::to_owned).into_iter().collect::<Vec<_>>());
     text.one(
         "late",
         match rule.late {
@@ -72,11 +69,9 @@ impl Canonical {
     }
 
     fn list(&mut self, key: &str, values: &[String]) {
-        self.0
-            .extend_from_slice(format!("{key} {}\n", values.len()).as_bytes());
+        self.0.extend_from_slice(format!("{key} {}\n", values.len()).as_bytes());
         for value in values {
-            self.0
-                .extend_from_slice(format!("{} {value}\n", value.len()).as_bytes());
+            self.0.extend_from_slice(format!("{} {value}\n", value.len()).as_bytes());
         }
     }
 }

@@ -43,18 +43,10 @@ where
     let mut problems = Vec::new();
     if raw.len() > usize::from(u16::MAX) {
         let error = RuleError::TooManyRules(raw.len());
-        return Err(vec![RuleProblem {
-            line: None,
-            rule: None,
-            error,
-        }]);
+        return Err(vec![RuleProblem { line: None, rule: None, error }]);
     }
     for (at, raw) in raw.into_iter().enumerate() {
-        let mut validator = Validator {
-            rule: at + 1,
-            line: line(&raw),
-            problems: &mut problems,
-        };
+        let mut validator = Validator { rule: at + 1, line: line(&raw), problems: &mut problems };
         let rule = validator.rule(&raw.value, compile, &mut file.notices);
         if file.rules.iter().any(|r| r.name == rule.name) {
             let error = RuleError::DuplicateName(rule.name.clone());
@@ -62,11 +54,7 @@ where
         }
         file.rules.push(rule);
     }
-    if problems.is_empty() {
-        Ok(file)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(file) } else { Err(problems) }
 }
 
 fn shape(error: serde_saphyr::Error) -> Vec<RuleProblem> {
@@ -75,11 +63,7 @@ fn shape(error: serde_saphyr::Error) -> Vec<RuleProblem> {
     let text = error.without_snippet().to_string();
     let text = text.split(" at line ").next().unwrap_or(&text).to_owned();
     let error = RuleError::Shape(text);
-    vec![RuleProblem {
-        line,
-        rule: None,
-        error,
-    }]
+    vec![RuleProblem { line, rule: None, error }]
 }
 
 /// Turns one raw rule into a rule, noting what is wrong on the way. What it returns is of use
@@ -140,11 +124,7 @@ impl Validator<'_> {
 
     fn problem(&mut self, line: Option<u64>, error: RuleError) {
         let line = line.or(self.line);
-        self.problems.push(RuleProblem {
-            line,
-            rule: Some(self.rule),
-            error,
-        });
+        self.problems.push(RuleProblem { line, rule: Some(self.rule), error });
     }
 
     fn notices<R>(&self, raw: &RawRule<R>, notices: &mut Vec<Notice>) {
@@ -174,12 +154,7 @@ impl Validator<'_> {
         ];
         for (key, value, reason) in keys {
             if let Some(value) = value {
-                notices.push(Notice {
-                    line: line(value),
-                    rule: self.rule,
-                    key,
-                    reason,
-                });
+                notices.push(Notice { line: line(value), rule: self.rule, key, reason });
             }
         }
     }
@@ -265,13 +240,7 @@ impl Validator<'_> {
         };
         if staleness < interval {
             let at = raw.staleness_interval.as_ref().and_then(line);
-            self.problem(
-                at,
-                RuleError::Staleness {
-                    staleness,
-                    interval,
-                },
-            );
+            self.problem(at, RuleError::Staleness { staleness, interval });
         }
         staleness
     }

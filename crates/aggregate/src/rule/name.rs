@@ -21,10 +21,7 @@ impl Rule {
         for name in &self.drop_input_labels {
             labels.delete(name);
         }
-        let kept = self
-            .input_relabel
-            .as_ref()
-            .is_none_or(|r| r.apply(&mut labels));
+        let kept = self.input_relabel.as_ref().is_none_or(|r| r.apply(&mut labels));
         (kept && !labels.is_empty()).then_some(labels)
     }
 
@@ -105,10 +102,7 @@ mod tests {
     fn a_suffix_lists_sorted_labels_without_the_name() {
         let labels = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
         assert_eq!(suffix("1m", &Grouping::Series), ":1m_");
-        assert_eq!(
-            suffix("1m", &Grouping::By(labels(&["job", "zone"]))),
-            ":1m_by_job_zone_"
-        );
+        assert_eq!(suffix("1m", &Grouping::By(labels(&["job", "zone"]))), ":1m_by_job_zone_");
         assert_eq!(suffix("60s", &Grouping::By(Vec::new())), ":60s_");
         let without = Grouping::Without(labels(&["__name__", "pod"]));
         assert_eq!(suffix("1m", &without), ":1m_without_pod_");

@@ -171,9 +171,7 @@ impl FromStr for OutputKind {
         let Some(arguments) = text.strip_prefix("quantiles") else {
             return Err(OutputError::Unknown(text.to_owned()));
         };
-        let inside = arguments
-            .strip_prefix('(')
-            .and_then(|a| a.strip_suffix(')'));
+        let inside = arguments.strip_prefix('(').and_then(|a| a.strip_suffix(')'));
         let inside = inside.filter(|a| !a.trim().is_empty());
         let inside = inside.ok_or_else(|| OutputError::NoQuantiles(text.to_owned()))?;
         let mut quantiles = Vec::new();
@@ -213,16 +211,10 @@ mod tests {
     #[test]
     fn other_texts_are_refused() {
         for text in ["", "Total", "sum", "quantile(0.5)"] {
-            assert_eq!(
-                text.parse::<OutputKind>(),
-                Err(OutputError::Unknown(text.into()))
-            );
+            assert_eq!(text.parse::<OutputKind>(), Err(OutputError::Unknown(text.into())));
         }
         for text in ["quantiles", "quantiles()", "quantiles( )", "quantiles(0.5"] {
-            assert_eq!(
-                text.parse::<OutputKind>(),
-                Err(OutputError::NoQuantiles(text.into()))
-            );
+            assert_eq!(text.parse::<OutputKind>(), Err(OutputError::NoQuantiles(text.into())));
         }
         for (text, wrong) in [
             ("quantiles(1.5)", "1.5"),
@@ -231,15 +223,9 @@ mod tests {
             ("quantiles(NaN)", "NaN"),
             ("quantiles(a)", "a"),
         ] {
-            assert_eq!(
-                text.parse::<OutputKind>(),
-                Err(OutputError::Quantile(wrong.into()))
-            );
+            assert_eq!(text.parse::<OutputKind>(), Err(OutputError::Quantile(wrong.into())));
         }
         let error = "sum".parse::<OutputKind>().unwrap_err().to_string();
-        assert!(
-            error.contains("there are total, total_prometheus, "),
-            "{error}"
-        );
+        assert!(error.contains("there are total, total_prometheus, "), "{error}");
     }
 }

@@ -74,10 +74,7 @@ impl<'de> Visitor<'de> for SelectorsVisitor {
         let mut selectors = Vec::new();
         while let Some(text) = list.next_element::<Spanned<String>>()? {
             let line = line(&text);
-            selectors.push(Selected {
-                text: text.value,
-                line,
-            });
+            selectors.push(Selected { text: text.value, line });
         }
         Ok(Selectors(selectors))
     }

@@ -27,9 +27,7 @@ struct SetAll(Vec<(String, String)>);
 
 impl Relabel for SetAll {
     fn apply(&self, labels: &mut LabelsBuilder) -> bool {
-        self.0
-            .iter()
-            .for_each(|(label, value)| labels.set(label, value));
+        self.0.iter().for_each(|(label, value)| labels.set(label, value));
         labels.get("drop").is_empty()
     }
 }
@@ -81,10 +79,7 @@ fn a_short_rule_has_the_documented_defaults() {
     assert_eq!(rule.grouping(), &Grouping::Series);
     assert_eq!(rule.outputs(), [OutputKind::Total]);
     assert!(!rule.keep_metric_names() && !rule.keep_input());
-    assert_eq!(
-        (rule.late(), rule.births()),
-        (Late::Carry, Births::StartTimestamp)
-    );
+    assert_eq!((rule.late(), rule.births()), (Late::Carry, Births::StartTimestamp));
     assert_eq!(rule.max_groups(), 100_000);
     assert!(rule.input_relabel().is_none() && rule.output_relabel().is_none());
     assert!(rule.drop_input_labels().is_empty());
@@ -154,11 +149,7 @@ fn keys_without_effect_are_accepted_and_named_with_their_line() {
   no_align_flush_to_interval: true
 ",
     );
-    let notices: Vec<_> = file
-        .notices
-        .iter()
-        .map(|n| (n.line, n.rule, n.key))
-        .collect();
+    let notices: Vec<_> = file.notices.iter().map(|n| (n.line, n.rule, n.key)).collect();
     assert_eq!(
         notices,
         [
@@ -258,10 +249,7 @@ fn a_file_of_another_shape_is_refused_with_its_line() {
             "- interval: 1m\n  outputs: [total]\n  intervall: 2m",
             "line 3: unknown field `intervall`",
         ),
-        (
-            "- interval: 1m\n  late: maybe",
-            "line 2: unknown variant `maybe`",
-        ),
+        ("- interval: 1m\n  late: maybe", "line 2: unknown variant `maybe`"),
         ("- interval: 1m\n  keep_input: [1]", "line 2: "),
         (
             "- interval: 1m\n  output_relabel_configs:\n    - {lable: a}",
@@ -337,27 +325,19 @@ fn an_identity_is_frozen() {
     // State on disk is found by it. xxh3_128 of these bytes, by the xxhash package of Python:
     // "weir rule 1\ntenants 0\nmatch 1\n13 __name__=\"up\"\ninterval 1\n5 60000\n…".
     let rule = one("{match: up, interval: 1m, without: [pod], outputs: [total]}");
-    assert_eq!(
-        format!("{:032x}", rule.identity()),
-        "5838830fc65d175046ae106e0cf8ea60"
-    );
+    assert_eq!(format!("{:032x}", rule.identity()), "5838830fc65d175046ae106e0cf8ea60");
 }
 
 /// `{a="b",…} rest` as the captures write it; no value in them holds a quote or comma.
 fn captured(line: &str) -> LabelsBuilder {
     let (labels, _) = line.trim_start_matches('{').split_once("\"}").unwrap();
-    let pairs = labels
-        .split("\",")
-        .map(|pair| pair.split_once("=\"").unwrap());
+    let pairs = labels.split("\",").map(|pair| pair.split_once("=\"").unwrap());
     LabelsBuilder::from_labels(pairs.map(|(name, value)| Label::new(name, value)))
 }
 
 #[test]
 fn outputs_are_called_what_vmagent_called_them() {
-    let rules = read(include_str!(
-        "../../tests/fixtures/stream-aggregation/rules.yml"
-    ))
-    .rules;
+    let rules = read(include_str!("../../tests/fixtures/stream-aggregation/rules.yml")).rules;
     let input = include_str!("../../tests/fixtures/stream-aggregation/input.txt");
     let output = include_str!("../../tests/fixtures/stream-aggregation/vmagent-1.150-output.txt");
     let matcher = Matcher::new(&rules);
@@ -376,9 +356,9 @@ fn outputs_are_called_what_vmagent_called_them() {
                     ours.insert(labels.build().to_string());
                 };
                 match kind {
-                    OutputKind::Quantiles(quantiles) => quantiles
-                        .iter()
-                        .for_each(|&q| add(QUANTILE_LABEL, &quantile_value(q))),
+                    OutputKind::Quantiles(quantiles) => {
+                        quantiles.iter().for_each(|&q| add(QUANTILE_LABEL, &quantile_value(q)))
+                    }
                     OutputKind::HistogramBucket => add(VMRANGE_LABEL, "any"),
                     _ => add("", ""),
                 }
@@ -403,21 +383,13 @@ fn groups_keep_what_the_grouping_says() {
         ("by: [b, z]", r#"x{b="x"}"#, "x:1m_by_b_z_max"),
         ("by: [__name__]", "x{}", "x:1m_max"),
         ("without: [c, a]", r#"x{b="x"}"#, "x:1m_without_a_c_max"),
-        (
-            "without: [__name__, a]",
-            r#"{b="x",c="x"}"#,
-            ":1m_without_a_max",
-        ),
+        ("without: [__name__, a]", r#"{b="x",c="x"}"#, ":1m_without_a_max"),
         ("by: [a], keep_metric_names: true", r#"x{a="x"}"#, "x"),
     ] {
         let rule = one(&format!("{{interval: 1m, outputs: [max], {keys}}}"));
         let found = rule.group_labels(&series).build();
         assert_eq!(found.to_string(), group, "{keys}");
-        assert_eq!(
-            rule.output_name(found.metric_name(), &OutputKind::Max),
-            name,
-            "{keys}"
-        );
+        assert_eq!(rule.output_name(found.metric_name(), &OutputKind::Max), name, "{keys}");
     }
     let dropping =
         "{interval: 1m, outputs: [max], input_relabel_configs: [{label: drop, value: y}]}";

@@ -47,9 +47,7 @@ impl Home {
         let mut read = Vec::new();
         for _ in 0..from.count()? {
             let identity = from.wide()?;
-            let rule = self
-                .rules()
-                .position(|(active, _)| active.rule.identity() == identity);
+            let rule = self.rules().position(|(active, _)| active.rule.identity() == identity);
             read.push((rule, read_rule(from, tenant)?));
         }
         if !from.is_empty() {
@@ -94,14 +92,8 @@ fn write_group(group: &HomeGroup, out: &mut Writer) {
     for labels in &group.speaking {
         out.blob(labels.canonical());
     }
-    let Totals {
-        total,
-        total_prometheus,
-        sum,
-        ranges,
-        histogram,
-        histogram_prometheus,
-    } = &group.totals;
+    let Totals { total, total_prometheus, sum, ranges, histogram, histogram_prometheus } =
+        &group.totals;
     for value in [total, total_prometheus, sum] {
         out.float(*value);
     }

@@ -8,7 +8,7 @@ use crate::codec::{Reader, Unreadable};
 use crate::recent::{Placed, Recent, Slot};
 use crate::shard::Shard;
 use crate::target::Target;
-use crate::vshard::{Binding, HistogramState, NO_TARGET};
+use crate::vshard::{Binding, HistogramState, Starts};
 
 /// A snapshot that cannot be taken back.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -37,10 +37,7 @@ impl Shard {
         bytes: &[u8],
         tenant: &mut dyn FnMut(&str) -> TenantId,
     ) -> Result<(), RestoreError> {
-        if self.vshards[usize::from(vshard.0)]
-            .as_deref()
-            .is_some_and(|s| s.series_count() > 0)
-        {
+        if self.vshards[usize::from(vshard.0)].as_deref().is_some_and(|s| s.series_count() > 0) {
             return Err(RestoreError::NotEmpty(vshard.0));
         }
         let from = &mut Reader::new(bytes);
@@ -56,6 +53,7 @@ impl Shard {
         for _ in 0..from.count()? {
             targets.push(read_target(from, &replicas)?);
         }
+        self.vshard_mut(vshard).restore_targets(targets.clone());
         let pairs = (0..from.count()?).map(|_| Ok((from.text()?, from.text()?)));
         let pairs: Vec<(&str, &str)> = pairs.collect::<Result<_, Unreadable>>()?;
         let mut tenants = Vec::new();
@@ -65,21 +63,12 @@ impl Shard {
             self.tenants.entry(id).or_insert_with(|| name.into());
             tenants.push(id);
         }
-        let words = Dictionaries {
-            tenants,
-            pairs,
-            targets,
-            replicas,
-        };
+        let words = Dictionaries { tenants, pairs, targets, replicas };
         for _ in 0..from.count()? {
             self.read_series(vshard, from, &words)?;
         }
         read_cells(self, vshard, &words.tenants, from)?;
-        if from.is_empty() {
-            Ok(())
-        } else {
-            Err(Unreadable.into())
-        }
+        if from.is_empty() { Ok(()) } else { Err(Unreadable.into()) }
     }
 
     fn read_series(
@@ -88,38 +77,26 @@ impl Shard {
         from: &mut Reader<'_>,
         words: &Dictionaries<'_>,
     ) -> Result<(), Unreadable> {
-        let tenant = *words
-            .tenants
-            .get(from.small::<usize>()?)
-            .ok_or(Unreadable)?;
+        let tenant = *words.tenants.get(from.small::<usize>()?).ok_or(Unreadable)?;
         let mut builder = LabelsBuilder::default();
         for _ in 0..from.count()? {
             let (name, value) = words.pairs.get(from.small::<usize>()?).ok_or(Unreadable)?;
             builder.set(name, value);
         }
         let target = from.small::<usize>()?.checked_sub(1);
-        let target = target
-            .map(|at| words.targets.get(at).ok_or(Unreadable))
-            .transpose()?;
+        let target = target.map(|at| words.targets.get(at).ok_or(Unreadable)).transpose()?;
         let replica = from.small::<usize>()?.checked_sub(1);
-        let replica = replica
-            .map(|at| words.replicas.get(at).copied().ok_or(Unreadable))
-            .transpose()?;
+        let replica =
+            replica.map(|at| words.replicas.get(at).copied().ok_or(Unreadable)).transpose()?;
         let recent = read_recent(from)?;
         let name = self.tenants.get(&tenant).cloned().ok_or(Unreadable)?;
-        let ids: Vec<u32> = builder
-            .iter()
-            .map(|l| self.pairs.intern(l.name, l.value).0)
-            .collect();
+        let ids: Vec<u32> = builder.iter().map(|l| self.pairs.intern(l.name, l.value).0).collect();
         let at = self.add_series(&name, tenant, vshard, &builder, &ids, target.map(|t| t.key));
         let at = at.ok_or(Unreadable)?;
         let shard = self.vshard_mut(vshard);
         let series = &mut shard.series[at as usize];
         series.recent = recent;
         series.recent.replica = replica.unwrap_or(0);
-        if let (Some(target), true) = (target, series.target != NO_TARGET) {
-            shard.targets[usize::from(series.target)] = *target;
-        }
         if from.number()? != 0 {
             shard.series[at as usize].rare = true;
             self.read_rare(vshard, at, from)?;
@@ -133,12 +110,11 @@ impl Shard {
         at: u32,
         from: &mut Reader<'_>,
     ) -> Result<(), Unreadable> {
-        let start = from.signed()?;
-        let histogram = if from.number()? == 0 {
-            None
-        } else {
-            Some(read_histogram(from)?)
-        };
+        let mut starts = Starts::default();
+        for _ in 0..from.count()? {
+            starts.note(from.signed()?, from.signed()?);
+        }
+        let histogram = if from.number()? == 0 { None } else { Some(read_histogram(from)?) };
         let mut bindings = Vec::new();
         for _ in 0..from.count()? {
             let identity = from.wide()?;
@@ -155,8 +131,8 @@ impl Shard {
             bindings.extend(rule.map(|rule| ((at, rule as u16), binding)));
         }
         let shard = self.vshard_mut(vshard);
-        if start != 0 {
-            shard.starts.insert(at, start);
+        if starts != Starts::default() {
+            shard.starts.insert(at, starts);
         }
         if let Some(state) = histogram {
             shard.histograms.insert(at, Box::new(state));
@@ -176,9 +152,7 @@ fn read_target(from: &mut Reader<'_>, replicas: &[u16]) -> Result<Target, Unread
         ..Target::default()
     };
     let incumbent = from.small::<usize>()?.checked_sub(1);
-    let incumbent = incumbent
-        .map(|at| replicas.get(at).copied().ok_or(Unreadable))
-        .transpose()?;
+    let incumbent = incumbent.map(|at| replicas.get(at).copied().ok_or(Unreadable)).transpose()?;
     target.replicas.incumbent = incumbent.unwrap_or(0);
     target.replicas.accepted = from.signed()?;
     target.replicas.other = from.signed()?;
@@ -194,11 +168,7 @@ fn read_recent(from: &mut Reader<'_>) -> Result<Recent, Unreadable> {
     let mut timestamp = 0i64;
     for at in 0..len {
         timestamp = timestamp.checked_add(from.signed()?).ok_or(Unreadable)?;
-        let slot = Slot {
-            timestamp,
-            value: from.float()?,
-            marks: from.small()?,
-        };
+        let slot = Slot { timestamp, value: from.float()?, marks: from.small()? };
         if at as usize >= crate::recent::REMEMBERED || recent.place(slot) != Placed::Waiting {
             return Err(Unreadable);
         }
@@ -210,11 +180,9 @@ fn read_recent(from: &mut Reader<'_>) -> Result<Recent, Unreadable> {
 }
 
 fn read_histogram(from: &mut Reader<'_>) -> Result<HistogramState, Unreadable> {
-    let mut state = HistogramState {
-        folded_through: from.signed()?,
-        ..HistogramState::default()
-    };
+    let mut state = HistogramState { folded_through: from.signed()?, ..HistogramState::default() };
     state.ended = from.number()? != 0;
+    state.born = from.signed()?;
     if from.number()? != 0 {
         state.base = Some(from.value(NativeHistogram::decode)?);
     }

@@ -1,7 +1,8 @@
 //! The open windows of a virtual shard: rows by rule identity and group.
 
 use ahash::AHashMap;
-use weir_model::{Labels, TenantId, VShard};
+use weir_model::histogram::HistogramBuilder;
+use weir_model::{Labels, NativeHistogram, TenantId, VShard};
 
 use crate::accumulator::Complex;
 use crate::cells::Window;
@@ -57,11 +58,7 @@ fn write_key(
     out: &mut Writer,
 ) {
     let key = worker.groups[rule].key(group);
-    out.number(
-        key.and_then(|k| tenants.get(&k.tenant))
-            .copied()
-            .unwrap_or(0),
-    );
+    out.number(key.and_then(|k| tenants.get(&k.tenant)).copied().unwrap_or(0));
     out.blob(key.map_or(&[][..], |k| k.labels.canonical()));
 }
 
@@ -82,10 +79,7 @@ pub(super) fn read_cells(
             let end = from.signed()?;
             let window = read_window(worker, vshard, rule, (end, stride), tenants, from)?;
             if let Some(rule) = rule {
-                worker
-                    .vshard_mut(vshard)
-                    .cells_of(rule as u16)
-                    .restore_window(window);
+                worker.vshard_mut(vshard).cells_of(rule as u16).restore_window(window);
             }
         }
     }
@@ -105,9 +99,7 @@ fn read_window(
         let tenant = *tenants.get(from.small::<usize>()?).ok_or(Unreadable)?;
         let labels = Labels::from_canonical(from.blob()?).map_err(|_| Unreadable)?;
         let alive = from.number()? != 0;
-        let row: Vec<f64> = (0..stride)
-            .map(|_| from.float())
-            .collect::<Result<_, _>>()?;
+        let row: Vec<f64> = (0..stride).map(|_| from.float()).collect::<Result<_, _>>()?;
         let complex = read_complex(from)?;
         let Some(rule) = rule else { continue };
         let Some(group) = worker.groups[rule].number(&GroupKey { tenant, labels }) else {
@@ -139,30 +131,22 @@ fn write_complex(complex: Option<&Complex>, out: &mut Writer) {
     let Some(complex) = complex else {
         return out.number(0);
     };
-    let Complex {
-        distinct,
-        sketch,
-        ranges,
-        increase,
-        increase_prometheus,
-    } = complex;
+    let Complex { distinct, sketch, ranges, native, increase, increase_prometheus } = complex;
     let present = [
         distinct.is_some(),
         sketch.is_some(),
         ranges.is_some(),
+        native.is_some(),
         increase.is_some(),
         increase_prometheus.is_some(),
     ];
-    let mask = present
-        .iter()
-        .enumerate()
-        .map(|(bit, &is)| u64::from(is) << bit)
-        .sum();
+    let mask = present.iter().enumerate().map(|(bit, &is)| u64::from(is) << bit).sum();
     out.number(mask);
     let bytes = &mut out.bytes;
     distinct.iter().for_each(|v| v.encode(bytes));
     sketch.iter().for_each(|v| v.encode(bytes));
     ranges.iter().for_each(|v| v.encode(bytes));
+    (native.iter()).for_each(|v| v.build().encode(bytes));
     increase.iter().for_each(|v| v.encode(bytes));
     increase_prometheus.iter().for_each(|v| v.encode(bytes));
 }
@@ -184,10 +168,15 @@ fn read_complex(from: &mut Reader<'_>) -> Result<Option<Complex>, Unreadable> {
         complex.ranges = Some(from.value(weir_model::vmrange::VmRanges::decode)?);
     }
     if has(3) {
-        complex.increase = Some(from.value(weir_model::NativeHistogram::decode)?);
+        let built = from.value(NativeHistogram::decode)?;
+        let builder = HistogramBuilder::resume(&built).map_err(|_| Unreadable)?;
+        complex.native = Some(builder);
     }
     if has(4) {
-        complex.increase_prometheus = Some(from.value(weir_model::NativeHistogram::decode)?);
+        complex.increase = Some(from.value(NativeHistogram::decode)?);
+    }
+    if has(5) {
+        complex.increase_prometheus = Some(from.value(NativeHistogram::decode)?);
     }
     Ok(Some(complex))
 }

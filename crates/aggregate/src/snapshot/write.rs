@@ -10,7 +10,7 @@ use crate::codec::Writer;
 use crate::recent::Recent;
 use crate::shard::Shard;
 use crate::target::Target;
-use crate::vshard::{NO_TARGET, Series, Vshard};
+use crate::vshard::{NO_TARGET, Vshard};
 
 impl Shard {
     /// The state of a virtual shard, `None` if it has none.
@@ -19,10 +19,10 @@ impl Shard {
         let mut out = Writer::default();
         out.number(VERSION);
         out.signed(shard.frontier);
-        self.write_replicas(&mut out);
+        let replicas = self.write_replicas(shard, &mut out);
         out.number(shard.targets.len() as u64);
         for target in &shard.targets {
-            write_target(target, &mut out);
+            write_target(target, &replicas, &mut out);
         }
         let (pairs, tenants) = self.write_dictionaries(shard, &mut out);
         out.number(shard.series_count() as u64);
@@ -34,17 +34,31 @@ impl Shard {
             for pair in shard.pairs(series) {
                 out.number(pairs.get(pair).copied().unwrap_or(0));
             }
-            self.write_series(shard, at, series, &mut out);
+            let replica = replicas.get(&series.recent.replica);
+            let replica = replica.copied().unwrap_or(0);
+            self.write_series(shard, (at, replica), &mut out);
         }
         write_cells(self, shard, &tenants, &mut out);
         Some(out.bytes)
     }
 
-    fn write_replicas(&self, out: &mut Writer) {
-        out.number(self.replicas.len() as u64);
-        for name in &self.replicas {
-            out.blob(name.as_bytes());
+    /// Writes the replicas in use and returns their places in the list, from 1; 0 is none.
+    fn write_replicas(&self, shard: &Vshard, out: &mut Writer) -> AHashMap<u16, u64> {
+        let of_targets = shard.targets.iter().map(|t| t.replicas.incumbent);
+        let of_series = shard.series.iter().map(|s| s.recent.replica);
+        let (mut places, mut list) = (AHashMap::from([(0, 0)]), Vec::new());
+        for number in of_targets.chain(of_series) {
+            places.entry(number).or_insert_with(|| {
+                list.push(number);
+                list.len() as u64
+            });
         }
+        out.number(list.len() as u64);
+        for number in list {
+            let name = self.replicas.get(usize::from(number) - 1);
+            out.blob(name.map_or("", |name| name).as_bytes());
+        }
+        places
     }
 
     /// Writes the label pairs and tenants in use and returns their numbers.
@@ -82,26 +96,29 @@ impl Shard {
         (pairs, tenants)
     }
 
-    fn write_series(&self, shard: &Vshard, at: u32, series: &Series, out: &mut Writer) {
-        let target = if series.target == NO_TARGET {
-            0
-        } else {
-            u64::from(series.target) + 1
-        };
+    fn write_series(&self, shard: &Vshard, (at, replica): (u32, u64), out: &mut Writer) {
+        let series = &shard.series[at as usize];
+        let target = if series.target == NO_TARGET { 0 } else { u64::from(series.target) + 1 };
         out.number(target);
-        out.number(u64::from(series.recent.replica));
+        out.number(replica);
         write_recent(&series.recent, out);
         out.number(u64::from(series.rare));
         if !series.rare {
             return;
         }
-        out.signed(shard.starts.get(&at).copied().unwrap_or(0));
+        let starts = shard.starts.get(&at).copied().unwrap_or_default();
+        out.number(starts.0.iter().filter(|&&known| known != (0, 0)).count() as u64);
+        for (timestamp, start) in starts.0.into_iter().filter(|&known| known != (0, 0)) {
+            out.signed(timestamp);
+            out.signed(start);
+        }
         match shard.histograms.get(&at) {
             None => out.number(0),
             Some(state) => {
                 out.number(1);
                 out.signed(state.folded_through);
                 out.number(u64::from(state.ended));
+                out.signed(state.born);
                 out.number(u64::from(state.base.is_some()));
                 if let Some(base) = &state.base {
                     base.encode(&mut out.bytes);
@@ -111,10 +128,7 @@ impl Shard {
             }
         }
         let plan = self.plans.get(series.plan);
-        let bound = plan
-            .rules
-            .iter()
-            .filter_map(|&r| Some((r, shard.bindings.get(&(at, r))?)));
+        let bound = plan.rules.iter().filter_map(|&r| Some((r, shard.bindings.get(&(at, r))?)));
         let bound: Vec<_> = bound.collect();
         out.number(bound.len() as u64);
         for (rule, binding) in bound {
@@ -129,20 +143,17 @@ impl Shard {
     }
 }
 
-fn write_target(target: &Target, out: &mut Writer) {
+fn write_target(target: &Target, replicas: &AHashMap<u16, u64>, out: &mut Writer) {
+    let incumbent = replicas.get(&target.replicas.incumbent);
     out.number(target.key);
     out.signed(target.newest);
     out.signed(target.previous);
     out.signed(target.earlier);
     out.number(u64::from(target.config_version));
-    out.number(u64::from(target.replicas.incumbent));
+    out.number(incumbent.copied().unwrap_or(0));
     out.signed(target.replicas.accepted);
     out.signed(target.replicas.other);
-    target
-        .replicas
-        .distances
-        .iter()
-        .for_each(|&d| out.number(u64::from(d)));
+    target.replicas.distances.iter().for_each(|&d| out.number(u64::from(d)));
 }
 
 fn write_recent(recent: &Recent, out: &mut Writer) {

@@ -177,10 +177,7 @@ impl Gate {
             let series = said.entry((tenant, emission.labels.to_string()));
             let series = series.or_default();
             for sample in &emission.samples {
-                series
-                    .entry(sample.timestamp)
-                    .or_default()
-                    .push(sample.value);
+                series.entry(sample.timestamp).or_default().push(sample.value);
             }
         }
         said
@@ -232,9 +229,7 @@ impl Gate {
         self.workers = (0..workers).map(shard).collect();
         for (vshard, bytes) in states {
             let owner = usize::from(vshard.0) % workers;
-            self.workers[owner]
-                .restore(vshard, &bytes, &mut tenant)
-                .unwrap();
+            self.workers[owner].restore(vshard, &bytes, &mut tenant).unwrap();
             assert_eq!(self.workers[owner].snapshot(vshard), Some(bytes));
         }
         for at in 0..workers {
@@ -252,13 +247,7 @@ impl Gate {
 
     fn note_passes(&mut self, worker: usize, tenant: &str, batch: &Batch, outcome: &Outcome) {
         let mut passed = outcome.passed.iter();
-        for &Pass {
-            vshard,
-            series,
-            floats,
-            ..
-        } in &outcome.passes
-        {
+        for &Pass { vshard, series, floats, .. } in &outcome.passes {
             let labels: Vec<Label<'_>> = self.workers[worker].labels(vshard, series).collect();
             let labels = Labels::from_sorted(&labels);
             for &at in passed.by_ref().take(floats as usize) {
@@ -280,10 +269,7 @@ impl Gate {
             let hash = self.hasher.bytes(bytes.as_bytes());
             let mut entry = Entry {
                 hash: self.hasher.with_tenant(hash, tenant.0),
-                block: Block {
-                    start: at as u32,
-                    len: 1,
-                },
+                block: Block { start: at as u32, len: 1 },
                 samples_start: columns.timestamps.len() as u32,
                 samples_len: series.samples.len() as u32,
                 extra: 0,
@@ -298,21 +284,13 @@ impl Gate {
                 let start = columns.histograms.len() as u32;
                 columns.histograms.extend(series.histograms.iter().cloned());
                 let histograms = start..columns.histograms.len() as u32;
-                columns.extras.push(Extra {
-                    histograms,
-                    ..Extra::default()
-                });
+                columns.extras.push(Extra { histograms, ..Extra::default() });
                 entry.extra = columns.extras.len() as u32;
             }
             columns.entries.push(entry);
         }
         let labels = sent.iter().map(|s| s.labels.clone()).collect();
-        Batch {
-            tenant,
-            received: 0,
-            columns: Arc::new(columns),
-            source: Arc::new(Memory(labels)),
-        }
+        Batch { tenant, received: 0, columns: Arc::new(columns), source: Arc::new(Memory(labels)) }
     }
 }
 

@@ -39,14 +39,8 @@ fn a_restart_is_not_seen_in_the_outputs() {
     let (mut through, mut restarted) = (fed(), fed());
     restarted.restart(3);
     for gate in [&mut through, &mut restarted] {
-        gate.send(
-            "t",
-            &[series("a job=j instance=i pod=1", &[(1_021_000, 30.0)])],
-        );
-        gate.send(
-            "u",
-            &[series("c job=j instance=i pod=3", &[(1_022_000, 40.0)])],
-        );
+        gate.send("t", &[series("a job=j instance=i pod=1", &[(1_021_000, 30.0)])]);
+        gate.send("u", &[series("c job=j instance=i pod=3", &[(1_022_000, 40.0)])]);
         gate.advance(1_400_000);
     }
     let (a, b) = (through.said(), restarted.said());
@@ -70,9 +64,7 @@ fn a_restart_is_not_seen_in_the_outputs() {
 fn a_replay_from_before_the_state_is_listened_to_in_silence() {
     let mut gate = fed();
     let tenants = gate.tenants.clone();
-    let bytes = gate
-        .home
-        .snapshot(&|id: TenantId| Arc::clone(&tenants[id.0 as usize]));
+    let bytes = gate.home.snapshot(&|id: TenantId| Arc::clone(&tenants[id.0 as usize]));
     let said = gate.emitted.len();
     let mut home = Home::new(Arc::clone(&gate.config));
     let mut numbers =
@@ -93,10 +85,7 @@ fn a_replay_from_before_the_state_is_listened_to_in_silence() {
 fn read(gate: &Gate, bytes: &[u8]) -> bool {
     let mut home = Home::new(Arc::clone(&gate.config));
     let whole = home.restore_bytes(bytes, &mut |_| TenantId(0)).is_ok();
-    assert!(
-        whole || home.groups().next().is_none(),
-        "nothing changes on an error"
-    );
+    assert!(whole || home.groups().next().is_none(), "nothing changes on an error");
     whole
 }
 
@@ -104,9 +93,7 @@ fn read(gate: &Gate, bytes: &[u8]) -> bool {
 fn every_cut_is_an_error() {
     let gate = fed();
     let tenants = gate.tenants.clone();
-    let bytes = gate
-        .home
-        .snapshot(&|id: TenantId| Arc::clone(&tenants[id.0 as usize]));
+    let bytes = gate.home.snapshot(&|id: TenantId| Arc::clone(&tenants[id.0 as usize]));
     assert!(read(&gate, &bytes));
     for end in 0..bytes.len() {
         assert!(!read(&gate, &bytes[..end]), "{end} of {}", bytes.len());

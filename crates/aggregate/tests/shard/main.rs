@@ -6,4 +6,8 @@ mod harness;
 #[cfg(test)]
 mod home_snapshot;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod twin;

@@ -67,9 +67,7 @@ fn a_rule_that_means_the_same_goes_on_at_another_place() {
         let raw: Vec<i64> = gate.passed.iter().map(|(.., s)| s.timestamp).collect();
         assert_eq!(
             raw,
-            [
-                1_000_000, 1_005_000, 1_010_000, 1_015_000, 1_020_000, 1_025_000, 1_030_000
-            ]
+            [1_000_000, 1_005_000, 1_010_000, 1_015_000, 1_020_000, 1_025_000, 1_030_000]
         );
     }
 }
@@ -82,14 +80,8 @@ fn a_removed_rule_ends_its_outputs_and_its_series_pass() {
     }
     gate.reload(decisions(2, &[TOTAL], &[], 0));
     let last = |gate: &Gate, series: &str| gate.values(series).last().copied();
-    assert_eq!(
-        last(&gate, r#"b:10s_by_job_sum_last{job="j"}"#),
-        Some((1_010_000, None))
-    );
-    assert_eq!(
-        last(&gate, r#"a:10s_by_job_sum_last{job="j"}"#),
-        Some((1_010_000, None))
-    );
+    assert_eq!(last(&gate, r#"b:10s_by_job_sum_last{job="j"}"#), Some((1_010_000, None)));
+    assert_eq!(last(&gate, r#"a:10s_by_job_sum_last{job="j"}"#), Some((1_010_000, None)));
     send(&mut gate, 1_016_000, 2.0);
     let raw: Vec<String> = gate.passed.iter().map(|(_, l, _)| l.to_string()).collect();
     assert_eq!(raw, [r#"b{instance="i",job="j"}"#]);
@@ -97,20 +89,13 @@ fn a_removed_rule_ends_its_outputs_and_its_series_pass() {
     let total = r#"a:10s_without_pod_total{instance="i",job="j"}"#;
     assert_eq!(
         gate.values(total)[..3],
-        [
-            (1_000_001, Some(0.0)),
-            (1_010_000, Some(0.0)),
-            (1_020_000, Some(1.0))
-        ]
+        [(1_000_001, Some(0.0)), (1_010_000, Some(0.0)), (1_020_000, Some(1.0))]
     );
     // And the rule back again: it begins anew, with b's base remembered.
     gate.reload(decisions(3, &[TOTAL], &[SUM], 1_050_000));
     send(&mut gate, 1_055_000, 5.0);
     gate.advance(1_060_000);
-    assert_eq!(
-        last(&gate, r#"b:10s_by_job_sum_last{job="j"}"#),
-        Some((1_060_000, Some(5.0)))
-    );
+    assert_eq!(last(&gate, r#"b:10s_by_job_sum_last{job="j"}"#), Some((1_060_000, Some(5.0))));
 }
 
 #[test]
