@@ -69,14 +69,16 @@ impl App {
         let router = Router::new(Arc::clone(&node), overrides);
         let router = Arc::new(router.map_err(|why| BootError::State(format!("auth: {why}")))?);
         let drain = serve(&node, &router).await?;
+        // Before the replay, which may have to wait for room in the queue.
+        node.checkpoint_facts.queue_mark.store(loaded.queue_mark, Ordering::Release);
+        let outlets = Arc::new(crate::outlets::Outlets::start(&node, &journals)?);
+        router.serve_outlets(&outlets);
+        outlets.keep_cutting(&node);
         let (replaying, replay) = (Arc::clone(&node), Replaying::of(&machine, &loaded, &shared));
         let replayed = tokio::task::spawn_blocking(move || replay.run(&replaying)).await;
         let replayed = replayed.map_err(|why| BootError::State(why.to_string()))??;
         node.pipeline.tell_emitter(Expect::ReplayOver);
         adopt_file(&node, &replayed)?;
-        let outlets = Arc::new(crate::outlets::Outlets::start(&node, &journals)?);
-        router.serve_outlets(&outlets);
-        outlets.keep_cutting(&node);
         let last_checkpoint = Arc::new(AtomicBool::new(false));
         let checkpointer = start_checkpoints(&node, &journals, &machine, &last_checkpoint)?;
         let frontier = start_frontier(&node, &loaded, &replayed, origin)?;
@@ -138,7 +140,9 @@ fn node(
         pipeline: Arc::clone(&machine.pipeline),
         log: Arc::clone(&journals.log),
         queue: Arc::clone(&journals.queue),
+        checkpoints: Arc::clone(&journals.checkpoints),
         durable: journals.durable.clone(),
+        queue_durable: journals.queue_durable.clone(),
         budget: MemoryBudget::new(memory_bytes),
         in_flight: Arc::new(tokio::sync::Semaphore::new(IN_FLIGHT_MAX)),
         hasher: BlockHasher::new(shared.seed),
@@ -213,10 +217,9 @@ impl Replaying {
             emitted: &node.emit_facts,
             readiness: &node.readiness,
         };
-        let last = node.log.next_position() - 1;
         let replayed = replay.run(self.from);
         let replayed = replayed.map_err(|why| BootError::State(format!("the log: {why}")))?;
-        while replayed.records > 0 && node.emit_facts.position.load(Ordering::Relaxed) < last {
+        while node.emit_facts.position.load(Ordering::Relaxed) < replayed.last {
             std::thread::sleep(Duration::from_millis(1));
         }
         let (records, samples) = (replayed.records, replayed.samples);

@@ -85,7 +85,7 @@ pub fn open_journals(config: &Config, readiness: &Arc<Readiness>) -> Result<Jour
         ..base("wal")
     };
     let queue = JournalConfig {
-        quota_bytes: Some(config.queue.max_bytes.max(4 * segment_bytes)),
+        quota_bytes: Some(queue_quota(config)),
         reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
         on_durable: Some(tell("queue", queue_told, readiness)),
         ..base("queue")
@@ -97,6 +97,14 @@ pub fn open_journals(config: &Config, readiness: &Arc<Readiness>) -> Result<Jour
         durable,
         queue_durable,
     })
+}
+
+/// What the queue's files may take: more than any destination's own bound, so that it is the
+/// destination that says what happens when it is reached; and whole segments on top.
+fn queue_quota(config: &Config) -> u64 {
+    let bounds = config.destinations.iter().map(|d| d.queue.max_bytes);
+    let most = bounds.chain([config.queue.max_bytes]).max().unwrap_or_default();
+    most + most / 4 + 8 * config.wal.segment_bytes
 }
 
 /// Room that is kept for frontiers and outputs on a full disk.

@@ -43,6 +43,10 @@ fn main() -> ExitCode {
     })
 }
 
+/// A failed sync is never tried again: the next start finds out what is on disk.
+const JOURNAL_FAILED: &str =
+    "a journal could not be written; on the next start what is on disk is recovered";
+
 /// Serves until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends at once.
 async fn run(app: App) -> ExitCode {
     let signals = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
@@ -51,7 +55,9 @@ async fn run(app: App) -> ExitCode {
     else {
         return fail("cannot listen for signals");
     };
-    let mut failed = app.node.durable.clone();
+    let mut log = app.node.durable.clone();
+    let mut queue = app.node.queue_durable.clone();
+    let failed = |position: &u64| *position == u64::MAX;
     loop {
         tokio::select! {
             _ = term.recv() => break,
@@ -62,9 +68,8 @@ async fn run(app: App) -> ExitCode {
                 // The reload says itself what came of it.
                 drop(tokio::task::spawn_blocking(reloading).await);
             }
-            _ = failed.wait_for(|&position| position == u64::MAX) => {
-                return fail("the log has failed; on the next start what is on disk is recovered");
-            }
+            _ = log.wait_for(failed) => return fail(JOURNAL_FAILED),
+            _ = queue.wait_for(failed) => return fail(JOURNAL_FAILED),
         }
     }
     tokio::select! {

@@ -61,8 +61,12 @@ pub struct Node {
     pub log: Arc<Journal>,
     /// The send queue.
     pub queue: Arc<Journal>,
+    /// Where replay starts.
+    pub checkpoints: Arc<Journal>,
     /// The log's durable position; requests wait on it.
     pub durable: tokio::sync::watch::Receiver<u64>,
+    /// The send queue's durable position.
+    pub queue_durable: tokio::sync::watch::Receiver<u64>,
     /// Bytes that requests may hold.
     pub budget: MemoryBudget,
     /// Batches that may be on their way to workers.

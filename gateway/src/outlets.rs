@@ -84,7 +84,7 @@ impl Outlets {
         let mark = node.checkpoint_facts.queue_mark.load(Ordering::Acquire);
         let last = node.queue.next_position().saturating_sub(1);
         let shown = self.federate.as_ref().map_or(u64::MAX, |federate| federate.needed_from());
-        let delivered = if self.federate.is_some() { u64::MAX } else { self.egress.needed_from() };
+        let delivered = self.egress.needed_from();
         let below = mark.min(last).min(shown).min(delivered);
         if let Err(why) = node.queue.cut_below(below) {
             tracing::error!(%why, "the send queue cannot be cut");

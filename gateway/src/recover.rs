@@ -30,6 +30,8 @@ use crate::wal::{BATCH, BatchRecord, CONFIG, ConfigRecord, FRONTIER, FrontierRec
 pub struct Replayed {
     /// Records read.
     pub records: u64,
+    /// The last position that was handed on.
+    pub last: u64,
     /// Samples in them, less what stands behind checkpoints.
     pub samples: u64,
     /// Positions that are damaged on disk.
@@ -110,7 +112,7 @@ impl Replay<'_> {
             marker.before(first)?;
             let suspect = careful && marker.is_deadly(first);
             self.apply(slice, suspect, &mut replayed)?;
-            while careful && self.emitted.position.load(Ordering::Relaxed) < first {
+            while careful && self.emitted.position.load(Ordering::Relaxed) < replayed.last {
                 std::thread::yield_now();
             }
             self.readiness.replay_at.store(reader.position(), Ordering::Relaxed);
@@ -167,6 +169,7 @@ impl Replay<'_> {
                 (FRONTIER, _) => match FrontierRecord::read(&record.payload) {
                     Ok(frontier) => {
                         replayed.frontier = Some(frontier.to);
+                        replayed.last = record.position;
                         self.pipeline.replay_frontier(record.position, &frontier);
                     }
                     Err(_) => replayed.set_aside += 1,
@@ -212,6 +215,7 @@ impl Replay<'_> {
         }
         work.skipped = skipped;
         replayed.samples += work.samples - skipped.min(work.samples);
+        replayed.last = position;
         self.pipeline.replay_batch(position, work);
     }
 
@@ -228,6 +232,7 @@ impl Replay<'_> {
         self.decisions = Arc::new(decisions);
         self.pipeline.replay_config(position, Arc::clone(&self.decisions), record.at);
         replayed.config = Some((Arc::clone(&self.decisions), record.text));
+        replayed.last = position;
         Ok(())
     }
 }
@@ -264,8 +269,7 @@ impl Marker {
 
     /// Whether a slice that began near here ended the process.
     fn is_near(&self, position: u64) -> bool {
-        let slice = SLICE_RECORDS as u64;
-        self.deaths > 0 && position >= self.position && position < self.position + slice
+        self.deaths > 0 && position.abs_diff(self.position) < SLICE_RECORDS as u64
     }
 
     fn is_deadly(&self, position: u64) -> bool {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::CurrentConfig;
 use crate::config::{Config, DecisionText, Overrides, compare, load};
+use crate::egress::HttpTransport;
 use crate::frontier::wall_ms;
 use crate::node::{Current, Node};
 use crate::shard::worker::lock;
@@ -22,10 +23,19 @@ pub fn reload(node: &Arc<Node>, overrides: &Overrides) -> Result<(), String> {
         .map_err(|errors| errors.to_string())
         .and_then(|config| {
             let changes = compare(&current.config, &config);
-            let fixed: Vec<String> = changes.need_restart().map(ToString::to_string).collect();
+            let mut fixed: Vec<String> = changes.need_restart().map(ToString::to_string).collect();
+            if current.config.destinations.is_empty() != config.destinations.is_empty() {
+                let why = "remote_write: the first destination or the last one's end needs a restart: \
+                           outputs go to destinations or to /federate";
+                fixed.push(why.into());
+            }
             if fixed.is_empty() { Ok(config) } else { Err(fixed.join("\n")) }
         })
-        .and_then(|config| apply(node, config));
+        .and_then(|config| {
+            // A destination that cannot be built refuses the reload before anything changes.
+            config.destinations.iter().try_for_each(|d| HttpTransport::new(d).map(drop))?;
+            apply(node, config)
+        });
     match &outcome {
         Ok(()) => tracing::info!("configuration reloaded"),
         Err(why) => tracing::error!(%why, "reload refused, nothing has changed"),

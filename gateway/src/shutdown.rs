@@ -45,7 +45,9 @@ pub async fn shut_down(app: App) {
     tracing::info!("shutting down: last sends");
     outlets.stop(left()).await;
     node.readiness.closing.store(true, Ordering::Release);
-    for (name, journal) in [("log", &node.log), ("queue", &node.queue)] {
+    for (name, journal) in
+        [("log", &node.log), ("queue", &node.queue), ("checkpoints", &node.checkpoints)]
+    {
         if let Err(why) = journal.close() {
             tracing::error!(name, %why, "the journal did not end well");
         }

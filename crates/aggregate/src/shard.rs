@@ -30,7 +30,8 @@ pub struct Work<'a> {
     pub tenant: &'a Arc<str>,
     /// Places of this worker's entries in the batch.
     pub entries: &'a [u32],
-    /// Places of float samples that were refused before logging, ascending.
+    /// Places of samples that were refused before logging, ascending; histograms are numbered
+    /// after the floats.
     pub refused: &'a [u32],
     /// The tenant was at its limit: series that are not known are refused.
     pub no_new_series: bool,
@@ -296,6 +297,11 @@ impl Shard {
         };
         let plan = plans.get(shard.series[alias.series as usize].plan);
         for (offset, histogram) in columns.histograms_of(entry).iter().enumerate() {
+            let place = columns.timestamps.len() as u32 + first + offset as u32;
+            if work.refused.binary_search(&place).is_ok() {
+                outcome.counts.add(Class::Refused, 1);
+                continue;
+            }
             if let Err(wrong) = histogram.validate() {
                 outcome.counts.add(Class::Refused, 1);
                 outcome.refusals.push((number, Refusal::Histogram(wrong.to_string()), 1));

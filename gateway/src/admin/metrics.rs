@@ -48,7 +48,7 @@ fn audit(status: &Status, scrape: &mut Scrape) {
     );
     scrape.counter(
         "weir_requests_refused_for_memory_total",
-        "Requests refused because those in flight hold all of http.memory.",
+        "Requests refused because those in flight hold all of http.memory_budget.",
         &[],
         status.ingest.refused_for_memory,
     );
@@ -266,7 +266,7 @@ fn memory(status: &Status, scrape: &mut Scrape) {
         let help = "Memory by part, as far as Weir counts it itself.";
         scrape.gauge("weir_memory_bytes", help, &[("part", part)], bytes as f64);
     }
-    let help = "What requests in flight may hold: http.memory.";
+    let help = "What requests in flight may hold: http.memory_budget.";
     scrape.gauge("weir_request_memory_limit_bytes", help, &[], memory.requests_max as f64);
 }
 

@@ -53,8 +53,8 @@ pub fn problems(status: &Status, rates: &Rates) -> Vec<Problem> {
     let mut found = Found::default();
     found.lifecycle(status);
     found.truth(status);
-    found.journal(&status.log, "log", "wal.max_bytes");
-    found.journal(&status.queue, "send queue", "queue.max_bytes");
+    found.journal(&status.log, "log", "wal.max_size");
+    found.journal(&status.queue, "send queue", "queue.max_size");
     found.clock(status);
     found.queue(status);
     for (at, destination) in status.destinations.iter().enumerate() {
@@ -141,7 +141,7 @@ impl Found {
             self.warning(
                 format!("The disk under the {name} is nearly full: {} left", format::bytes(free)),
                 "When it is full, senders get 503. Free space, or bound the journals by \
-                 wal.max_bytes and queue.max_bytes.",
+                 wal.max_size and queue.max_size.",
             );
         }
         if let Some(max) = journal.max_bytes
@@ -200,7 +200,7 @@ impl Found {
             self.critical(
                 format!("The send queue is full{whose}"),
                 "Senders get 503 until there is room. Bring the destination back, raise \
-                 queue.max_bytes, or let it lose its oldest data with on_full: drop_oldest.",
+                 queue.max_size, or let it lose its oldest data with on_full: drop_oldest.",
             );
         }
     }
@@ -263,7 +263,7 @@ impl Found {
             let max = format::bytes(status.memory.requests_max);
             self.warning(
                 format!("Requests find no memory: all of {max} is in use"),
-                "Raise http.memory, or let senders send fewer and smaller requests at a time.",
+                "Raise http.memory_budget, or let senders send fewer and smaller requests at a time.",
             );
         }
         if rates.refused > 0.0 {

@@ -244,7 +244,7 @@ pub struct Memory {
     pub labels: u64,
     /// Requests in flight.
     pub requests: u64,
-    /// What requests may hold: `http.memory`.
+    /// What requests may hold: `http.memory_budget`.
     pub requests_max: u64,
     /// Resident pages of the process; `None` where the system does not say.
     pub resident: Option<u64>,

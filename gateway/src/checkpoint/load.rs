@@ -38,6 +38,10 @@ pub enum LoadError {
 
 struct Complete {
     cycle: u64,
+    /// Virtual shards that were written.
+    shards: usize,
+    /// Bytes of the output groups' state.
+    home_bytes: usize,
     loaded: Loaded,
 }
 
@@ -50,7 +54,7 @@ pub fn load(journal: &Journal) -> Result<Loaded, LoadError> {
         }
         Ok(())
     })?;
-    let Some(Complete { cycle, mut loaded }) = last else {
+    let Some(Complete { cycle, shards, home_bytes, mut loaded }) = last else {
         return Ok(Loaded::default());
     };
     each(journal, |kind, payload| {
@@ -74,21 +78,31 @@ pub fn load(journal: &Journal) -> Result<Loaded, LoadError> {
         }
         Ok(())
     })?;
+    // Damage is skipped, said aloud, and what is whole survives.
+    if loaded.shards.len() != shards {
+        let lost = shards.saturating_sub(loaded.shards.len());
+        tracing::error!(lost, of = shards, "virtual shards' states are lost from the checkpoint");
+    }
+    if loaded.home.len() != home_bytes {
+        tracing::error!("the output groups' state is lost from the checkpoint: totals begin anew");
+        loaded.home.clear();
+    }
     Ok(loaded)
 }
 
 fn read_complete(payload: &[u8]) -> Result<Complete, Unreadable> {
     let mut from = Reader::new(payload);
     let cycle = from.number()?;
-    let loaded = Loaded {
+    let mut loaded = Loaded {
         replay_from: from.number()?,
         home_position: from.number()?,
         home_frontier: Some(from.signed()?),
         queue_mark: from.number()?,
-        config: Some((from.small()?, from.blob()?.to_vec())),
         ..Loaded::default()
     };
-    Ok(Complete { cycle, loaded })
+    let (shards, home_bytes) = (from.small()?, from.small()?);
+    loaded.config = Some((from.small()?, from.blob()?.to_vec()));
+    Ok(Complete { cycle, shards, home_bytes, loaded })
 }
 
 fn each(

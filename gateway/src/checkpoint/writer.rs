@@ -78,6 +78,16 @@ enum Abandoned {
     Gone,
 }
 
+/// What the workers have written of a cycle.
+struct Collected {
+    /// The lowest position at which a worker began.
+    replay_from: u64,
+    /// Virtual shards with state.
+    shards: u64,
+    /// Their bytes.
+    bytes: u64,
+}
+
 impl Checkpointer {
     /// Runs until told to stop; the last cycle is written after that.
     pub fn run(self) {
@@ -121,7 +131,7 @@ impl Checkpointer {
         let first = self.checkpoints.next_position();
         while self.parts.try_recv().is_ok() {}
         self.pipeline.tell_workers(&Message::Checkpoint(cycle));
-        let (replay_from, mut bytes) = self.collect_shards(cycle)?;
+        let Collected { replay_from, shards, mut bytes } = self.collect_shards(cycle)?;
         let home = self.home()?;
         self.queue.wait_durable(home.queue_mark - 1)?;
         bytes += home.bytes.len() as u64;
@@ -135,6 +145,8 @@ impl Checkpointer {
         out.number(home.position);
         out.signed(home.frontier);
         out.number(home.queue_mark);
+        out.number(shards);
+        out.number(home.bytes.len() as u64);
         out.number(u64::from(version));
         out.blob(&text);
         let position = self.append(COMPLETE, out)?;
@@ -146,8 +158,8 @@ impl Checkpointer {
         Ok(bytes)
     }
 
-    fn collect_shards(&self, cycle: u64) -> Result<(u64, u64), Abandoned> {
-        let (mut replay_from, mut bytes) = (u64::MAX, 0);
+    fn collect_shards(&self, cycle: u64) -> Result<Collected, Abandoned> {
+        let (mut replay_from, mut bytes, mut shards) = (u64::MAX, 0, 0);
         let (mut begun, mut done) = (0, 0);
         while done < self.workers {
             match self.parts.recv_timeout(STALLED_AFTER) {
@@ -158,6 +170,7 @@ impl Checkpointer {
                 Ok(ShardPart::State(this, state)) if this == cycle => {
                     bytes += state.bytes.len() as u64;
                     self.write_shard(cycle, &state)?;
+                    shards += 1;
                 }
                 Ok(ShardPart::Done(this)) if this == cycle => done += 1,
                 // What a cycle that was given up has left behind.
@@ -166,7 +179,11 @@ impl Checkpointer {
                 Err(RecvTimeoutError::Disconnected) => return Err(Abandoned::Gone),
             }
         }
-        if begun == self.workers { Ok((replay_from, bytes)) } else { Err(Abandoned::Gone) }
+        if begun == self.workers {
+            Ok(Collected { replay_from, shards, bytes })
+        } else {
+            Err(Abandoned::Gone)
+        }
     }
 
     fn home(&self) -> Result<HomeState, Abandoned> {

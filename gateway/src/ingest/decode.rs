@@ -19,7 +19,7 @@ pub struct Decoded {
     pub body: Body,
     /// Bytes of the body when decompressed.
     pub body_bytes: usize,
-    /// Float samples that are refused before logging, ascending.
+    /// Samples that are refused before logging, ascending; see [`Decoded::refuse_future`].
     pub refused: Vec<u32>,
     /// The first sample from the future.
     pub first_future: Option<Timestamp>,
@@ -63,12 +63,14 @@ impl Decoder {
 }
 
 impl Decoded {
-    /// Refuses float samples later than `limit`; histograms from the future lose their entry's
-    /// place in the columns, for they are few.
+    /// Refuses samples later than `limit`. Histograms are numbered after the floats.
     pub fn refuse_future(&mut self, limit: Timestamp) {
-        let future = |&(_, &at): &(usize, &Timestamp)| at > limit;
-        let mut places = self.columns.timestamps.iter().enumerate().filter(future).peekable();
-        self.first_future = places.peek().map(|(_, at)| **at);
-        self.refused = places.map(|(place, _)| place as u32).collect();
+        let histograms = self.columns.histograms.iter().map(|h| h.timestamp);
+        let all = self.columns.timestamps.iter().copied().chain(histograms);
+        let future = all.enumerate().filter(|&(_, at)| at > limit);
+        for (place, at) in future {
+            self.first_future.get_or_insert(at);
+            self.refused.push(place as u32);
+        }
     }
 }
