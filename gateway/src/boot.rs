@@ -117,7 +117,10 @@ fn tell(
 ) -> weir_journal::OnDurable {
     let readiness = Arc::clone(readiness);
     Arc::new(move |reached| match reached {
-        Ok(position) => drop(to.send_replace(position)),
+        Ok(position) => {
+            crate::crash::point("fsync");
+            to.send_replace(position);
+        }
         // The orderly end of a journal is no failure.
         Err(_) if readiness.closing.load(Ordering::Acquire) => {}
         Err(why) => {

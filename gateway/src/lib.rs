@@ -12,6 +12,7 @@ pub mod boot;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod crash;
 pub mod egress;
 pub mod emit;
 pub mod federate;

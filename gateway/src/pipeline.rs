@@ -122,6 +122,7 @@ impl Pipeline {
         let work = Arc::new(work);
         let inner = self.lock();
         let position = self.journal.append(reservation, crate::wal::BATCH, record)?;
+        crate::crash::point("append");
         let reply = Some(reply);
         inner.batch(position, work, reply, false);
         Ok(position)
@@ -136,6 +137,7 @@ impl Pipeline {
         let payload = record.payload();
         let inner = self.lock();
         let position = self.journal.append(reservation, crate::wal::FRONTIER, vec![payload])?;
+        crate::crash::point("frontier");
         inner.frontier(position, record, false);
         Ok(position)
     }

@@ -110,6 +110,7 @@ impl Replay<'_> {
                 break;
             };
             marker.before(first)?;
+            crate::crash::point("replay");
             let suspect = careful && marker.is_deadly(first);
             self.apply(slice, suspect, &mut replayed)?;
             while careful && self.emitted.position.load(Ordering::Relaxed) < replayed.last {

@@ -217,6 +217,7 @@ impl Checkpointer {
     }
 
     fn append(&self, kind: u8, out: Writer) -> Result<u64, Abandoned> {
+        crate::crash::point("checkpoint");
         let payload = Bytes::from(out.bytes);
         let reservation = loop {
             match self.checkpoints.reserve(payload.len() as u64, Importance::Essential) {

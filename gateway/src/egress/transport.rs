@@ -47,6 +47,7 @@ impl Transport for HttpTransport {
         let headers = post.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         let headers = header_map(headers).map_err(|text| PostError { text, maybe_sent: false })?;
         let sent = self.client.post(&self.url, headers, post.body, self.timeout).await;
+        crate::crash::point("send");
         let reply =
             sent.map_err(|e| PostError { maybe_sent: e.maybe_sent(), text: e.to_string() })?;
         let header = |name: &str| reply.headers.get(name)?.to_str().ok().map(str::to_owned);

@@ -143,6 +143,7 @@ impl FrameWriter {
         }
         match self.room(frame.len() as u64, importance) {
             Some(room) => {
+                crate::crash::point("emit");
                 if let Err(why) = self.queue.append(room, FRAME, vec![frame]) {
                     tracing::error!(%why, "the send queue takes nothing more");
                     self.ended = true;
