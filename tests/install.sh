@@ -10,6 +10,7 @@ declare -A package_of=(
     [prometheus-node-exporter]=prometheus-node-exporter
     [victoria-metrics]=victoria-metrics
     [vmagent]=victoria-metrics
+    [valgrind]=valgrind
 )
 
 missing=()

@@ -20,9 +20,10 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// A gateway and its folder.
 pub struct Gateway {
-    folder: TempDir,
-    address: SocketAddr,
+    // Before its folder, so that the log is still there when the process is dropped.
     program: Option<Program>,
+    address: SocketAddr,
+    folder: TempDir,
 }
 
 impl Gateway {
