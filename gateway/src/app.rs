@@ -73,6 +73,7 @@ impl App {
         node.checkpoint_facts.queue_mark.store(loaded.queue_mark, Ordering::Release);
         let outlets = Arc::new(crate::outlets::Outlets::start(&node, &journals)?);
         router.serve_outlets(&outlets);
+        router.keep_observing();
         outlets.keep_cutting(&node);
         let (replaying, replay) = (Arc::clone(&node), Replaying::of(&machine, &loaded, &shared));
         let replayed = tokio::task::spawn_blocking(move || replay.run(&replaying)).await;
@@ -181,6 +182,7 @@ async fn serve(node: &Arc<Node>, router: &Arc<Router>) -> Result<Drain, BootErro
     let what = format!("write {}", file.display());
     std::fs::write(&file, addr.to_string()).map_err(|why| BootError::Io { what, why })?;
     tracing::info!(%addr, "listening");
+    router.count_connections(server.counters());
     let drain = Drain::new();
     tokio::spawn(server.serve(Arc::clone(router), drain.clone()));
     Ok(drain)

@@ -3,6 +3,7 @@
 //! Health and readiness are open to all, for orchestrators have no credentials; everything else
 //! asks for them where there are any.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use weir_aggregate::matcher::Selector;
 use weir_http::auth::AuthError;
 use weir_http::{
     Authenticator, Bytes, Full, Handler, HeaderMap, Incoming, Method, Peer, Request, Response,
-    StatusCode, header,
+    ServerCounters, StatusCode, header,
 };
 use weir_telemetry::{Registry, Scrape};
 
@@ -20,6 +21,9 @@ use crate::node::Node;
 use crate::outlets::Outlets;
 
 type Page = Response<Full<Bytes>>;
+
+/// How often the status page's rates get a new moment.
+const OBSERVE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Answers every request of the gateway.
 pub struct Router {
@@ -58,6 +62,23 @@ impl Router {
         let collect = move |scrape: &mut Scrape| measured.metrics(scrape);
         self.admin.registry().set_collector("outlets", Arc::new(collect));
         drop(self.outlets.set(Arc::clone(outlets)));
+    }
+
+    /// Shows what the server counts.
+    pub fn count_connections(&self, counters: Arc<ServerCounters>) {
+        let collect = move |scrape: &mut Scrape| connections(&counters, scrape);
+        self.admin.registry().set_collector("server", Arc::new(collect));
+    }
+
+    /// Keeps a moment every few seconds, so that the page's rates are of now.
+    pub fn keep_observing(&self) {
+        let admin = Arc::clone(&self.admin);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(OBSERVE_EVERY).await;
+                admin.observe();
+            }
+        });
     }
 
     /// Reads the configuration again. Blocks; not for a runtime's thread.
@@ -173,5 +194,26 @@ fn allocator(scrape: &mut Scrape) {
         let help = "Memory of the allocator, by state.";
         let bytes = bytes.unwrap_or(0) as f64;
         scrape.gauge("weir_allocator_bytes", help, &[("state", state)], bytes);
+    }
+}
+
+/// Connections, and those that were refused or broke.
+fn connections(counters: &ServerCounters, scrape: &mut Scrape) {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let help = "Connections that are open now.";
+    scrape.gauge("weir_connections_open", help, &[], read(&counters.connections_open) as f64);
+    let help = "Connections that were let in.";
+    scrape.counter("weir_connections_total", help, &[], read(&counters.connections_total));
+    let help = "Connections that were refused or ended badly, by reason.";
+    let reasons = [
+        ("too_many", &counters.connections_refused),
+        ("accept", &counters.accept_errors),
+        ("tls", &counters.tls_handshake_errors),
+        ("idle", &counters.idle_closed),
+        ("broken", &counters.connection_errors),
+    ];
+    for (reason, counter) in reasons {
+        let name = "weir_connections_ended_total";
+        scrape.counter(name, help, &[("reason", reason)], read(counter));
     }
 }
