@@ -1,3 +1,5 @@
+//! Exposition text against what the format's specification says.
+
 use super::*;
 
 /// Values as the Go programs node_exporter 1.5 and Cortex wrote them.

@@ -1,3 +1,5 @@
+//! Every metric stands in the documentation, with its kind.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! What the page says, and that it escapes what it shows.
+
 use super::*;
 use crate::admin::sample::{ill, view, well};
 

@@ -1,3 +1,5 @@
+//! Each problem is seen, and says what to do.
+
 use super::*;
 use crate::admin::sample::{NOW_MS, ill, view, well};
 
