@@ -21,6 +21,8 @@ struct Increase {
     prometheus: f64,
     /// The whole value, if the sample is its series' first.
     first: Option<f64>,
+    /// Timestamp of the number before.
+    since: Option<Timestamp>,
     /// What the sample's value counts as from now on (an HA switch may keep the higher one).
     kept: f64,
 }
@@ -87,6 +89,7 @@ fn increase_of(series: &Series, slot: Slot, start: Timestamp) -> Increase {
     let Some(base) = series.recent.base() else {
         return Increase { first: Some(slot.value), ..nothing };
     };
+    let nothing = Increase { since: Some(base.timestamp), ..nothing };
     let restarted = start > base.timestamp && start <= slot.timestamp;
     if slot.value >= base.value && !restarted {
         return Increase { prometheus: slot.value - base.value, ..nothing };
@@ -186,6 +189,9 @@ fn fold_binding(
     if binding.end != end {
         flush_rate(shard, &mut binding, (number, cell), active);
         binding.end = end;
+    }
+    if binding.from == 0 {
+        binding.from = increase.since.unwrap_or(slot.timestamp);
     }
     binding.increase += increase.prometheus;
     binding.last = slot.timestamp;

@@ -10,4 +10,6 @@ mod model;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod twin;

@@ -287,6 +287,8 @@ fn parts(series: &TwinSeries, rule: &TwinRule) -> Parts {
     let mut parts = Parts::default();
     let interval = rule.interval();
     let mut base: Option<(Timestamp, f64)> = None;
+    // Rates reach back to the number before the rule's first, or to that one itself.
+    let mut from = None;
     let mut rates: BTreeMap<Timestamp, (f64, Timestamp)> = BTreeMap::new();
     let mut slots: BTreeMap<Timestamp, (Timestamp, f64)> = BTreeMap::new();
     for (&t, accepted) in &series.accepted {
@@ -295,6 +297,7 @@ fn parts(series: &TwinSeries, rule: &TwinRule) -> Parts {
             continue;
         }
         let (mut increase, mut full) = (0.0, 0.0);
+        let since = base.map_or(t, |(before, _)| before);
         match base {
             None if born.0 || (rule.observed && born.1) => full = value,
             None => {}
@@ -314,6 +317,7 @@ fn parts(series: &TwinSeries, rule: &TwinRule) -> Parts {
         part.touched = true;
         part.increase += increase + full;
         part.increase_prometheus += increase;
+        from = from.or(Some(since));
         let rate = rates.entry(end).or_insert((0.0, t));
         *rate = (rate.0 + increase, t);
         if !late {
@@ -329,7 +333,6 @@ fn parts(series: &TwinSeries, rule: &TwinRule) -> Parts {
         let part = parts.windows.entry(align(t, interval)).or_default();
         part.samples.push((t, value));
     }
-    let mut from = None;
     for (end, (increase, last)) in rates {
         if let Some(from) = from.filter(|&f| last > f) {
             let part = parts.windows.entry(end).or_default();
