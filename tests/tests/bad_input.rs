@@ -286,8 +286,7 @@ fn slow_clients_are_given_up_and_slow_nobody_down() {
 #[test]
 fn too_many_connections_are_told_to_come_back() {
     let backend = Backend::start();
-    let config =
-        format!("{}limits: {{connections_max: 20}}\n", sending_to(&backend.url(), "2s", ""));
+    let config = format!("{}http: {{max_connections: 20}}\n", sending_to(&backend.url(), "2s", ""));
     let gateway = Gateway::start(&config, "");
     let open = || TcpStream::connect(gateway.address()).expect("the kernel takes it");
     let held: Vec<TcpStream> = (0..20).map(|_| open()).collect();

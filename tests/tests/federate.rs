@@ -56,6 +56,12 @@ fn a_real_prometheus_scrapes_them() {
     );
     let prometheus = peers::prometheus("prometheus", &config, gateway.folder());
     let listen = prometheus.address;
+    // Its discovery takes seconds before the first scrape.
+    wait::until("Prometheus scrapes", SOON, || {
+        let up = promql::query(listen, "up{job=\"weir\"}", wait::now_ms())?;
+        let scraped = up.iter().any(|(_, value)| *value == 1.0);
+        scraped.then_some(()).ok_or_else(|| format!("{up:?}"))
+    });
     let mut ends = Vec::new();
     for (round, values) in [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]].into_iter().enumerate() {
         let end = say(&gateway, values);
