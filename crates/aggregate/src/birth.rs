@@ -232,7 +232,11 @@ impl Shard {
             self.forget(vshard, at);
         }
         let before = frontier - self.config.counter_memory.0;
-        self.vshard_mut(vshard).forget_targets(before);
+        let shard = self.vshard_mut(vshard);
+        shard.forget_targets(before);
+        if shard.is_empty() {
+            self.vshards[usize::from(vshard.0)] = None;
+        }
     }
 
     fn forget(&mut self, vshard: VShard, at: u32) {

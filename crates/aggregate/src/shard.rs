@@ -106,7 +106,7 @@ impl Shard {
             plans: Plans::default(),
             groups: vec![Groups::default(); rules],
             vshards: (0..VSHARDS).map(|_| None).collect(),
-            frontiers: vec![Timestamp::MIN / 2; usize::from(VSHARDS)],
+            frontiers: vec![FRONTIER_BEGIN; usize::from(VSHARDS)],
             tenants: AHashMap::new(),
             replicas: Vec::new(),
             replica_numbers: AHashMap::new(),
@@ -317,6 +317,9 @@ impl Shard {
         }
     }
 }
+
+/// Before the first FRONTIER record nothing is late.
+pub(crate) const FRONTIER_BEGIN: Timestamp = Timestamp::MIN / 2;
 
 /// How often virtual shards look for series to forget.
 const EXPIRY_EVERY_MS: i64 = 60_000;

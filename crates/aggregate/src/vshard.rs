@@ -215,6 +215,14 @@ impl Vshard {
         self.by_labels.len()
     }
 
+    /// Whether there is nothing to remember but the frontier.
+    pub fn is_empty(&self) -> bool {
+        let open = |c: &Cells| c.windows().next().is_some();
+        self.by_labels.is_empty()
+            && self.by_target.is_empty()
+            && !self.cells.iter().flatten().any(|c| open(c))
+    }
+
     /// The target of this identity, known from now on. Past 65,534 targets new ones have none:
     /// their births are baselines and their frontier is not waited for.
     pub fn target(&mut self, key: u64) -> u16 {

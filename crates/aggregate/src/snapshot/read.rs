@@ -53,7 +53,9 @@ impl Shard {
         for _ in 0..from.count()? {
             targets.push(read_target(from, &replicas)?);
         }
-        self.vshard_mut(vshard).restore_targets(targets.clone());
+        if !targets.is_empty() {
+            self.vshard_mut(vshard).restore_targets(targets.clone());
+        }
         let pairs = (0..from.count()?).map(|_| Ok((from.text()?, from.text()?)));
         let pairs: Vec<(&str, &str)> = pairs.collect::<Result<_, Unreadable>>()?;
         let mut tenants = Vec::new();

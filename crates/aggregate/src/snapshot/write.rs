@@ -13,9 +13,12 @@ use crate::target::Target;
 use crate::vshard::{NO_TARGET, Vshard};
 
 impl Shard {
-    /// The state of a virtual shard, `None` if it has none.
+    /// The state of a virtual shard, `None` if it has none. One without series still has a
+    /// frontier, once that has moved: what is behind it stays late.
     pub fn snapshot(&self, vshard: VShard) -> Option<Vec<u8>> {
-        let shard = self.vshards[usize::from(vshard.0)].as_deref()?;
+        let frontier = self.frontiers[usize::from(vshard.0)];
+        let empty = (frontier != crate::shard::FRONTIER_BEGIN).then(|| Vshard::new(frontier));
+        let shard = self.vshards[usize::from(vshard.0)].as_deref().or(empty.as_ref())?;
         let mut out = Writer::default();
         out.number(VERSION);
         out.signed(shard.frontier);

@@ -2,9 +2,15 @@
 //! specification says.
 
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
+mod ha;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod home_snapshot;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
