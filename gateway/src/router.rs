@@ -93,11 +93,11 @@ impl Router {
             return unauthorized(denied.challenge());
         }
         match (request.method(), path.as_str()) {
+            (_, "/api/v1/write" | "/api/v1/push") if asks_for_vm(&request) => {
+                plain(StatusCode::OK, "1")
+            }
             (&Method::POST, "/api/v1/write" | "/api/v1/push") => {
                 crate::ingest::handle(&self.node, request).await
-            }
-            (&Method::GET, "/api/v1/write" | "/api/v1/push") if asks_for_vm(&request) => {
-                plain(StatusCode::OK, "1")
             }
             (&Method::GET, "/federate") => self.federate(&request).await,
             _ => self.administer(request).await,

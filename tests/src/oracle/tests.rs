@@ -48,10 +48,11 @@ fn counters_grow_by_differences_and_whole_values_after_resets() {
         values(&outputs, "m:10s_without_instance_increase"),
         [(10_000, Expected::Value(3.0)), (20_000, Expected::Value(6.0))]
     );
-    // 6 in the 10 s from the first window's last sample to the second's.
+    // 3 in the 9 s between the first window's samples, then 6 in the 10 s from its last one to the
+    // second's.
     assert_eq!(
         values(&outputs, "m:10s_without_instance_rate_sum"),
-        [(20_000, Expected::Value(0.6))]
+        [(10_000, Expected::Value(3000.0 / 9000.0)), (20_000, Expected::Value(0.6))]
     );
 }
 

@@ -41,7 +41,12 @@ impl Window {
                 last = Some((timestamp, value));
             }
             window.increase += increase;
-            if let (Some((from, _)), Some((to, _))) = (before, inside.last()) {
+            // From the last sample before the window; a new series' from its first one inside, as
+            // the recording of vmagent 1.150 shows for its first window.
+            if let (Some((from, _)), Some((to, _))) =
+                (before.or(inside.first().copied()), inside.last())
+                && *to > from
+            {
                 window.rates.push(increase * 1000.0 / (to - from) as f64);
             }
             window.samples.extend(inside);
