@@ -56,12 +56,22 @@ impl Gateway {
 
     /// Starts the process again (or for the first time), on the address it had. Does not wait.
     pub fn spawn(&mut self) {
+        self.spawn_with(&[]);
+    }
+
+    /// Starts it so that it ends itself, as by SIGKILL, at its `passes`th pass through a point.
+    pub fn spawn_doomed(&mut self, point: &str, passes: i64) {
+        self.spawn_with(&[("WEIR_CRASH_AT", format!("{point}:{passes}"))]);
+    }
+
+    fn spawn_with(&mut self, environment: &[(&str, String)]) {
         fs::remove_file(self.address_file()).ok();
         let mut command = Command::new(binary());
         command.arg("--config.file").arg(self.config_file());
         command.arg("--listen").arg(self.address.to_string());
         command.arg("--data-dir").arg(self.data_dir());
         command.env("RUST_BACKTRACE", "1");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         self.program = Some(Program::start("weir-gateway", &mut command, self.folder.path()));
     }
 

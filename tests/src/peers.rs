@@ -85,6 +85,8 @@ pub fn vmagent(address: SocketAddr, scrape_config: &str, urls: &[String], folder
         format!("-promscrape.config={}", file(folder, "vmagent.yml", scrape_config)),
         format!("-remoteWrite.tmpDataPath={}", folder.join("vmagent").display()),
         "-remoteWrite.flushInterval=1s".into(),
+        // With more of them it sends blocks out of order after an outage, which Prometheus refuses.
+        "-remoteWrite.queues=1".into(),
         format!("-httpListenAddr={address}"),
     ];
     args.extend(urls.iter().map(|url| format!("-remoteWrite.url={url}")));

@@ -58,7 +58,12 @@ pub fn export(at: SocketAddr, selector: &str) -> Result<History, String> {
     }
     let mut history = History::default();
     for line in answer.text().lines() {
-        let entry: Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
+        // It writes infinities and some NaNs as they are, which is no JSON.
+        let (metric, values) = line.split_once("\"values\":").ok_or("no values")?;
+        let values =
+            values.replace("+Inf", "\"+Inf\"").replace("-Inf", "\"-Inf\"").replace("NaN", "null");
+        let line = format!("{metric}\"values\":{values}");
+        let entry: Value = serde_json::from_str(&line).map_err(|e| format!("{e}: {line}"))?;
         let samples = history.0.entry(Arc::new(labels(&entry["metric"]))).or_default();
         let timestamps = entry["timestamps"].as_array().into_iter().flatten();
         let values = entry["values"].as_array().into_iter().flatten();
