@@ -26,9 +26,6 @@ use crate::router::Router;
 use crate::tenants::Tenants;
 use crate::wal::ConfigRecord;
 
-/// Time between checkpoints: what a replay has to read at most, twice over.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
-
 /// A gateway that has read its log back.
 pub struct App {
     /// What the parts share.
@@ -285,7 +282,7 @@ fn start_checkpoints(
         config: Arc::clone(node) as Arc<dyn crate::checkpoint::CurrentConfig>,
         facts: Arc::clone(&node.checkpoint_facts),
         stopping: Arc::clone(last),
-        every: CHECKPOINT_EVERY,
+        every: node.current.load().config.wal.checkpoint_interval,
     };
     boot::spawn("checkpoint".into(), move || checkpointer.run())
 }

@@ -114,6 +114,8 @@ pub struct Wal {
     pub segment_bytes: u64,
     /// Most bytes of the log; at least four segments. `None`: what the disk holds.
     pub max_bytes: Option<u64>,
+    /// Time between checkpoints.
+    pub checkpoint_interval: Duration,
 }
 
 /// What a send queue keeps where its destination does not say.

@@ -101,6 +101,8 @@ fn fixed(old: &Config, new: &Config, changes: &mut Changes) {
     note("data_dir", old.data_dir == new.data_dir, OPENED);
     note("wal.commit_delay", old.wal.commit_delay == new.wal.commit_delay, OPENED);
     note("wal.segment_size", old.wal.segment_bytes == new.wal.segment_bytes, OPENED);
+    let same = old.wal.checkpoint_interval == new.wal.checkpoint_interval;
+    note("wal.checkpoint_interval", same, OPENED);
     note("wal.max_size", old.wal.max_bytes == new.wal.max_bytes, OPENED);
     note("cluster.name", old.node_name == new.node_name, "a node keeps its name while it runs");
     let (was, is) = (old.decisions.shard_key(), new.decisions.shard_key());

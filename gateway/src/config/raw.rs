@@ -96,6 +96,7 @@ pub(crate) struct Wal {
     pub(crate) commit_delay: Text,
     pub(crate) segment_size: Text,
     pub(crate) max_size: Text,
+    pub(crate) checkpoint_interval: Text,
 }
 
 /// `queue`.

@@ -29,7 +29,12 @@ fn without_a_file_every_key_has_its_documented_default() {
         future_max: Millis::from_secs(600),
     };
     assert_eq!(config.windows, windows);
-    let wal = Wal { commit_delay: Duration::ZERO, segment_bytes: 64 << 20, max_bytes: None };
+    let wal = Wal {
+        commit_delay: Duration::ZERO,
+        segment_bytes: 64 << 20,
+        max_bytes: None,
+        checkpoint_interval: Duration::from_secs(30),
+    };
     assert_eq!(config.wal, wal);
     assert_eq!(config.queue, Queue { max_bytes: 4 << 30, max_age: None });
     assert_eq!(config.limits, Limits::default());

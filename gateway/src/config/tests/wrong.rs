@@ -8,7 +8,7 @@ const WRONG: &[(&str, &str)] = &[
     ("windws: {grace: 1s}", "weir.yml:1: windws: unknown key; did you mean windows?"),
     (
         "wal:\n  zebra: 1\n",
-        "weir.yml:2: wal.zebra: unknown key; allowed are commit_delay, segment_size, max_size",
+        "weir.yml:2: wal.zebra: unknown key; allowed are commit_delay, segment_size, max_size, checkpoint_interval",
     ),
     (
         "scrape_configs: []",
@@ -18,7 +18,10 @@ const WRONG: &[(&str, &str)] = &[
         "remote_write:\n- url: http://a\n  queue_config:\n    max_shard: 3\n",
         "weir.yml:4: remote_write[0].queue_config.max_shard: unknown key; did you mean max_shards?",
     ),
-    ("wal: 5", "weir.yml:1: wal: must hold keys of its own: commit_delay, segment_size, max_size"),
+    (
+        "wal: 5",
+        "weir.yml:1: wal: must hold keys of its own: commit_delay, segment_size, max_size, checkpoint_interval",
+    ),
     (
         "rule_files: a.yml",
         "weir.yml:1: rule_files: must be a list, such as [a, b], or lines that begin with -",

@@ -35,7 +35,15 @@ pub(super) fn wal(raw: &raw::Wal, http: &Http, check: &mut Check<'_>) -> Wal {
             format!("{max} is less than four segments, {least}; 0 is no bound but the disk");
         check.error("wal.max_size", message);
     }
-    Wal { commit_delay: delay.to_std(), segment_bytes: segment.0, max_bytes: max.map(|max| max.0) }
+    let allowed = Millis(500)..=Millis::from_secs(3600);
+    let key = "wal.checkpoint_interval";
+    let every = check.duration(key, &raw.checkpoint_interval, Millis::from_secs(30), allowed);
+    Wal {
+        commit_delay: delay.to_std(),
+        segment_bytes: segment.0,
+        max_bytes: max.map(|max| max.0),
+        checkpoint_interval: every.to_std(),
+    }
 }
 
 /// `queue`, as bounds and as texts for the destinations that do not say.
