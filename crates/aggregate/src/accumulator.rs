@@ -81,6 +81,8 @@ pub struct Layout {
     pub native: bool,
     /// The rule reads increases, also of native histograms.
     pub increases: bool,
+    /// Some output looks at samples one by one.
+    pub samples: bool,
     /// The rule asks what is alive at a window's end.
     pub live: bool,
 }
@@ -111,6 +113,9 @@ impl Layout {
             ranges: has(|o| matches!(o, OutputKind::HistogramBucket)),
             native: has(|o| matches!(o, OutputKind::NativeHistogram)),
             increases: wants(Primitive::Increase) || wants(Primitive::IncreasePrometheus),
+            samples: [Primitive::Samples, Primitive::Moments, Primitive::Last]
+                .into_iter()
+                .any(wants),
             live: wants(Primitive::Live),
         }
     }

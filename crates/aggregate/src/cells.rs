@@ -12,6 +12,7 @@ use weir_model::Timestamp;
 
 use crate::accumulator::{Complex, Layout};
 use crate::arena::reserve;
+use crate::window::{next_end, window_end};
 
 /// An output group as one virtual shard feeds it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,6 +77,8 @@ pub struct Cells {
     idle: Vec<u32>,
     by_group: AHashMap<u32, u32>,
     windows: VecDeque<Window>,
+    /// The end of the oldest open window, as of the last time that somebody asked.
+    first_open: Timestamp,
 }
 
 impl Cells {
@@ -160,6 +163,27 @@ impl Cells {
     /// Whether no cell is in use and no window open.
     pub fn is_idle(&self) -> bool {
         self.by_group.is_empty() && self.windows.is_empty()
+    }
+
+    /// The end of the oldest open window.
+    #[inline]
+    pub fn first_open(&mut self, frontier: Timestamp, interval_ms: i64) -> Timestamp {
+        // A division for each sample is worth avoiding.
+        if frontier >= self.first_open || frontier < self.first_open - interval_ms {
+            self.first_open = next_end(frontier, interval_ms);
+        }
+        self.first_open
+    }
+
+    /// The end of the open window that takes a sample: its own, or the oldest if that has closed.
+    #[inline]
+    pub fn end_for(&self, at: Timestamp, first_open: Timestamp, interval_ms: i64) -> Timestamp {
+        if at <= first_open {
+            return first_open;
+        }
+        let takes = |w: &&Window| at <= w.end && w.end - interval_ms < at;
+        let known = self.windows.iter().rev().find(takes);
+        known.map_or_else(|| window_end(at, interval_ms), |w| w.end)
     }
 
     /// The row of a cell in the window that ends at `end`, opened if need be.

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::recent::{BIRTH, LAGS, LATE, OBSERVED, Placed, Slot};
 use crate::rule::Births;
 use crate::vshard::{Binding, Series, Vshard};
-use crate::window::{next_end, window_end};
+use crate::window::window_end;
 
 /// The increase that a sample brings, seen by the two kinds of counters.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,43 +109,41 @@ fn fold_into(
     increase: Increase,
 ) {
     let (rule, layout) = (&active.rule, &active.layout);
-    let interval = rule.interval().0;
-    let first_open = next_end(shard.frontier, interval);
+    let (interval, frontier) = (rule.interval().0, shard.frontier);
+    let cells = shard.cells_of(number);
+    let first_open = cells.first_open(frontier, interval);
     if slot.timestamp > first_open
         && let Some(before) = before.filter(|b| !is_stale(b.value))
     {
-        let cells = shard.cells_of(number);
         live_between(cells, active, cell, before, slot.timestamp, first_open);
     }
-    if slot.value.is_nan() || (slot.marks & LATE != 0 && !active.carries()) {
+    let late = slot.marks & LATE != 0;
+    if slot.value.is_nan() || (late && !active.carries()) {
         return;
     }
-    let end = window_end(slot.timestamp, interval).max(first_open);
+    let end = cells.end_for(slot.timestamp, first_open, interval);
     let born = slot.marks & BIRTH != 0
         || (slot.marks & OBSERVED != 0 && rule.births() == Births::Observed);
     let births = if born { increase.first.unwrap_or(0.0) } else { 0.0 };
-    let needs_binding = rule.dedup_interval().is_some() || layout.offset(Primitive::Rate).is_some();
-    let row = shard.cells_of(number).row(end, layout, cell);
+    let row = cells.row(end, layout, cell);
     row[0] += 1.0;
     layout.fold_increase(row, increase.prometheus + births, increase.prometheus);
-    if needs_binding {
+    if rule.dedup_interval().is_some() || layout.offset(Primitive::Rate).is_some() {
         shard.series[at as usize].rare = true;
         fold_binding(shard, (at, number, cell), active, end, slot, increase);
-    } else if slot.marks & LATE == 0 {
-        fold_value(shard, number, layout, cell, end, (slot.timestamp, slot.value));
+    } else if layout.samples && !late {
+        fold_value(cells, layout, cell, end, (slot.timestamp, slot.value));
     }
 }
 
 /// Adds a sample to whatever looks at samples one by one.
 fn fold_value(
-    shard: &mut Vshard,
-    number: u16,
+    cells: &mut Cells,
     layout: &Layout,
     cell: u32,
     end: Timestamp,
     (timestamp, value): (Timestamp, f64),
 ) {
-    let cells = shard.cells_of(number);
     layout.fold_sample(cells.row(end, layout, cell), timestamp, value);
     if layout.complex() {
         cells.complex(end, cell).fold(layout, value);
@@ -208,7 +206,7 @@ fn fold_binding(
             }
             None => {
                 let sample = (slot.timestamp, slot.value);
-                fold_value(shard, number, &active.layout, cell, end, sample);
+                fold_value(shard.cells_of(number), &active.layout, cell, end, sample);
             }
         }
     }
@@ -245,7 +243,7 @@ pub(crate) fn flush_dedup(
     let end = window_end(binding.dedup_at, active.rule.interval().0);
     if end > shard.frontier {
         let sample = (binding.dedup_at, binding.dedup_value);
-        fold_value(shard, number, &active.layout, cell, end, sample);
+        fold_value(shard.cells_of(number), &active.layout, cell, end, sample);
     }
     binding.dedup_at = 0;
 }

@@ -43,12 +43,13 @@ pub enum Placed {
     Full,
 }
 
-/// The last samples of a series. Timestamps are kept as offsets from the oldest.
+/// The last samples of a series. Of all timestamps but the newest only the low half is kept: they
+/// are within 49 days of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recent {
-    base: Timestamp,
+    newest: Timestamp,
     values: [f64; REMEMBERED],
-    offsets: [u32; REMEMBERED],
+    low: [u32; REMEMBERED],
     marks: [u8; REMEMBERED],
     len: u8,
     folded: u8,
@@ -83,7 +84,7 @@ impl Recent {
     /// The newest remembered timestamp.
     #[inline]
     pub fn newest(&self) -> Option<Timestamp> {
-        self.len().checked_sub(1).map(|at| self.time(at))
+        (self.len > 0).then_some(self.newest)
     }
 
     /// The newest folded timestamp.
@@ -124,7 +125,7 @@ impl Recent {
 
     /// Whether a sample would be the series' first: nothing older is remembered or was folded.
     pub fn would_be_first(&self, timestamp: Timestamp) -> bool {
-        self.folded == 0 && (self.len == 0 || timestamp < self.base)
+        self.folded == 0 && (self.len == 0 || timestamp < self.time(0))
     }
 
     /// Whether a sample is newer than what is folded.
@@ -208,18 +209,19 @@ impl Recent {
         Placed::Waiting
     }
 
-    /// Offsets hold 49 days. Forgets folded samples from before that; what still waits must be
-    /// folded first, and a sample that is older than all others by as much has no place.
+    /// The low half of a timestamp tells 49 days apart. Forgets folded samples from before that;
+    /// what still waits must be folded first, and a sample that is older than the newest by as
+    /// much has no place.
+    #[inline]
     fn make_reachable(&mut self, timestamp: Timestamp) -> Option<Placed> {
         let reach = i64::from(u32::MAX);
-        while self.len > 0 && timestamp.saturating_sub(self.base) > reach {
+        while self.len > 0 && timestamp.saturating_sub(self.time(0)) > reach {
             if self.folded == 0 {
                 return Some(Placed::Full);
             }
             self.remove(0);
         }
-        let newest = self.newest();
-        let too_old = newest.is_some_and(|newest| newest.saturating_sub(timestamp) > reach);
+        let too_old = self.len > 0 && self.newest.saturating_sub(timestamp) > reach;
         too_old.then_some(Placed::TooOld)
     }
 
@@ -236,48 +238,37 @@ impl Recent {
         }
     }
 
+    /// Takes out a folded sample.
+    #[inline]
     fn remove(&mut self, gone: usize) {
-        let times: [Timestamp; REMEMBERED] = std::array::from_fn(|at| self.time(at));
-        let len = self.len();
-        self.values.copy_within(gone + 1..len, gone);
-        self.marks.copy_within(gone + 1..len, gone);
-        self.offsets.copy_within(gone + 1..len, gone);
+        for at in gone..REMEMBERED - 1 {
+            self.values[at] = self.values[at + 1];
+            self.low[at] = self.low[at + 1];
+            self.marks[at] = self.marks[at + 1];
+        }
         self.len -= 1;
         self.folded -= 1;
-        if gone == 0 && self.len > 0 {
-            // The offset of what is now the oldest becomes 0, so it must be what is taken off.
-            self.rebase(times[1]);
-        }
     }
 
+    #[inline]
     fn insert(&mut self, at: usize, slot: Slot) {
-        let len = self.len();
-        if len == 0 {
-            self.base = slot.timestamp;
-        } else if slot.timestamp < self.base {
-            self.rebase(slot.timestamp);
+        for at in (at + 1..REMEMBERED).rev() {
+            self.values[at] = self.values[at - 1];
+            self.low[at] = self.low[at - 1];
+            self.marks[at] = self.marks[at - 1];
         }
-        self.values.copy_within(at..len, at + 1);
-        self.marks.copy_within(at..len, at + 1);
-        self.offsets.copy_within(at..len, at + 1);
         self.values[at] = slot.value;
+        self.low[at] = slot.timestamp as u32;
         self.marks[at] = slot.marks;
-        self.offsets[at] = u32::try_from(slot.timestamp - self.base).unwrap_or(u32::MAX);
-        self.len += 1;
-    }
-
-    fn rebase(&mut self, base: Timestamp) {
-        let shift = self.base - base;
-        for at in 0..self.len() {
-            self.offsets[at] =
-                u32::try_from(i64::from(self.offsets[at]) + shift).unwrap_or(u32::MAX);
+        if self.len == 0 || slot.timestamp > self.newest {
+            self.newest = slot.timestamp;
         }
-        self.base = base;
+        self.len += 1;
     }
 
     #[inline]
     fn time(&self, at: usize) -> Timestamp {
-        self.base + i64::from(self.offsets[at])
+        self.newest - i64::from((self.newest as u32).wrapping_sub(self.low[at]))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use weir_model::symbols::{PairId, PairTable};
-use weir_model::{Batch, Class, ClassCounts, Label, TenantId, Timestamp, VSHARDS, VShard};
+use weir_model::{Batch, Class, ClassCounts, Entry, Label, TenantId, Timestamp, VSHARDS, VShard};
 
 use crate::alias::{Alias, DROPPED};
 use crate::birth::Refusal;
@@ -124,8 +124,12 @@ impl Shard {
             self.tenants.insert(work.batch.tenant, Arc::clone(work.tenant));
         }
         let mut outcome = Outcome::default();
-        for &entry in work.entries {
-            self.handle_entry(work, entry, &mut outcome);
+        for entries in work.entries.chunks(AHEAD) {
+            let mut known = [None; AHEAD];
+            self.look_up(work, entries, &mut known);
+            for (&entry, alias) in entries.iter().zip(known) {
+                self.handle_entry(work, entry, alias, &mut outcome);
+            }
         }
         outcome
     }
@@ -213,16 +217,38 @@ impl Shard {
         self.vshards[usize::from(vshard.0)].get_or_insert_with(fresh)
     }
 
-    fn handle_entry(&mut self, work: &Work<'_>, number: u32, outcome: &mut Outcome) {
+    /// Finds the series of some entries. They are asked for all at once, so that the memory's
+    /// latency is waited for once and not for each: first the aliases, then the series.
+    fn look_up(&self, work: &Work<'_>, entries: &[u32], known: &mut [Option<Alias>; AHEAD]) {
+        let columns = &work.batch.columns;
+        let shard_of = |entry: &Entry| self.vshards[usize::from(entry.vshard.0)].as_deref();
+        for (&number, known) in entries.iter().zip(known.iter_mut()) {
+            let entry = columns.entries.get(number as usize);
+            *known = entry.and_then(|e| shard_of(e)?.aliases.get(e.hash));
+        }
+        for (&number, known) in entries.iter().zip(known.iter_mut()) {
+            let entry = columns.entries.get(number as usize);
+            let leads = |a: &Alias| {
+                let shard = entry.and_then(shard_of);
+                a.series == DROPPED || shard.is_some_and(|s| s.is_alive(a))
+            };
+            *known = known.filter(leads);
+        }
+    }
+
+    fn handle_entry(
+        &mut self,
+        work: &Work<'_>,
+        number: u32,
+        known: Option<Alias>,
+        outcome: &mut Outcome,
+    ) {
         let columns = &work.batch.columns;
         let Some(entry) = columns.entries.get(number as usize) else {
             return;
         };
         let histograms = columns.histograms_of(entry);
         let samples = u64::from(entry.samples_len) + histograms.len() as u64;
-        let shard = self.vshard_mut(entry.vshard);
-        let known = shard.aliases.get(entry.hash);
-        let known = known.filter(|a| a.series == DROPPED || shard.is_alive(a));
         let alias = match known {
             Some(alias) => alias,
             None => match self.meet(work, entry) {
@@ -252,13 +278,7 @@ impl Shard {
         }
     }
 
-    fn take_floats(
-        &mut self,
-        work: &Work<'_>,
-        entry: &weir_model::Entry,
-        alias: Alias,
-        outcome: &mut Outcome,
-    ) {
+    fn take_floats(&mut self, work: &Work<'_>, entry: &Entry, alias: Alias, outcome: &mut Outcome) {
         let Self { config, plans, vshards, late, .. } = self;
         let Some(shard) = &mut vshards[usize::from(entry.vshard.0)] else {
             return;
@@ -283,7 +303,7 @@ impl Shard {
     fn take_histograms(
         &mut self,
         work: &Work<'_>,
-        (number, entry): (u32, &weir_model::Entry),
+        (number, entry): (u32, &Entry),
         alias: Alias,
         outcome: &mut Outcome,
     ) {
@@ -320,6 +340,9 @@ impl Shard {
 
 /// Before the first FRONTIER record nothing is late.
 pub(crate) const FRONTIER_BEGIN: Timestamp = Timestamp::MIN / 2;
+
+/// Entries that are looked up together.
+const AHEAD: usize = 32;
 
 /// How often virtual shards look for series to forget.
 const EXPIRY_EVERY_MS: i64 = 60_000;

@@ -9,7 +9,7 @@ use weir_model::{Timestamp, is_stale};
 
 use crate::accumulator::{Complex, Layout};
 use crate::cells::Cells;
-use crate::decisions::Decisions;
+use crate::decisions::{ActiveRule, Decisions};
 use crate::fold::{cell_of, flush_dedup, flush_rate, fold_oldest};
 use crate::histogram_fold;
 use crate::plan::Plans;
@@ -31,7 +31,8 @@ pub struct Closing {
     pub rows: Vec<f64>,
     /// What does not fit in rows, by place in `groups`.
     pub complex: AHashMap<u32, Box<Complex>>,
-    places: AHashMap<u32, u32>,
+    /// The place of each group in `groups`, from 1; 0 for none.
+    places: Vec<u32>,
 }
 
 impl Closing {
@@ -49,18 +50,18 @@ impl Closing {
         row: Option<&[f64]>,
         complex: Option<Box<Complex>>,
     ) {
-        let at = match self.places.get(&group) {
-            Some(&at) => at,
-            None => {
-                let at = self.groups.len() as u32;
-                self.groups.push(group);
-                self.alive.push(false);
-                self.rows.resize(self.rows.len() + layout.stride(), 0.0);
-                layout.reset(self.row_mut(layout, at as usize));
-                self.places.insert(group, at);
-                at
-            }
-        };
+        let number = group as usize;
+        if self.places.len() <= number {
+            self.places.resize(number + 1, 0);
+        }
+        if self.places[number] == 0 {
+            self.groups.push(group);
+            self.alive.push(false);
+            self.rows.resize(self.rows.len() + layout.stride(), 0.0);
+            layout.reset(self.row_mut(layout, self.groups.len() - 1));
+            self.places[number] = self.groups.len() as u32;
+        }
+        let at = self.places[number] - 1;
         self.alive[at as usize] |= alive;
         if let Some(row) = row {
             layout.merge(self.row_mut(layout, at as usize), row);
@@ -168,10 +169,9 @@ fn close_at(
     config: &Decisions,
     out: &mut Swept<'_>,
 ) {
-    let closing = |number: u16| {
-        let active = &config.rules[usize::from(number)];
-        end % active.rule.interval().0 == 0 && end > active.active_after
-    };
+    let closes =
+        |active: &ActiveRule| end % active.rule.interval().0 == 0 && end > active.active_after;
+    let closing: Vec<bool> = config.rules.iter().map(closes).collect();
     for at in 0..shard.series.len() as u32 {
         let series = &shard.series[at as usize];
         if series.pairs == 0 {
@@ -187,16 +187,16 @@ fn close_at(
         if shard.series[at as usize].rare {
             histogram_fold::fold_due(shard, at, plan, config, end);
         }
-        for index in 0..plan.rules.len() {
-            let number = plan.rules[index];
-            if closing(number) {
+        for (index, &number) in plan.rules.iter().enumerate() {
+            if closing[usize::from(number)] {
                 let cell = cell_of(shard, at, plan, index);
                 visit(shard, at, number, cell, config, end);
             }
         }
     }
     for number in 0..shard.cells.len().min(config.rules.len()) as u16 {
-        if is_busy(shard.cells[usize::from(number)].as_deref()) && closing(number) {
+        let at = usize::from(number);
+        if is_busy(shard.cells[at].as_deref()) && closing[at] {
             collect(shard, number, end, config, out);
         }
     }
