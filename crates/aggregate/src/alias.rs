@@ -60,6 +60,13 @@ impl AliasTable {
         }
     }
 
+    /// Reads where an alias would be and decides nothing on it: such reads do not wait for each
+    /// other, and what they fetched is near when [`AliasTable::get`] comes.
+    #[inline]
+    pub fn touch(&self, hash: u128) -> u64 {
+        if self.slots.is_empty() { 0 } else { self.slots[self.home(hash)].tag }
+    }
+
     /// Records an alias, in the place of an older one of the same block. `alive` tells which
     /// aliases still lead to their series; the others are left behind when the table grows.
     pub fn insert(&mut self, hash: u128, alias: Alias, alive: impl Fn(&Alias) -> bool) {

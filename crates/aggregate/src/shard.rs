@@ -217,19 +217,36 @@ impl Shard {
         self.vshards[usize::from(vshard.0)].get_or_insert_with(fresh)
     }
 
-    /// Finds the series of some entries. They are asked for all at once, so that the memory's
-    /// latency is waited for once and not for each: first the aliases, then the series.
+    /// Finds the series of some entries. Reads go ahead of decisions, for all entries at once, so
+    /// that the memory's latency is waited for once and not for each: first the aliases, then the
+    /// series.
     fn look_up(&self, work: &Work<'_>, entries: &[u32], known: &mut [Option<Alias>; AHEAD]) {
         let columns = &work.batch.columns;
-        let shard_of = |entry: &Entry| self.vshards[usize::from(entry.vshard.0)].as_deref();
-        for (&number, known) in entries.iter().zip(known.iter_mut()) {
-            let entry = columns.entries.get(number as usize);
-            *known = entry.and_then(|e| shard_of(e)?.aliases.get(e.hash));
+        let with_shard = |&number: &u32| {
+            let entry = columns.entries.get(number as usize)?;
+            let shard = self.vshards[usize::from(entry.vshard.0)].as_deref()?;
+            Some((entry, shard))
+        };
+        let mut touched = 0;
+        for (entry, shard) in entries.iter().filter_map(with_shard) {
+            touched ^= shard.aliases.touch(entry.hash);
         }
-        for (&number, known) in entries.iter().zip(known.iter_mut()) {
-            let entry = columns.entries.get(number as usize);
+        std::hint::black_box(touched);
+        for (number, known) in entries.iter().zip(known.iter_mut()) {
+            let (alias, series) = match with_shard(number) {
+                Some((entry, shard)) => {
+                    let alias = shard.aliases.get(entry.hash);
+                    (alias, alias.map_or(0, |a| shard.touch(a.series)))
+                }
+                None => (None, 0),
+            };
+            *known = alias;
+            touched ^= series;
+        }
+        std::hint::black_box(touched);
+        for (number, known) in entries.iter().zip(known.iter_mut()) {
             let leads = |a: &Alias| {
-                let shard = entry.and_then(shard_of);
+                let shard = with_shard(number).map(|(_, shard)| shard);
                 a.series == DROPPED || shard.is_some_and(|s| s.is_alive(a))
             };
             *known = known.filter(leads);

@@ -199,6 +199,14 @@ impl Vshard {
         self.labels.get(series.labels, usize::from(series.pairs))
     }
 
+    /// Reads a series' state from end to end and decides nothing on it, as
+    /// [`AliasTable::touch`] does.
+    #[inline]
+    pub fn touch(&self, series: u32) -> u64 {
+        let series = self.series.get(series as usize);
+        series.map_or(0, |s| s.recent.touch() ^ u64::from(s.plan))
+    }
+
     /// Whether an alias still leads to the series that it was recorded for.
     pub fn is_alive(&self, alias: &Alias) -> bool {
         let series = self.series.get(alias.series as usize);
