@@ -6,6 +6,8 @@
 //! time on a processor, where the kernel tells it: wall-clock time is noisier. Compare within one
 //! run, or count instructions.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is for the terminal")]
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

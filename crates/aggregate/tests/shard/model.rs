@@ -6,7 +6,7 @@ use weir_aggregate::decisions::Decisions;
 use weir_model::{Class, STALE_NAN, Sample};
 
 use crate::harness::{Gate, Said, Sent, rules};
-use crate::twin::{By, Twin, TwinRule};
+use crate::twin::{Grouped, Twin, TwinRule};
 
 /// What one series of a scraped target says.
 #[derive(Clone, Copy, Debug)]
@@ -87,10 +87,10 @@ fn rule() -> impl Strategy<Value = TwinRule> {
         Just(vec!["sum_last"]),
     ];
     let by = prop_oneof![
-        Just(By::Series),
-        Just(By::By(vec!["job"])),
-        Just(By::Without(vec!["pod"])),
-        Just(By::Without(vec!["instance", "pod"])),
+        Just(Grouped::Series),
+        Just(Grouped::By(vec!["job"])),
+        Just(Grouped::Without(vec!["pod"])),
+        Just(Grouped::Without(vec!["instance", "pod"])),
     ];
     let interval = prop_oneof![Just(10i64), Just(20), Just(60), Just(7)];
     let metric = prop_oneof![3 => Just("c"), 1 => Just("g")];

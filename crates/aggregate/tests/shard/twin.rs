@@ -9,7 +9,7 @@ use crate::harness::{Said, Sent};
 
 /// How a rule groups.
 #[derive(Clone, Debug)]
-pub(crate) enum By {
+pub(crate) enum Grouped {
     Series,
     By(Vec<&'static str>),
     Without(Vec<&'static str>),
@@ -22,7 +22,7 @@ pub(crate) struct TwinRule {
     pub(crate) interval_s: i64,
     pub(crate) staleness_s: Option<i64>,
     pub(crate) dedup_s: Option<i64>,
-    pub(crate) by: By,
+    pub(crate) by: Grouped,
     pub(crate) outputs: Vec<&'static str>,
     pub(crate) keep_input: bool,
     pub(crate) late_drop: bool,
@@ -34,9 +34,9 @@ impl TwinRule {
         let mut text = format!("- match: '{}'\n  interval: {}s\n", self.metric, self.interval_s);
         let mut add = |line: String| text.push_str(&format!("  {line}\n"));
         match &self.by {
-            By::Series => {}
-            By::By(labels) => add(format!("by: [{}]", labels.join(", "))),
-            By::Without(labels) => add(format!("without: [{}]", labels.join(", "))),
+            Grouped::Series => {}
+            Grouped::By(labels) => add(format!("by: [{}]", labels.join(", "))),
+            Grouped::Without(labels) => add(format!("without: [{}]", labels.join(", "))),
         }
         if let Some(s) = self.staleness_s {
             add(format!("staleness_interval: {s}s"));
@@ -71,9 +71,9 @@ impl TwinRule {
 
     fn group(&self, labels: &Labels) -> Labels {
         let keep = |name: &str| match &self.by {
-            By::Series => true,
-            By::By(by) => name == "__name__" || by.contains(&name),
-            By::Without(without) => !without.contains(&name),
+            Grouped::Series => true,
+            Grouped::By(by) => name == "__name__" || by.contains(&name),
+            Grouped::Without(without) => !without.contains(&name),
         };
         let kept = labels.iter().filter(|(n, _)| keep(n));
         kept.map(|(n, v)| (n.clone(), v.clone())).collect()
@@ -82,9 +82,9 @@ impl TwinRule {
     fn output_series(&self, group: &Labels, output: &str) -> String {
         let name = group.get("__name__").cloned().unwrap_or_default();
         let grouping = match &self.by {
-            By::Series => String::new(),
-            By::By(by) => format!("_by_{}", by.join("_")),
-            By::Without(without) => format!("_without_{}", without.join("_")),
+            Grouped::Series => String::new(),
+            Grouped::By(by) => format!("_by_{}", by.join("_")),
+            Grouped::Without(without) => format!("_without_{}", without.join("_")),
         };
         let others = group.iter().filter(|(n, _)| *n != "__name__");
         let others: Vec<String> = others.map(|(n, v)| format!("{n}={v:?}")).collect();

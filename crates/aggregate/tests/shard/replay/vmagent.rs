@@ -265,7 +265,7 @@ fn speak(
     };
     let mut totals = Totals::default();
     let sampled = windows.iter().filter(|(_, w)| !w.samples.is_empty());
-    let last_sampled = sampled.map(|(&end, _)| end).last();
+    let last_sampled = sampled.map(|(&end, _)| end).max();
     for (at, (&end, window)) in windows.iter().enumerate() {
         totals.add(window);
         for &output in rule.outputs {
@@ -330,7 +330,7 @@ fn value_of(output: &str, window: &Window, totals: &Totals, mask: u8) -> Option<
 fn last(window: &Window, last_to_come: bool) -> Option<f64> {
     let newest = window.samples.iter().map(|s| s.1).max()?;
     let mut values = window.samples.iter().filter(|s| s.1 == newest).map(|s| s.2);
-    if last_to_come { values.last() } else { values.reduce(f64::max) }
+    if last_to_come { values.next_back() } else { values.reduce(f64::max) }
 }
 
 /// With the rank of valyala/histogram, vmagent's estimator.
