@@ -225,7 +225,9 @@ impl Cells {
     /// Puts back a window that a snapshot held.
     pub fn restore_window(&mut self, window: Window) {
         let at = self.windows.partition_point(|w| w.end < window.end);
-        self.windows.insert(at, window);
+        if self.windows.get(at).is_none_or(|w| w.end != window.end) {
+            self.windows.insert(at, window);
+        }
     }
 
     /// Bytes of memory.

@@ -77,6 +77,12 @@ impl<'a> Reader<'a> {
         self.number().map(varint::unzigzag)
     }
 
+    /// A timestamp: one with which arithmetic cannot overflow.
+    pub fn timestamp(&mut self) -> Result<i64, Unreadable> {
+        let value = self.signed()?;
+        (value.unsigned_abs() <= 1 << 62).then_some(value).ok_or(Unreadable)
+    }
+
     /// A float's bits.
     pub fn float(&mut self) -> Result<f64, Unreadable> {
         let (bits, rest) = self.rest.split_first_chunk::<8>().ok_or(Unreadable)?;

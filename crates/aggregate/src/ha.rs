@@ -72,7 +72,7 @@ impl Replicas {
 
     fn accept(&mut self, at: Timestamp) {
         if at > self.accepted {
-            let distance = u32::try_from(at - self.accepted).unwrap_or(u32::MAX);
+            let distance = u32::try_from(at.saturating_sub(self.accepted)).unwrap_or(u32::MAX);
             self.distances = [distance, self.distances[0], self.distances[1]];
             self.accepted = at;
         }

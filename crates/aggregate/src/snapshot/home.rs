@@ -43,7 +43,7 @@ impl Home {
         if from.number()? != VERSION {
             return Err(Unreadable);
         }
-        let closed_through = from.signed()?;
+        let closed_through = from.timestamp()?;
         let mut read = Vec::new();
         for _ in 0..from.count()? {
             let identity = from.wide()?;
@@ -125,7 +125,7 @@ fn read_rule(
 
 fn read_group(tenant: TenantId, from: &mut Reader<'_>) -> Result<HomeGroup, Unreadable> {
     let labels = read_labels(from)?;
-    let started = from.signed()?;
+    let started = from.timestamp()?;
     let speaking = (0..from.count()?).map(|_| read_labels(from));
     let speaking = speaking.collect::<Result<_, _>>()?;
     let mut totals = Totals {

@@ -30,7 +30,8 @@ struct Dictionaries<'a> {
 }
 
 impl Shard {
-    /// Takes back the state of a virtual shard. `tenant` numbers the tenants by their names.
+    /// Takes back the state of a virtual shard. `tenant` numbers the tenants by their names. After
+    /// an error the virtual shard holds a part of the state, and the worker is of no use.
     pub fn restore(
         &mut self,
         vshard: VShard,
@@ -44,7 +45,7 @@ impl Shard {
         if from.number()? != VERSION {
             return Err(Unreadable.into());
         }
-        self.frontiers[usize::from(vshard.0)] = from.signed()?;
+        self.frontiers[usize::from(vshard.0)] = from.timestamp()?;
         let mut replicas = Vec::new();
         for _ in 0..from.count()? {
             replicas.push(self.replica_number(from.text()?));
@@ -85,6 +86,9 @@ impl Shard {
             let (name, value) = words.pairs.get(from.small::<usize>()?).ok_or(Unreadable)?;
             builder.set(name, value);
         }
+        if builder.is_empty() || builder.len() > usize::from(u8::MAX) {
+            return Err(Unreadable);
+        }
         let target = from.small::<usize>()?.checked_sub(1);
         let target = target.map(|at| words.targets.get(at).ok_or(Unreadable)).transpose()?;
         let replica = from.small::<usize>()?.checked_sub(1);
@@ -114,19 +118,19 @@ impl Shard {
     ) -> Result<(), Unreadable> {
         let mut starts = Starts::default();
         for _ in 0..from.count()? {
-            starts.note(from.signed()?, from.signed()?);
+            starts.note(from.timestamp()?, from.timestamp()?);
         }
         let histogram = if from.number()? == 0 { None } else { Some(read_histogram(from)?) };
         let mut bindings = Vec::new();
         for _ in 0..from.count()? {
             let identity = from.wide()?;
             let binding = Binding {
-                end: from.signed()?,
+                end: from.timestamp()?,
                 increase: from.float()?,
-                from: from.signed()?,
-                last: from.signed()?,
+                from: from.timestamp()?,
+                last: from.timestamp()?,
                 dedup_value: from.float()?,
-                dedup_at: from.signed()?,
+                dedup_at: from.timestamp()?,
             };
             let rules = &self.config.rules;
             let rule = rules.iter().position(|r| r.rule.identity() == identity);
@@ -147,17 +151,17 @@ impl Shard {
 fn read_target(from: &mut Reader<'_>, replicas: &[u16]) -> Result<Target, Unreadable> {
     let mut target = Target {
         key: from.number()?,
-        newest: from.signed()?,
-        previous: from.signed()?,
-        earlier: from.signed()?,
+        newest: from.timestamp()?,
+        previous: from.timestamp()?,
+        earlier: from.timestamp()?,
         config_version: from.small()?,
         ..Target::default()
     };
     let incumbent = from.small::<usize>()?.checked_sub(1);
     let incumbent = incumbent.map(|at| replicas.get(at).copied().ok_or(Unreadable)).transpose()?;
     target.replicas.incumbent = incumbent.unwrap_or(0);
-    target.replicas.accepted = from.signed()?;
-    target.replicas.other = from.signed()?;
+    target.replicas.accepted = from.timestamp()?;
+    target.replicas.other = from.timestamp()?;
     for distance in &mut target.replicas.distances {
         *distance = from.small()?;
     }
@@ -170,6 +174,9 @@ fn read_recent(from: &mut Reader<'_>) -> Result<Recent, Unreadable> {
     let mut timestamp = 0i64;
     for at in 0..len {
         timestamp = timestamp.checked_add(from.signed()?).ok_or(Unreadable)?;
+        if timestamp.unsigned_abs() > 1 << 62 {
+            return Err(Unreadable);
+        }
         let slot = Slot { timestamp, value: from.float()?, marks: from.small()? };
         if at as usize >= crate::recent::REMEMBERED || recent.place(slot) != Placed::Waiting {
             return Err(Unreadable);
@@ -182,14 +189,22 @@ fn read_recent(from: &mut Reader<'_>) -> Result<Recent, Unreadable> {
 }
 
 fn read_histogram(from: &mut Reader<'_>) -> Result<HistogramState, Unreadable> {
-    let mut state = HistogramState { folded_through: from.signed()?, ..HistogramState::default() };
+    let mut state =
+        HistogramState { folded_through: from.timestamp()?, ..HistogramState::default() };
     state.ended = from.number()? != 0;
-    state.born = from.signed()?;
+    state.born = from.timestamp()?;
     if from.number()? != 0 {
-        state.base = Some(from.value(NativeHistogram::decode)?);
+        state.base = Some(read_native(from)?);
     }
     for _ in 0..from.count()? {
-        state.waiting.push(from.value(NativeHistogram::decode)?);
+        state.waiting.push(read_native(from)?);
     }
-    Ok(state)
+    let in_order = state.waiting.is_sorted_by(|a, b| a.timestamp < b.timestamp);
+    in_order.then_some(state).ok_or(Unreadable)
+}
+
+fn read_native(from: &mut Reader<'_>) -> Result<NativeHistogram, Unreadable> {
+    let histogram = from.value(NativeHistogram::decode)?;
+    let sound = histogram.timestamp.unsigned_abs() <= 1 << 62;
+    sound.then_some(histogram).ok_or(Unreadable)
 }

@@ -76,7 +76,10 @@ pub(super) fn read_cells(
         let rule = rules.iter().position(|r| r.rule.identity() == identity);
         let rule = rule.filter(|&at| rules[at].layout.stride() == stride);
         for _ in 0..from.count()? {
-            let end = from.signed()?;
+            let end = from.timestamp()?;
+            if end <= worker.frontiers[usize::from(vshard.0)] {
+                return Err(Unreadable);
+            }
             let window = read_window(worker, vshard, rule, (end, stride), tenants, from)?;
             if let Some(rule) = rule {
                 worker.vshard_mut(vshard).cells_of(rule as u16).restore_window(window);

@@ -8,8 +8,6 @@ mod ha;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
-mod home_snapshot;
-#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod model;
@@ -17,5 +15,7 @@ mod model;
 mod reload;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod snapshots;
 #[cfg(test)]
 mod twin;

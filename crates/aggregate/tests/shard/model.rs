@@ -22,12 +22,31 @@ enum Says {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Scrape { target: usize, back_ms: i64, says: [Says; 3] },
-    Wait { ms: i64 },
-    Frontier { lag_ms: i64 },
-    Repeat { nth: usize },
-    Late { target: usize, series: usize, back_ms: i64, up: u16 },
-    Restart { workers: usize },
+    Scrape {
+        target: usize,
+        back_ms: i64,
+        says: [Says; 3],
+    },
+    Wait {
+        ms: i64,
+    },
+    Frontier {
+        lag_ms: i64,
+    },
+    Repeat {
+        nth: usize,
+    },
+    Late {
+        target: usize,
+        series: usize,
+        back_ms: i64,
+        up: u16,
+    },
+    Restart {
+        workers: usize,
+    },
+    /// The same rules in another order.
+    Reload,
 }
 
 const BEGIN: i64 = 1_700_000_000_000;
@@ -59,6 +78,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (target, 0usize..3, 10_000i64..100_000, 0u16..50)
             .prop_map(|(target, series, back_ms, up)| Op::Late { target, series, back_ms, up }),
         1 => (1usize..4).prop_map(|workers| Op::Restart { workers }),
+        1 => Just(Op::Reload),
     ]
 }
 
@@ -217,8 +237,9 @@ fn run(
     odd: bool,
 ) -> Result<(), TestCaseError> {
     let text: String = twin_rules.iter().map(TwinRule::yaml).collect();
+    let mut in_file = twin_rules.clone();
     let mut gate = Gate::new(Decisions::new(1, rules(&text)), workers);
-    let mut twin = Twin::new(twin_rules.clone(), BEGIN - 60_000);
+    let mut twin = Twin::new(twin_rules, BEGIN - 60_000);
     gate.advance(BEGIN - 60_000);
     let mut traffic = Traffic {
         clock: BEGIN,
@@ -242,6 +263,14 @@ fn run(
             }
             Op::Restart { workers } => {
                 gate.restart(workers);
+                continue;
+            }
+            Op::Reload => {
+                in_file.rotate_left(1);
+                let version = gate.config.version + 1;
+                let text: String = in_file.iter().map(TwinRule::yaml).collect();
+                gate.reload(Decisions::new(version, rules(&text)));
+                twin.reload();
                 continue;
             }
             Op::Scrape { target, back_ms, says } => {

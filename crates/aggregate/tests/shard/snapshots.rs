@@ -1,10 +1,11 @@
-//! The home's state through bytes: what was said before goes on, and damage is an error.
+//! State through bytes: what was said before goes on elsewhere, and damage is an error.
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use weir_aggregate::home::Home;
-use weir_model::{Class, TenantId};
+use weir_aggregate::shard::Shard;
+use weir_model::{Class, TenantId, VSHARDS, VShard};
 
 use crate::harness::{Gate, series};
 
@@ -102,6 +103,26 @@ fn every_cut_is_an_error() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_damaged_virtual_shard_never_panics(at: prop::sample::Index, with: u8, cut: prop::sample::Index) {
+        let mut gate = fed();
+        let vshard = (0..VSHARDS).map(VShard).find(|&v| gate.workers[0].labels(v, 0).next().is_some());
+        let vshard = vshard.unwrap();
+        let mut bytes = gate.workers[0].snapshot(vshard).unwrap();
+        let place = at.index(bytes.len());
+        bytes[place] ^= with;
+        for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
+            let mut worker = Shard::new(Arc::clone(&gate.config), 1);
+            if worker.restore(vshard, bytes, &mut |_| TenantId(0)).is_ok() {
+                // What could be read can also be worked with.
+                worker.handle_frontier(std::iter::once(vshard), 1_400_000);
+                gate.workers[0] = worker;
+                gate.send("t", &[series("a job=j instance=i pod=1", &[(1_500_000, 1.0)])]);
+                gate.workers[0].handle_frontier((0..VSHARDS).map(VShard), 9_000_000);
+            }
+        }
+    }
 
     #[test]
     fn damage_never_panics(at in 0usize..2000, with: u8, more in prop::collection::vec(any::<u8>(), 0..40)) {
