@@ -44,7 +44,13 @@ remote_write: [{url: 'http://$gateway/api/v1/write'}]
 YAML
 
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null; wait' EXIT
+end() {
+    # The sender goes first, and at once: it would wait a minute for a gateway that is gone.
+    [ ${#pids[@]} -lt 3 ] || kill -KILL "${pids[2]}" 2>/dev/null || true
+    kill "${pids[@]}" 2>/dev/null || true
+    wait
+}
+trap end EXIT
 trap 'exit 0' INT TERM
 start() {
     local name=$1
