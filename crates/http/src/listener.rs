@@ -115,4 +115,5 @@ impl Drop for Slot {
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
-connection: close\r\ncontent-length: 0\r\n\r\n";
+connection: close\r\ncontent-type: text/plain\r\ncontent-length: 54\r\n\r\n\
+too many connections are open, come again in a second\n";
