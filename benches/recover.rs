@@ -67,9 +67,6 @@ fn replay(journal: &Journal, samples: u64) -> [Duration; 2] {
     [first, all - first]
 }
 
-/// The part of the two times (births, known series) that a bench is about.
-type Part = fn([Duration; 2]) -> Duration;
-
 fn recover(criterion: &mut Criterion) {
     let requests = bench_series() / REQUEST_SAMPLES;
     let samples = (requests * REQUEST_SAMPLES) as u64;
