@@ -1,0 +1,5 @@
+//! The agent on every host: it finds targets, scrapes them, relabels, keeps what it has on disk
+//! until it is delivered, and forwards it as remote write.
+//!
+//! Invariant: what a target served is either in the buffer, delivered, or counted as given up with
+//! its reason. Not here: aggregation across hosts, which is the gateway's.
