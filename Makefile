@@ -27,7 +27,7 @@ lint:
 	    echo "cargo-deny is not installed: licences and duplicates are not checked"
 	fi
 
-# Every fuzz target, FUZZ_RUNS executions each, where a nightly toolchain is installed.
+# Every fuzz target, FUZZ_RUNS executions each.
 fuzz:
 	tests/fuzz.sh
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the real programs that the end-to-end tests run, where they are missing.
+# Installs the programs that the tests need beside Rust, where they are missing: the real Prometheus
+# and VictoriaMetrics, valgrind, and a C++ compiler for the fuzzer.
 #
 # Idempotent. Needs Debian's registry and root or sudo only when something is missing. The
 # services that come with the packages are kept from starting.
@@ -11,6 +12,7 @@ declare -A package_of=(
     [victoria-metrics]=victoria-metrics
     [vmagent]=victoria-metrics
     [valgrind]=valgrind
+    [c++]=g++
 )
 
 missing=()
