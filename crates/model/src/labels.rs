@@ -184,6 +184,11 @@ impl LabelsBuilder {
         }
     }
 
+    /// Deletes all labels.
+    pub fn clear(&mut self) {
+        self.pairs.clear();
+    }
+
     /// Keeps the labels for which `keep(name, value)` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
         self.pairs.retain(|(name, value)| keep(name, value));

@@ -4,13 +4,14 @@
 //! [`negotiate`] says what a request is, [`compress`] unpacks it, [`decode()`] walks it into the
 //! model's columns, and [`Body`] keeps its bytes for those who still have to read labels.
 //! [`encode`] writes requests, [`records`] reads whole series back from them, [`text`] writes
-//! exposition formats.
+//! exposition formats, [`exposition`] reads them.
 //!
 //! Invariant: no input makes this crate panic or take memory beyond stated bounds.
 
 pub mod compress;
 pub mod decode;
 pub mod encode;
+pub mod exposition;
 pub mod negotiate;
 pub mod records;
 pub mod text;

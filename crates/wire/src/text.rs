@@ -244,7 +244,7 @@ pub fn push_float(page: &mut String, value: f64) {
 }
 
 /// As [`push_float`], but a whole number has a point: `1.0`.
-fn push_openmetrics_float(page: &mut String, value: f64) {
+pub(crate) fn push_openmetrics_float(page: &mut String, value: f64) {
     let start = page.len();
     push_float(page, value);
     if value.is_finite() && !page[start..].contains(['.', 'e']) {

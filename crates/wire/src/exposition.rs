@@ -1,0 +1,133 @@
+//! Reads exposition formats, as scraped from targets: a pull parser without a copy.
+//!
+//! [`Parser::next`] gives the entries of a page in their order. A series comes with its bytes, its
+//! value and its timestamp; its labels are read only when they are asked for, because a scraper
+//! that knows the bytes already needs none. What is accepted and what is refused is what
+//! Prometheus 3 accepts and refuses; the first error ends the page.
+//!
+//! Invariant: no input makes a parser panic, and what it keeps does not grow with the page. It
+//! bounds neither the page nor the number or size of labels: that is the scraper's part.
+
+mod error;
+mod labels;
+mod lexer;
+mod number;
+mod series;
+mod text;
+
+use std::borrow::Cow;
+
+use weir_model::MetricType;
+
+pub use error::{ParseError, ParseErrorKind, Place};
+pub use series::Series;
+use text::Text;
+
+/// Which exposition format a page is in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Format {
+    /// Prometheus text 0.0.4 and 1.0.0.
+    Text,
+}
+
+/// What is asked of a parser.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// OpenMetrics: take `_created` lines of counters, histograms and summaries as start
+    /// timestamps. Otherwise they are series like any other, as in Prometheus.
+    pub created_as_start: bool,
+    /// Protobuf: give the classic buckets of a native histogram as well
+    /// (`always_scrape_classic_histograms`).
+    pub classic_too: bool,
+    /// Protobuf: give all histograms as classic ones (no `scrape_native_histograms`).
+    pub ignore_native: bool,
+}
+
+/// One entry of a page.
+#[derive(Clone, Debug)]
+pub enum Entry<'p> {
+    /// A family's type.
+    Type {
+        /// The family's name.
+        family: Cow<'p, str>,
+        /// Its type.
+        kind: MetricType,
+    },
+    /// A family's help text.
+    Help {
+        /// The family's name.
+        family: Cow<'p, str>,
+        /// Its text; may be empty.
+        text: Cow<'p, str>,
+    },
+    /// A family's unit.
+    Unit {
+        /// The family's name.
+        family: Cow<'p, str>,
+        /// Its unit.
+        unit: Cow<'p, str>,
+    },
+    /// A series with a float.
+    Series(Series<'p>),
+}
+
+impl<'p> Entry<'p> {
+    /// A family's name in a text format.
+    fn family(escaped: &'p [u8]) -> Cow<'p, str> {
+        // Names are ASCII, or were checked when they were read.
+        labels::unescape_bytes(escaped).unwrap_or_default()
+    }
+}
+
+/// Goes through a page.
+///
+/// ```
+/// use weir_model::LabelsBuilder;
+/// use weir_wire::exposition::{Entry, Format, Options, Parser};
+///
+/// let page = b"# TYPE up gauge\nup{job=\"node\"} 1\n";
+/// let mut parser = Parser::new(page, Format::Text, Options::default());
+/// let mut labels = LabelsBuilder::default();
+/// while let Some(entry) = parser.next()? {
+///     if let Entry::Series(series) = entry {
+///         assert_eq!(series.raw, br#"up{job="node"}"#);
+///         assert_eq!(series.value, 1.0);
+///         series.labels(&mut labels)?;
+///     }
+/// }
+/// assert_eq!(labels.build().to_string(), r#"up{job="node"}"#);
+/// # Ok::<(), weir_wire::exposition::ParseError>(())
+/// ```
+#[derive(Debug)]
+pub struct Parser<'a> {
+    source: Source<'a>,
+}
+
+#[derive(Debug)]
+enum Source<'a> {
+    Text(Text<'a>),
+}
+
+impl<'a> Parser<'a> {
+    /// At the beginning of a page.
+    pub fn new(page: &'a [u8], format: Format, options: Options) -> Self {
+        let _ = options;
+        let source = match format {
+            Format::Text => Source::Text(Text::new(page)),
+        };
+        Self { source }
+    }
+
+    /// The next entry; `None` at the end. Comments and blank lines are passed over. After an error
+    /// nothing more of the page is to be used.
+    #[expect(clippy::should_implement_trait, reason = "an entry borrows from the parser")]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Entry<'_>>, ParseError> {
+        match &mut self.source {
+            Source::Text(text) => text.next(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

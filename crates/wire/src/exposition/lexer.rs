@@ -1,0 +1,319 @@
+//! Walks a text page: names, quoted strings, label blocks. Both text formats share it.
+//!
+//! Invariant: `pos` never passes the page's end and only moves forward. Nothing is copied and
+//! nothing is unescaped; errors know what was expected, not in which line.
+//!
+//! `STRICT` is OpenMetrics: no blanks between tokens, commas between labels, no line breaks in
+//! label values. Text 0.0.4 takes all of these, as Prometheus's lexer does.
+
+use memchr::memchr2;
+
+use super::error::{ParseErrorKind as Kind, excerpt};
+
+/// A part of a series, still escaped.
+#[derive(Clone, Copy)]
+pub(super) enum Part<'a> {
+    /// The metric's name.
+    Name(&'a [u8]),
+    /// A label's name and value.
+    Label(&'a [u8], &'a [u8]),
+}
+
+/// Whether a label block may name the metric: `{"a name",b="c"}`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// It must, for no name stands before it.
+    Due,
+    /// There is a name already.
+    Done,
+}
+
+/// A cursor over a page.
+#[derive(Clone, Debug)]
+pub(super) struct Lexer<'a> {
+    page: &'a [u8],
+    pos: usize,
+    /// Whether all of the page is UTF-8, so that no part of it need be looked at.
+    utf8: bool,
+}
+
+impl<'a> Lexer<'a> {
+    /// At the beginning of a page.
+    pub(super) fn new(page: &'a [u8]) -> Self {
+        Self { page, pos: 0, utf8: std::str::from_utf8(page).is_ok() }
+    }
+
+    /// At the beginning of text that was found to be right before.
+    pub(super) fn trusting(page: &'a [u8]) -> Self {
+        Self { page, pos: 0, utf8: true }
+    }
+
+    pub(super) fn page(&self) -> &'a [u8] {
+        self.page
+    }
+
+    #[inline]
+    pub(super) fn pos(&self) -> usize {
+        self.pos
+    }
+
+    /// What is left.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.page.get(self.pos..).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.page.get(self.pos).copied()
+    }
+
+    /// What lies between an earlier position and this one.
+    #[inline]
+    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+        self.page.get(start..self.pos).unwrap_or_default()
+    }
+
+    /// Moves on, to the end at most.
+    #[inline]
+    pub(super) fn advance(&mut self, len: usize) {
+        self.pos = self.page.len().min(self.pos + len);
+    }
+
+    /// Takes this byte if it is the next one.
+    #[inline]
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
+        let there = self.peek() == Some(byte);
+        self.pos += usize::from(there);
+        there
+    }
+
+    /// Takes this text if it is the next one.
+    pub(super) fn eat_all(&mut self, text: &[u8]) -> bool {
+        let there = self.rest().starts_with(text);
+        if there {
+            self.advance(text.len());
+        }
+        there
+    }
+
+    /// Takes spaces and tabs; whether there were any.
+    #[inline]
+    pub(super) fn blanks(&mut self) -> bool {
+        let start = self.pos;
+        while let Some(b' ' | b'\t') = self.peek() {
+            self.pos += 1;
+        }
+        self.pos > start
+    }
+
+    /// Takes bytes up to the first one that `stop` holds for.
+    #[inline]
+    pub(super) fn until(&mut self, stop: impl Fn(u8) -> bool) -> &'a [u8] {
+        let rest = self.rest();
+        let len = rest.iter().position(|&b| stop(b)).unwrap_or(rest.len());
+        self.pos += len;
+        &rest[..len]
+    }
+
+    /// Takes the rest of the line, and its end.
+    #[inline]
+    pub(super) fn line(&mut self) -> &'a [u8] {
+        let rest = self.rest();
+        let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        self.advance(len + 1);
+        &rest[..len]
+    }
+
+    /// A family's name in a line of metadata, still escaped.
+    pub(super) fn family(&mut self) -> Result<&'a [u8], Kind> {
+        if self.peek() == Some(b'"') {
+            let name = self.quoted::<true>("a metric name")?;
+            self.check_name(name)?;
+            return Ok(name);
+        }
+        self.metric_name().ok_or_else(|| self.expected("a metric name"))
+    }
+
+    /// A series: `name`, `name{…}` or `{"name",…}`. Gives its bytes, and its parts to `sink`.
+    #[inline]
+    pub(super) fn series<const STRICT: bool>(
+        &mut self,
+        mut sink: impl FnMut(Part<'a>),
+    ) -> Result<&'a [u8], Kind> {
+        let start = self.pos;
+        let name = self.metric_name();
+        let end = self.pos;
+        if let Some(name) = name {
+            sink(Part::Name(name));
+        }
+        self.gap::<STRICT>();
+        if self.eat(b'{') {
+            let naming = if name.is_some() { Naming::Done } else { Naming::Due };
+            self.braces::<STRICT>(naming, sink)?;
+        } else if name.is_some() {
+            self.pos = end;
+        } else {
+            return Err(self.expected("a metric name"));
+        }
+        Ok(self.since(start))
+    }
+
+    #[inline]
+    fn braces<const STRICT: bool>(
+        &mut self,
+        mut naming: Naming,
+        mut sink: impl FnMut(Part<'a>),
+    ) -> Result<(), Kind> {
+        loop {
+            self.gap::<STRICT>();
+            if self.eat(b'}') {
+                return if naming == Naming::Due { Err(Kind::NoName) } else { Ok(()) };
+            }
+            let quoted = self.peek() == Some(b'"');
+            let name = if quoted {
+                let name = self.quoted::<true>("a label name")?;
+                self.check_name(name)?;
+                name
+            } else {
+                self.word(LETTER).ok_or_else(|| self.expected("a label name"))?
+            };
+            self.gap::<STRICT>();
+            if !self.eat(b'=') {
+                if !quoted || !matches!(self.peek(), Some(b',' | b'}')) {
+                    return Err(self.expected("`=`"));
+                }
+                if naming == Naming::Done {
+                    return Err(Kind::SecondName);
+                }
+                naming = Naming::Done;
+                sink(Part::Name(name));
+                self.eat(b',');
+                continue;
+            }
+            self.gap::<STRICT>();
+            let value = if STRICT {
+                self.quoted::<false>("a label value in quotes")?
+            } else {
+                self.quoted::<true>("a label value in quotes")?
+            };
+            if !self.utf8 && std::str::from_utf8(value).is_err() {
+                return Err(Kind::NotUtf8("a label value"));
+            }
+            sink(Part::Label(name, value));
+            self.gap::<STRICT>();
+            if !self.eat(b',') && STRICT && self.peek() != Some(b'}') {
+                return Err(self.expected("`,` or `}`"));
+            }
+        }
+    }
+
+    /// Blanks, where the format has them between tokens.
+    #[inline]
+    fn gap<const STRICT: bool>(&mut self) {
+        if !STRICT {
+            self.blanks();
+        }
+    }
+
+    /// `[a-zA-Z_:][a-zA-Z0-9_:]*`
+    #[inline]
+    fn metric_name(&mut self) -> Option<&'a [u8]> {
+        self.word(LETTER | COLON)
+    }
+
+    /// A byte of these classes, then any number of them and of digits.
+    #[inline]
+    fn word(&mut self, classes: u8) -> Option<&'a [u8]> {
+        let rest = self.rest();
+        if CLASSES[usize::from(*rest.first()?)] & classes == 0 {
+            return None;
+        }
+        Some(self.until(|b| CLASSES[usize::from(b)] & (classes | DIGIT) == 0))
+    }
+
+    /// What stands between quotes, still escaped. A backslash takes the next byte with it, which
+    /// must not end the line.
+    #[inline]
+    fn quoted<const LINE_BREAKS: bool>(
+        &mut self,
+        expected: &'static str,
+    ) -> Result<&'a [u8], Kind> {
+        if !self.eat(b'"') {
+            return Err(self.expected(expected));
+        }
+        let start = self.pos;
+        loop {
+            let len = memchr2(b'"', b'\\', self.rest());
+            self.advance(len.unwrap_or(usize::MAX - self.pos));
+            if self.eat(b'"') {
+                break;
+            }
+            self.advance(1);
+            match self.peek() {
+                None | Some(b'\n') => return Err(self.expected("a closing quote")),
+                Some(_) => self.advance(1),
+            }
+        }
+        let text = self.page.get(start..self.pos - 1).unwrap_or_default();
+        if !LINE_BREAKS && memchr::memchr(b'\n', text).is_some() {
+            return Err(Kind::Expected {
+                expected: "a closing quote",
+                found: "the end of the line".to_owned(),
+            });
+        }
+        Ok(text)
+    }
+
+    /// What a quoted name must be besides.
+    fn check_name(&self, name: &[u8]) -> Result<(), Kind> {
+        if name.is_empty() {
+            return Err(Kind::EmptyName);
+        }
+        if !self.utf8 && std::str::from_utf8(name).is_err() {
+            return Err(Kind::NotUtf8("a name"));
+        }
+        Ok(())
+    }
+
+    /// Text of metadata, which must be UTF-8.
+    pub(super) fn check_text(&self, text: &'a [u8]) -> Result<&'a str, Kind> {
+        std::str::from_utf8(text).map_err(|_| Kind::NotUtf8("a help text"))
+    }
+
+    /// Says what should stand here.
+    #[cold]
+    pub(super) fn expected(&self, expected: &'static str) -> Kind {
+        let found = match self.peek() {
+            None => "the end of the page".to_owned(),
+            Some(b'\n') => "the end of the line".to_owned(),
+            Some(_) => {
+                let rest = self.rest();
+                let len =
+                    rest.iter().position(|&b| matches!(b, b' ' | b'\n')).unwrap_or(rest.len());
+                format!("{:?}", excerpt(&rest[..len.max(1)]))
+            }
+        };
+        Kind::Expected { expected, found }
+    }
+}
+
+const LETTER: u8 = 1;
+const DIGIT: u8 = 2;
+const COLON: u8 = 4;
+
+/// What a byte may be part of. `_` counts as a letter.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => LETTER,
+            b'0'..=b'9' => DIGIT,
+            b':' => COLON,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};

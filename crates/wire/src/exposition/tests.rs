@@ -1,0 +1,3 @@
+//! What Prometheus accepts, refuses and reads, case by case.
+
+mod text;

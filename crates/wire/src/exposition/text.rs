@@ -1,0 +1,121 @@
+//! Prometheus text 0.0.4 (and 1.0.0, which adds quoted names).
+//!
+//! What Prometheus's lexer takes is taken, also what the format's description does not promise:
+//! any blanks between tokens, a value right behind the name or brace, labels without commas, line
+//! breaks in label values. Two things differ on purpose. Blanks before a name are no part of it,
+//! and a zero byte at the beginning of a line is an error rather than the end of the page.
+
+use weir_model::MetricType;
+
+use super::error::{ParseError, ParseErrorKind as Kind, excerpt};
+use super::labels::unescape_help;
+use super::lexer::Lexer;
+use super::number::{float, millis, short_float};
+use super::{Entry, Series};
+
+/// A page on its way through.
+#[derive(Debug)]
+pub(super) struct Text<'a> {
+    lexer: Lexer<'a>,
+    /// What the last `TYPE` said; it decides how `le` and `quantile` are written.
+    kind: MetricType,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn new(page: &'a [u8]) -> Self {
+        Self { lexer: Lexer::new(page), kind: MetricType::Unknown }
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
+        loop {
+            let start = self.lexer.pos();
+            self.lexer.blanks();
+            let entry = match self.lexer.peek() {
+                None => return Ok(None),
+                Some(b'\n') => {
+                    self.lexer.advance(1);
+                    continue;
+                }
+                Some(b'#') => self.metadata(),
+                Some(_) => self.series().map(Some),
+            };
+            match entry {
+                Ok(Some(entry)) => return Ok(Some(entry)),
+                Ok(None) => {}
+                Err(kind) => return Err(ParseError::in_line(self.lexer.page(), start, kind)),
+            }
+        }
+    }
+
+    #[inline]
+    fn series(&mut self) -> Result<Entry<'a>, Kind> {
+        let at = self.lexer.pos();
+        let raw = self.lexer.series::<false>(|_| {})?;
+        let value = self.value()?;
+        self.lexer.blanks();
+        let timestamp = match self.lexer.peek() {
+            None | Some(b'\n') => None,
+            Some(b'0'..=b'9') => Some(self.timestamp()?),
+            Some(_) => return Err(self.lexer.expected("a timestamp or the end of the line")),
+        };
+        self.lexer.advance(1);
+        Ok(Entry::Series(Series::of_text(self.lexer.page(), at, raw, self.kind, value, timestamp)))
+    }
+
+    #[inline]
+    fn value(&mut self) -> Result<f64, Kind> {
+        self.lexer.blanks();
+        let rest = self.lexer.rest();
+        if let Some((value, len)) = short_float(rest)
+            && matches!(rest.get(len), None | Some(b'\n' | b' ' | b'\t'))
+        {
+            self.lexer.advance(len);
+            return Ok(value);
+        }
+        let text = self.lexer.until(|b| matches!(b, b' ' | b'\t' | b'\n' | b'{'));
+        if text.is_empty() {
+            return Err(self.lexer.expected("a value"));
+        }
+        float(text).ok_or_else(|| Kind::Number(excerpt(text)))
+    }
+
+    fn timestamp(&mut self) -> Result<i64, Kind> {
+        let digits = self.lexer.until(|b| !b.is_ascii_digit());
+        self.lexer.blanks();
+        if !matches!(self.lexer.peek(), None | Some(b'\n')) {
+            return Err(self.lexer.expected("the end of the line"));
+        }
+        millis(digits).ok_or_else(|| Kind::Timestamp(excerpt(digits)))
+    }
+
+    /// A line that begins with `#`; `None` if it is a comment.
+    fn metadata(&mut self) -> Result<Option<Entry<'a>>, Kind> {
+        self.lexer.advance(1);
+        let spaced = self.lexer.blanks();
+        let help = spaced && self.lexer.eat_all(b"HELP");
+        let kind = spaced && !help && self.lexer.eat_all(b"TYPE");
+        if !(help || kind) || !self.lexer.blanks() {
+            self.lexer.line();
+            return Ok(None);
+        }
+        let family = self.lexer.family()?;
+        let line = self.lexer.line();
+        // One byte separates the text from the name; more blanks belong to it.
+        let blank = line.iter().all(|b| matches!(b, b' ' | b'\t'));
+        let text = line.get(1..).filter(|_| !blank).unwrap_or_default();
+        if help {
+            let text = unescape_help(self.lexer.check_text(text)?);
+            return Ok(Some(Entry::Help { family: Entry::family(family), text }));
+        }
+        self.kind = match text {
+            b"counter" => MetricType::Counter,
+            b"gauge" => MetricType::Gauge,
+            b"histogram" => MetricType::Histogram,
+            b"summary" => MetricType::Summary,
+            b"untyped" => MetricType::Unknown,
+            _ => return Err(Kind::Type(excerpt(text))),
+        };
+        Ok(Some(Entry::Type { family: Entry::family(family), kind: self.kind }))
+    }
+}
