@@ -17,26 +17,19 @@ use weir_model::Millis;
 use weir_remote::config::Destination;
 use weir_telemetry::logs::LogFormat;
 
-mod check;
 mod decisions;
 mod diff;
-mod error;
-mod nearest;
 mod raw;
 mod reload;
 mod report;
 mod rules;
-mod schema;
-mod source;
-mod units;
 mod validate;
 
 pub use decisions::{DecisionText, RuleText};
 pub use diff::{Change, Changes, compare};
-pub use error::{ConfigErrors, Problem};
 pub use reload::{Overrides, load};
 pub use report::check_report;
-pub use units::{Size, SizeError};
+pub use weir_config::{ConfigErrors, Problem, Size, SizeError};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]

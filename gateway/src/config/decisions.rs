@@ -15,10 +15,10 @@ use weir_aggregate::decisions::{Decisions, HaLabels, SeriesLimits};
 use weir_aggregate::ha::Mode;
 use weir_aggregate::rule::Rule;
 use weir_aggregate::window::next_end;
+use weir_config::{ConfigErrors, Problem};
 use weir_model::{Millis, Relabel, ShardKey, Timestamp};
 use weir_relabel::{Program, RelabelConfig};
 
-use super::error::{ConfigErrors, Problem};
 use super::rules;
 
 mod text;

@@ -7,12 +7,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use weir_config::{Foreign, Text, Unread};
 use weir_http::ServerAuthConfig;
 use weir_relabel::RelabelConfig;
-use weir_remote::config::raw::{RemoteWrite, Unread};
-
-/// A single value, unread.
-pub(crate) type Text = Option<String>;
+use weir_remote::config::raw::RemoteWrite;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -186,3 +184,19 @@ pub(crate) struct Log {
 pub(crate) struct Shutdown {
     pub(crate) deadline: Text,
 }
+
+/// Top-level keys of Prometheus's own file that mean nothing to a gateway.
+pub(crate) const FOREIGN: &Foreign = &[
+    (
+        "scrape_configs",
+        "a gateway does not scrape; keep it in the Prometheus or agent that sends here",
+    ),
+    (
+        "scrape_config_files",
+        "a gateway does not scrape; keep it in the Prometheus or agent that sends here",
+    ),
+    ("alerting", "a gateway does not alert; keep it in the Prometheus that evaluates rules"),
+    ("remote_read", "a gateway answers no queries; ask the backend"),
+    ("storage", "a gateway stores nothing for queries; its log is set by wal and queue"),
+    ("stream_aggr", "list the file under rule_files"),
+];

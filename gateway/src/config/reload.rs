@@ -3,18 +3,16 @@
 //! Invariant: it changes nothing. A configuration that comes back was read as a whole, with every
 //! file that it names; what is done with it is the caller's business.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use weir_config::{ConfigErrors, Problem, Source, files};
 use weir_http::{Authenticator, ServerTls};
 use weir_remote::config::{Auth, Destination, SecretSource, TextSource, Tls};
 
 use super::decisions::RuleText;
-use super::error::{ConfigErrors, Problem};
-use super::raw::Raw;
-use super::source::Source;
+use super::raw::{FOREIGN, Raw};
 use super::validate::{World, directives, listen, validate};
 use super::{Config, Log};
 
@@ -70,22 +68,8 @@ pub fn load(
 
 fn read(file: &Path) -> Result<(Source, Raw), Vec<Problem>> {
     let name = file.display().to_string();
-    let text = read_text(file).map_err(|error| vec![Problem::of_file(&name, error)])?;
-    Source::read(&name, &text)
-}
-
-/// A text file of a size that a person could have written.
-fn read_text(file: &Path) -> Result<String, String> {
-    const BYTES_MAX: u64 = 16 << 20;
-    let len = std::fs::metadata(file).map_err(cannot_read)?.len();
-    if len > BYTES_MAX {
-        return Err(format!("is {len} bytes long; at most 16MiB are read"));
-    }
-    std::fs::read_to_string(file).map_err(cannot_read)
-}
-
-fn cannot_read(error: io::Error) -> String {
-    format!("cannot be read: {error}")
+    let text = files::read_text(file).map_err(|error| vec![Problem::of_file(&name, error)])?;
+    Source::read(&name, &text, FOREIGN)
 }
 
 /// The flags' errors, under the flags' names.
@@ -122,49 +106,31 @@ fn rule_files(
     source: &Source,
     warnings: &mut Vec<Problem>,
 ) -> Result<Vec<RuleText>, Vec<Problem>> {
-    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let folder = files::folder_of(file);
     let mut errors = Vec::new();
-    let mut files: Vec<PathBuf> = Vec::new();
+    let mut found: Vec<PathBuf> = Vec::new();
     for (index, pattern) in raw.rule_files.iter().flatten().enumerate() {
         let key = format!("rule_files[{index}]");
-        match expand(folder, pattern) {
+        match files::matching(folder, pattern) {
             Err(message) => errors.push(source.problem(&key, message)),
-            Ok(found) if found.is_empty() => {
+            Ok(named) if named.is_empty() => {
                 warnings.push(source.problem(&key, format!("{pattern:?} matches no file")));
             }
-            Ok(found) => files.extend(found),
+            Ok(named) => found.extend(named),
         }
     }
     let mut texts: Vec<RuleText> = Vec::new();
-    for path in files {
+    for path in found {
         let file = path.display().to_string();
         if texts.iter().any(|text| text.file == file) {
             continue;
         }
-        match read_text(&path) {
+        match files::read_text(&path) {
             Ok(text) => texts.push(RuleText { file, text }),
             Err(message) => errors.push(Problem::of_file(file, message)),
         }
     }
     if errors.is_empty() { Ok(texts) } else { Err(errors) }
-}
-
-/// The files that a pattern names; a pattern without wildcards names one, whether it is there or not.
-fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
-    if pattern.is_empty() {
-        return Err("is empty; name a file or a pattern such as rules/*.yml".into());
-    }
-    if !pattern.contains(['*', '?', '[']) {
-        return Ok(vec![folder.join(pattern)]);
-    }
-    let escaped = glob::Pattern::escape(&folder.display().to_string());
-    let whole = Path::new(&escaped).join(pattern);
-    let paths = glob::glob(&whole.display().to_string())
-        .map_err(|error| format!("{pattern:?} is not a pattern: {}", error.msg))?;
-    let mut found = paths.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    found.retain(|path| path.is_file());
-    found.sort();
-    Ok(found)
 }
 
 /// Opens what the configuration names beside rules: certificates, keys, secrets.
@@ -181,10 +147,8 @@ fn unreadable(config: &Config, source: &Source) -> Vec<Problem> {
     }
     for (index, destination) in config.destinations.iter().enumerate() {
         for path in files_of(destination) {
-            if let Err(error) = std::fs::File::open(path) {
-                let key = format!("remote_write[{index}]");
-                let message = format!("{} {}", path.display(), cannot_read(error));
-                errors.push(source.problem(&key, message));
+            if let Err(message) = files::check_opens(path) {
+                errors.push(source.problem(&format!("remote_write[{index}]"), message));
             }
         }
     }

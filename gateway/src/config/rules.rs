@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use weir_aggregate::rule::{RuleFile, load};
+use weir_config::{Problem, explain_unknown_field};
 use weir_model::Relabel;
 use weir_relabel::{Program, RelabelConfig};
 
 use super::decisions::RuleText;
-use super::error::Problem;
-use super::nearest::explain_unknown_field;
 
 /// All rules, and what is worth a word about them.
 pub(crate) struct Rules {

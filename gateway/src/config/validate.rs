@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weir_aggregate::ha::Mode;
+use weir_config::{Check, ConfigErrors, Problem, Source, files};
 use weir_model::Millis;
 use weir_telemetry::logs::LogFormat;
 
-use super::check::Check;
 use super::decisions::{DecisionText, Parts, RuleText};
-use super::error::{ConfigErrors, Problem};
 use super::raw::{self, Raw};
-use super::source::Source;
 use super::{Config, Log, Windows, rules};
 
 mod bounds;
@@ -48,7 +46,7 @@ pub(crate) fn validate(
 ) -> Result<Config, ConfigErrors> {
     let mut check = Check::new(source);
     check.warnings = world.warnings;
-    let folder = world.file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let folder = files::folder_of(world.file);
     paths::resolve(&mut raw, folder);
     refuse_later(&raw, &mut check);
     let (rule_texts, rules) = read_rules(world.rule_files, &mut check);
@@ -102,12 +100,7 @@ pub(crate) fn validate(
     if check.errors.is_empty() {
         bounds::decisions(&config, &mut check);
     }
-    if check.errors.is_empty() {
-        Ok(config)
-    } else {
-        check.errors.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        Err(ConfigErrors(check.errors))
-    }
+    check.finish(config)
 }
 
 fn read_rules(

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use weir_config::Unread;
 
 use super::secret::Secret;
 
@@ -155,14 +156,4 @@ pub struct Tls {
     pub insecure_skip_verify: Option<bool>,
     pub min_version: Option<String>,
     pub max_version: Option<String>,
-}
-
-/// The value of a key that is known and refused whatever it says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unread;
-
-impl<'de> Deserialize<'de> for Unread {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
-    }
 }

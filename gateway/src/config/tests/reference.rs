@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use weir_config::{Shape, Step, shape_at};
+
 use super::*;
+
 use crate::config::raw::Raw;
-use crate::config::schema::{Shape, Step, shape_at};
 
 /// All keys as paths; a list's entries as `[]`, chosen names as `<name>`.
 fn keys_of_code() -> BTreeSet<String> {

@@ -3,11 +3,10 @@
 //! Invariant: what must fit into something fits: a request and the decisions into a segment, a
 //! request into the memory of requests.
 
+use weir_config::{Check, Size};
 use weir_model::Millis;
 
-use crate::config::check::Check;
 use crate::config::raw;
-use crate::config::units::Size;
 use crate::config::{Config, Http, Queue, Wal};
 
 pub(super) fn wal(raw: &raw::Wal, http: &Http, check: &mut Check<'_>) -> Wal {

@@ -3,10 +3,10 @@
 //! Keys of a cluster of several nodes are known and refused: this version runs on one.
 
 use weir_aggregate::decisions::HaLabels;
+use weir_config::{Check, Text};
 use weir_model::ShardKey;
 
-use crate::config::check::Check;
-use crate::config::raw::{self, Text};
+use crate::config::raw;
 
 pub(super) fn refuse_later(raw: &raw::Cluster, check: &mut Check<'_>) {
     let later = [

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use weir_aggregate::decisions::HaLabels;
 use weir_aggregate::ha::Mode;
+use weir_config::Check;
+use weir_config::expand::external_labels;
 use weir_model::{Label, LabelsBuilder, Relabel, ShardKey};
 use weir_relabel::{Action, Program, RelabelConfig};
 
-use crate::config::check::Check;
 use crate::config::raw;
 
 type Labels = BTreeMap<String, String>;
@@ -24,55 +25,7 @@ pub(super) fn external(
         check.error("global.external_labels", message);
     }
     let at = if top.is_some() { "external_labels" } else { "global.external_labels" };
-    let mut labels = Labels::new();
-    for (name, value) in top.or(global).unwrap_or_default() {
-        let at = format!("{at}.{name}");
-        if name.is_empty() || name == "__name__" {
-            check.error(&at, format!("{name:?} cannot be an external label"));
-        }
-        match expand(&value, env) {
-            Ok(value) => {
-                labels.insert(name, value);
-            }
-            Err(message) => check.error(&at, message),
-        }
-    }
-    labels
-}
-
-/// Replaces `$NAME` and `${NAME}`; `$$` is a `$`.
-fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let name = if let Some(after) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-            continue;
-        } else if let Some(after) = rest.strip_prefix('{') {
-            let (name, after) = after.split_once('}').ok_or_else(|| {
-                format!("{text:?} lacks the }} that ends its variable; a plain $ is written $$")
-            })?;
-            rest = after;
-            name
-        } else {
-            let len = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
-            let (name, after) = rest.split_at(len);
-            rest = after;
-            name
-        };
-        if name.is_empty() || !name.chars().all(is_name) {
-            return Err(format!("{text:?} names no variable after its $; a plain $ is written $$"));
-        }
-        let value =
-            env(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
-        out.push_str(&value);
-    }
-    out.push_str(rest);
-    Ok(out)
+    external_labels(at, top.or(global).unwrap_or_default(), env, check)
 }
 
 /// What `global` says about scraping and evaluating.

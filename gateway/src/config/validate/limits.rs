@@ -5,9 +5,9 @@
 //! part of the log's decisions, so it stands in `limits.defaults` alone.
 
 use weir_aggregate::decisions::SeriesLimits;
+use weir_config::{Check, Text};
 
-use crate::config::check::Check;
-use crate::config::raw::{self, Text};
+use crate::config::raw;
 use crate::config::{Limits, TenantLimits};
 
 pub(super) fn limits(raw: raw::Limits, check: &mut Check<'_>) -> (Limits, SeriesLimits) {

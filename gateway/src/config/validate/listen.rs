@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use weir_config::{Check, Text};
 use weir_http::tls::TlsVersion;
 use weir_http::{ServerAuthConfig, ServerTlsConfig};
 
-use crate::config::check::Check;
-use crate::config::raw::{self, Text};
+use crate::config::raw;
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9201);
 

@@ -4,8 +4,9 @@
 //! `data_dir` is no such file: it stands relative to where the gateway was started, so that it is
 //! the same with a configuration and without.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use weir_config::files::{join, join_text};
 use weir_remote::config::raw::{RemoteWrite, Tls};
 
 use crate::config::raw::Raw;
@@ -22,9 +23,7 @@ pub(super) fn resolve(raw: &mut Raw, folder: &Path) {
     }
     for tls in raw.tls.iter_mut() {
         for path in [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file] {
-            if let Some(path) = path.as_mut().filter(|path| !path.is_empty()) {
-                *path = folder.join(&*path).display().to_string();
-            }
+            join_text(path, folder);
         }
     }
 }
@@ -47,11 +46,5 @@ fn destination(block: &mut RemoteWrite, folder: &Path) {
 fn tls(tls: &mut Tls, folder: &Path) {
     for path in [&mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file] {
         join(path, folder);
-    }
-}
-
-fn join(path: &mut Option<PathBuf>, folder: &Path) {
-    if let Some(path) = path {
-        *path = folder.join(&*path);
     }
 }

@@ -1,9 +1,9 @@
 //! `remote_write`: each block is read by `weir_remote`; here it gets the defaults of `queue` and
 //! its errors get their lines.
 
+use weir_config::Check;
 use weir_remote::config::{Destination, validate};
 
-use crate::config::check::Check;
 use crate::config::raw::Raw;
 
 use super::bounds::QueueDefaults;

@@ -5,10 +5,10 @@
 //! where none is, other tenants than the default only come in if every destination does.
 
 use weir_aggregate::rule::Rule;
+use weir_config::Check;
 use weir_remote::config::Destination;
 
 use crate::config::Tenancy;
-use crate::config::check::Check;
 use crate::config::raw::Raw;
 
 pub(super) fn tenancy(

@@ -25,7 +25,7 @@ pub struct ConfigErrors(pub Vec<Problem>);
 
 impl Problem {
     /// A problem with a whole file.
-    pub(crate) fn of_file(file: impl Into<String>, message: impl fmt::Display) -> Self {
+    pub fn of_file(file: impl Into<String>, message: impl fmt::Display) -> Self {
         Self { file: file.into(), line: None, key: String::new(), message: message.to_string() }
     }
 }

@@ -7,17 +7,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::error::Problem;
-use super::nearest::unknown_key;
-use super::raw::Raw;
-use super::schema::{Shape, Step, shape_at};
+use crate::Problem;
+use crate::nearest::{Foreign, unknown_key};
+use crate::schema::{Shape, Step, shape_at};
 
 /// Where each key of a file stands.
-#[derive(Clone, Default)]
-pub(crate) struct Source {
+#[derive(Clone, Debug, Default)]
+pub struct Source {
     file: String,
     /// Line by path, such as `remote_write[0].queue_config`.
     lines: BTreeMap<String, u64>,
@@ -25,19 +24,24 @@ pub(crate) struct Source {
 
 impl Source {
     /// The place of what no file says.
-    pub(crate) fn none() -> Self {
+    pub fn none() -> Self {
         Self { file: "defaults".into(), lines: BTreeMap::new() }
     }
 
-    /// Reads a file's text. `file` is its name in messages.
-    pub(crate) fn read(file: &str, text: &str) -> Result<(Self, Raw), Vec<Problem>> {
+    /// Reads a file's text as `Raw`. `file` is its name in messages; `foreign` are top-level keys
+    /// for which there is better advice than the nearest key's name.
+    pub fn read<Raw: DeserializeOwned + Default>(
+        file: &str,
+        text: &str,
+        foreign: &Foreign,
+    ) -> Result<(Self, Raw), Vec<Problem>> {
         let mut source = Self { file: file.into(), lines: BTreeMap::new() };
         // An empty file is a null document: every key has its default.
         let tree: Option<Spanned<Node>> =
             serde_saphyr::from_str(text).map_err(|e| vec![source.yaml(&e)])?;
         let mut problems = Vec::new();
         if let Some(tree) = &tree {
-            source.walk(&mut Place::default(), tree, &mut problems);
+            source.walk::<Raw>(&Place::default(), tree, foreign, &mut problems);
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -47,7 +51,7 @@ impl Source {
     }
 
     /// The line of a key, or of the nearest key above it that is there.
-    pub(crate) fn line(&self, key: &str) -> Option<u64> {
+    pub fn line(&self, key: &str) -> Option<u64> {
         let mut key = key;
         loop {
             if let Some(&line) = self.lines.get(key) {
@@ -58,7 +62,7 @@ impl Source {
     }
 
     /// A problem at a key.
-    pub(crate) fn problem(&self, key: &str, message: impl fmt::Display) -> Problem {
+    pub fn problem(&self, key: &str, message: impl fmt::Display) -> Problem {
         Problem {
             file: self.file.clone(),
             line: self.line(key),
@@ -83,7 +87,14 @@ impl Source {
         }
     }
 
-    fn walk(&mut self, place: &mut Place, node: &Spanned<Node>, problems: &mut Vec<Problem>) {
+    /// `foreign` is for the keys of this mapping only.
+    fn walk<Raw: DeserializeOwned>(
+        &mut self,
+        place: &Place,
+        node: &Spanned<Node>,
+        foreign: &Foreign,
+        problems: &mut Vec<Problem>,
+    ) {
         let Some(shape) = shape_at::<Raw>(&place.steps) else {
             return;
         };
@@ -94,20 +105,20 @@ impl Source {
                     let child = place.child(&key.value);
                     self.lines.insert(child.path.clone(), key.referenced.line());
                     let unknown = match shape {
-                        Shape::Keys(known) => unknown_key(&place.path, &key.value, known),
+                        Shape::Keys(known) => unknown_key(&key.value, known, foreign),
                         _ => None,
                     };
                     match unknown {
                         Some(message) => problems.push(self.problem(&child.path, message)),
-                        None => self.walk(&mut child.clone(), value, problems),
+                        None => self.walk::<Raw>(&child, value, &[], problems),
                     }
                 }
             }
             (Node::List(items), Shape::List) => {
                 for (index, item) in items.iter().enumerate() {
-                    let mut child = place.item(index);
+                    let child = place.item(index);
                     self.lines.insert(child.path.clone(), item.referenced.line());
-                    self.walk(&mut child, item, problems);
+                    self.walk::<Raw>(&child, item, &[], problems);
                 }
             }
             (_, wanted) => {
@@ -227,3 +238,6 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Mapping(entries))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,17 @@
 //!
 //! Only advice: nothing is ever corrected silently.
 
+/// Keys that another program would know at the top of its file, each with what to do instead.
+pub type Foreign = [(&'static str, &'static str)];
+
 /// Says that a key is unknown among the known ones, and what was probably meant; `None` if it is
-/// known. `parent` is the path of the mapping in which it stands, empty at the top.
-pub(crate) fn unknown_key(parent: &str, key: &str, known: &[&str]) -> Option<String> {
+/// known.
+pub(crate) fn unknown_key(key: &str, known: &[&str], foreign: &Foreign) -> Option<String> {
     if known.contains(&key) {
         return None;
     }
-    let foreign = FOREIGN.iter().find(|(name, _)| parent.is_empty() && *name == key);
-    Some(match (foreign, nearest(key, known)) {
+    let advice = foreign.iter().find(|(name, _)| *name == key);
+    Some(match (advice, nearest(key, known)) {
         (Some((_, advice)), _) => format!("unknown key; {advice}"),
         (None, Some(near)) => format!("unknown key; did you mean {near}?"),
         (None, None) => format!("unknown key; allowed are {}", known.join(", ")),
@@ -17,21 +20,21 @@ pub(crate) fn unknown_key(parent: &str, key: &str, known: &[&str]) -> Option<Str
 }
 
 /// A message of serde's about an unknown field, with what was probably meant.
-pub(crate) fn explain_unknown_field(message: &str) -> String {
+pub fn explain_unknown_field(message: &str) -> String {
     let parts = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     let Some((key, rest)) = parts else {
         return message.to_owned();
     };
     let known = rest.split_once("expected one of ").map_or("", |(_, known)| known);
     let known: Vec<&str> = known.split(", ").map(|k| k.trim_matches('`')).collect();
-    match unknown_key("rule", key, &known) {
+    match unknown_key(key, &known, &[]) {
         Some(advice) if known.len() > 1 => format!("{key}: {advice}"),
         _ => message.to_owned(),
     }
 }
 
 /// The one of `known` that takes the fewest edits to reach, if they are few for its length.
-pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     // A key that is part of another is meant more surely than any typing error.
     let contained =
         |k: &&&str| key.len() >= 4 && (k.contains(key) || key.contains(**k)) && k.len() >= 4;
@@ -63,22 +66,6 @@ fn distance(a: &str, b: &str) -> usize {
     }
     rows[a.len()][b.len()]
 }
-
-/// Top-level keys of Prometheus's own file that mean nothing to a gateway.
-const FOREIGN: [(&str, &str); 6] = [
-    (
-        "scrape_configs",
-        "a gateway does not scrape; keep it in the Prometheus or agent that sends here",
-    ),
-    (
-        "scrape_config_files",
-        "a gateway does not scrape; keep it in the Prometheus or agent that sends here",
-    ),
-    ("alerting", "a gateway does not alert; keep it in the Prometheus that evaluates rules"),
-    ("remote_read", "a gateway answers no queries; ask the backend"),
-    ("storage", "a gateway stores nothing for queries; its log is set by wal and queue"),
-    ("stream_aggr", "list the file under rule_files"),
-];
 
 #[cfg(test)]
 mod tests {

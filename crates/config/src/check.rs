@@ -9,35 +9,67 @@ use std::str::FromStr;
 
 use weir_model::Millis;
 
-use super::error::Problem;
-use super::raw::Text;
-use super::source::Source;
-use super::units::Size;
+use crate::{ConfigErrors, Problem, Size, Source};
+
+/// A single value as it is written; `None` where its key is not there.
+pub type Text = Option<String>;
 
 /// The collector of one file's problems.
-pub(crate) struct Check<'a> {
-    /// Knows the lines.
-    pub(crate) source: &'a Source,
+#[derive(Debug)]
+pub struct Check<'a> {
+    source: &'a Source,
+    /// What stands before every key: empty, or a path that ends in a dot.
+    within: String,
     /// What is wrong.
-    pub(crate) errors: Vec<Problem>,
+    pub errors: Vec<Problem>,
     /// What is odd.
-    pub(crate) warnings: Vec<Problem>,
+    pub warnings: Vec<Problem>,
 }
 
 impl<'a> Check<'a> {
-    pub(crate) fn new(source: &'a Source) -> Self {
-        Self { source, errors: Vec::new(), warnings: Vec::new() }
+    /// A collector without problems. Keys are paths from the top, such as `windows.grace`.
+    pub fn new(source: &'a Source) -> Self {
+        Self { source, within: String::new(), errors: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(crate) fn error(&mut self, key: &str, message: impl fmt::Display) {
-        self.errors.push(self.source.problem(key, message));
+    /// Checks one block: inside of `check`, keys are paths from `key` on.
+    pub fn within<T>(&mut self, key: &str, check: impl FnOnce(&mut Self) -> T) -> T {
+        let len = self.within.len();
+        self.within.push_str(key);
+        self.within.push('.');
+        let checked = check(self);
+        self.within.truncate(len);
+        checked
     }
 
-    pub(crate) fn warn(&mut self, key: &str, message: impl fmt::Display) {
-        self.warnings.push(self.source.problem(key, message));
+    /// Something is wrong with this key.
+    pub fn error(&mut self, key: &str, message: impl fmt::Display) {
+        let problem = self.problem(key, message);
+        self.errors.push(problem);
     }
 
-    /// A value with bounds; `0` may stand below them where it means none.
+    /// Something is odd about this key.
+    pub fn warn(&mut self, key: &str, message: impl fmt::Display) {
+        let problem = self.problem(key, message);
+        self.warnings.push(problem);
+    }
+
+    /// With an empty key it is about the block itself.
+    fn problem(&self, key: &str, message: impl fmt::Display) -> Problem {
+        let path = format!("{}{key}", self.within);
+        self.source.problem(path.trim_end_matches('.'), message)
+    }
+
+    /// The errors in the order of their lines; none of them, and the value is good.
+    pub fn finish<T>(mut self, value: T) -> Result<T, ConfigErrors> {
+        if self.errors.is_empty() {
+            return Ok(value);
+        }
+        self.errors.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        Err(ConfigErrors(self.errors))
+    }
+
+    /// A value with bounds.
     fn bounded<T>(&mut self, key: &str, text: &Text, default: T, allowed: &RangeInclusive<T>) -> T
     where
         T: FromStr<Err: fmt::Display> + PartialOrd + fmt::Display,
@@ -59,7 +91,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    pub(crate) fn duration(
+    /// A duration within bounds, both ends included.
+    pub fn duration(
         &mut self,
         key: &str,
         text: &Text,
@@ -69,7 +102,8 @@ impl<'a> Check<'a> {
         self.bounded(key, text, default, &allowed)
     }
 
-    pub(crate) fn size(
+    /// A number of bytes within bounds.
+    pub fn size(
         &mut self,
         key: &str,
         text: &Text,
@@ -79,7 +113,8 @@ impl<'a> Check<'a> {
         self.bounded(key, text, default, &allowed)
     }
 
-    pub(crate) fn number(
+    /// A whole number within bounds.
+    pub fn number(
         &mut self,
         key: &str,
         text: &Text,
@@ -100,7 +135,8 @@ impl<'a> Check<'a> {
         self.bounded(key, text, default, &allowed)
     }
 
-    pub(crate) fn choice<T: Copy>(
+    /// One of these words.
+    pub fn choice<T: Copy>(
         &mut self,
         key: &str,
         text: &Text,
@@ -118,12 +154,13 @@ impl<'a> Check<'a> {
         found.map_or(default, |&(_, value)| value)
     }
 
-    pub(crate) fn flag(&mut self, key: &str, text: &Text, default: bool) -> bool {
+    /// `true` or `false`.
+    pub fn flag(&mut self, key: &str, text: &Text, default: bool) -> bool {
         self.choice(key, text, default, &[("true", true), ("false", false)])
     }
 
     /// A text that may not be empty.
-    pub(crate) fn word(&mut self, key: &str, text: &Text, default: &str) -> String {
+    pub fn word(&mut self, key: &str, text: &Text, default: &str) -> String {
         match text {
             None => default.to_owned(),
             Some(text) => {

@@ -16,7 +16,7 @@ use serde::forward_to_deserialize_any;
 
 /// One step into a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// Into the value of this key.
     Key(String),
     /// Into an entry of a list.
@@ -25,7 +25,7 @@ pub(crate) enum Step {
 
 /// What may stand at a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// These keys, with values of their own shapes.
     Keys(&'static [&'static str]),
     /// Keys that the user chooses.
@@ -39,7 +39,7 @@ pub(crate) enum Shape {
 }
 
 /// What `T` takes at the end of this path; `None` where the path leads nowhere.
-pub(crate) fn shape_at<T: DeserializeOwned>(path: &[Step]) -> Option<Shape> {
+pub fn shape_at<T: DeserializeOwned>(path: &[Step]) -> Option<Shape> {
     let mut found = None;
     let probe = Probe { path, found: &mut found };
     // It always ends in an error: there is no value to read.
