@@ -22,8 +22,8 @@ use crate::secret::{Secret, SecretSource};
 mod client;
 mod oauth2;
 
-pub(crate) use client::ClientAuth;
 pub use client::{AuthorizationConfig, BasicAuthConfig, ClientAuthConfig};
+pub(crate) use client::{ClientAuth, header_value};
 pub use oauth2::OAuth2Config;
 
 /// Why credentials cannot be set up.

@@ -4,6 +4,7 @@
 //! says whether anything may have been sent. It deliberately never repeats a POST that may have
 //! been sent; only a refused OAuth token is renewed and tried once more.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,13 +17,16 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use crate::auth::{AuthError, ClientAuth, ClientAuthConfig};
+use crate::config::HeaderConfig;
 use crate::secret::Secret;
 use crate::tls::{ClientTls, ClientTlsConfig, TlsError};
 
 mod connect;
+mod headers;
 mod transport;
 mod url;
 
+use headers::SecretHeaders;
 pub(crate) use transport::{Transport, TransportConfig};
 pub use url::header_map;
 use url::{remove_secrets, resolve, split_userinfo};
@@ -36,6 +40,8 @@ pub struct ClientConfig {
     pub auth: ClientAuthConfig,
     /// Headers of every request; those of a single request win over them.
     pub headers: HeaderMap,
+    /// Headers of every request whose values may be secret or in files, by name.
+    pub http_headers: BTreeMap<String, HeaderConfig>,
     /// `User-Agent`, unless `headers` has one.
     pub user_agent: String,
     /// Requests in flight to the upstream at one time; more wait, within their timeouts.
@@ -100,6 +106,9 @@ pub enum ClientConfigError {
     /// The proxy's URL.
     #[error("proxy_url: {0}")]
     Proxy(String),
+    /// A header's name, or the file of its value.
+    #[error("http_headers: {0}")]
+    Header(String),
 }
 
 /// What a client counts.
@@ -124,6 +133,7 @@ struct Inner {
     transport: Transport,
     auth: ClientAuth,
     headers: HeaderMap,
+    secret_headers: SecretHeaders,
     places: Semaphore,
     follow_redirects: bool,
     counters: Arc<ClientCounters>,
@@ -136,6 +146,7 @@ impl Default for ClientConfig {
             tls: transport.tls,
             auth: ClientAuthConfig::default(),
             headers: HeaderMap::new(),
+            http_headers: BTreeMap::new(),
             user_agent: concat!("weir/", env!("CARGO_PKG_VERSION")).to_owned(),
             concurrency_max: 64,
             connect_timeout: transport.connect_timeout,
@@ -180,6 +191,7 @@ impl Client {
             transport: Transport::new(transport, now)?,
             auth,
             headers,
+            secret_headers: SecretHeaders::new(&config.http_headers, now)?,
             places: Semaphore::new(config.concurrency_max.clamp(1, Semaphore::MAX_PERMITS)),
             follow_redirects: config.follow_redirects,
             counters: Arc::default(),
@@ -254,6 +266,7 @@ impl Inner {
                 headers.append(name, value.clone());
             }
         }
+        self.secret_headers.add(&mut headers, Instant::now())?;
         let follow = method == Method::GET && self.follow_redirects;
         let mut url = url.clone();
         let mut trusted = true;

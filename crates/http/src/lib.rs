@@ -10,6 +10,7 @@
 
 pub mod auth;
 pub mod client;
+pub mod config;
 pub mod drain;
 pub mod limits;
 pub mod listener;
@@ -19,6 +20,7 @@ pub mod tls;
 
 pub use auth::{Authenticator, ClientAuthConfig, Denied, Identity, ServerAuthConfig};
 pub use client::{Client, ClientConfig, ClientError, Reply};
+pub use config::HttpClientConfig;
 pub use drain::{Drain, DrainGuard};
 pub use limits::{BodyError, MemoryBudget, Reservation, read_body};
 pub use listener::ServerCounters;

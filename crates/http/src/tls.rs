@@ -45,14 +45,14 @@ pub enum TlsError {
     Config(String),
 }
 
-/// The lowest TLS version to speak. The names are Prometheus's.
+/// A TLS version as a bound. The names are Prometheus's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum TlsVersion {
-    /// TLS 1.2 and 1.3. `TLS10` and `TLS11` mean the same here: nothing older is spoken.
+    /// TLS 1.2. `TLS10` and `TLS11` mean the same here: nothing older is spoken.
     #[default]
     #[serde(rename = "TLS12", alias = "TLS10", alias = "TLS11")]
     Tls12,
-    /// TLS 1.3 only.
+    /// TLS 1.3.
     #[serde(rename = "TLS13")]
     Tls13,
 }
@@ -154,10 +154,13 @@ impl Reloads {
 }
 
 impl TlsVersion {
-    fn spoken(self) -> &'static [&'static SupportedProtocolVersion] {
-        match self {
-            Self::Tls12 => rustls::ALL_VERSIONS,
-            Self::Tls13 => TLS13_ONLY,
+    /// The versions from this one up to `max`, or to the newest.
+    fn spoken(self, max: Option<Self>) -> &'static [&'static SupportedProtocolVersion] {
+        match (self, max) {
+            (Self::Tls12, Some(Self::Tls12)) => TLS12_ONLY,
+            (Self::Tls12, _) => rustls::ALL_VERSIONS,
+            (Self::Tls13, Some(Self::Tls12)) => &[],
+            (Self::Tls13, _) => TLS13_ONLY,
         }
     }
 }
@@ -168,7 +171,7 @@ fn build(config: &ServerTlsConfig, contents: &[Vec<u8>]) -> Result<ServerConfig,
     let chain = certificates(pem(0), &name(&config.cert_file))?;
     let key = private_key(pem(1), &name(&config.key_file))?;
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(config.min_version.spoken())
+        .with_protocol_versions(config.min_version.spoken(None))
         .map_err(invalid)?;
     let builder = match &config.client_ca_file {
         None => builder.with_no_client_auth(),
@@ -217,6 +220,7 @@ fn invalid(error: rustls::Error) -> TlsError {
     TlsError::Config(error.to_string())
 }
 
+static TLS12_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 #[cfg(test)]

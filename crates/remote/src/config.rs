@@ -1,8 +1,7 @@
 //! One destination's configuration: Prometheus's own `remote_write` block and a few keys beyond it.
 //!
 //! Invariant: a [`Destination`] cannot be wrong: texts are parsed, bounds hold, and names are
-//! unique. Authentication and TLS stay plain data, for this crate sees no HTTP client; files are
-//! not read here.
+//! unique. Files of secrets and certificates are not read here.
 //!
 //! Two defaults differ from Prometheus's, because samples were acknowledged before they came
 //! here and may not be dropped lightly: `retry_on_http_429` and `send_native_histograms` are on.
@@ -10,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weir_http::HttpClientConfig;
 use weir_model::Millis;
 use weir_relabel::Program;
 
@@ -18,11 +18,9 @@ use crate::verdict::Kind;
 use weir_wire::{Encoding, Version};
 
 pub mod raw;
-pub mod secret;
 mod validate;
 
-pub use secret::{Secret, SecretSource, TextSource};
-pub use validate::{ConfigError, validate};
+pub use validate::validate;
 
 /// Where samples go, and how.
 #[derive(Clone, Debug)]
@@ -49,16 +47,8 @@ pub struct Destination {
     /// `compression`: `snappy` or `zstd` (VictoriaMetrics, newer receivers); zstd falls back.
     /// Default snappy.
     pub compression: Encoding,
-    /// `basic_auth`, `authorization` or `oauth2`: at most one.
-    pub auth: Auth,
-    /// `tls_config`.
-    pub tls: Tls,
-    /// `proxy_url`: an HTTP proxy. Default none.
-    pub proxy_url: Option<Secret>,
-    /// `follow_redirects`. Default true.
-    pub follow_redirects: bool,
-    /// `enable_http2`. Default true.
-    pub enable_http2: bool,
+    /// The keys of the HTTP client: credentials, TLS, proxy, redirects, HTTP/2.
+    pub client: HttpClientConfig,
     /// `queue_config`.
     pub queue: Queue,
     /// `metadata_config`: `send`, whether metadata goes along. Default true. It goes with its
@@ -110,84 +100,6 @@ pub enum OnFull {
     Block,
     /// The oldest frames are given up, and counted.
     DropOldest,
-}
-
-/// How requests prove who sends them.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// `basic_auth`.
-    Basic {
-        /// User.
-        username: TextSource,
-        /// Password; `None` is an empty one.
-        password: Option<SecretSource>,
-    },
-    /// `authorization`.
-    Authorization {
-        /// The scheme, `Bearer` by default.
-        scheme: String,
-        /// What follows it.
-        credentials: SecretSource,
-    },
-    /// `oauth2`, client credentials grant.
-    OAuth2(Box<OAuth2>),
-}
-
-/// `oauth2`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OAuth2 {
-    /// Client.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretSource,
-    /// Scopes to ask for.
-    pub scopes: Vec<String>,
-    /// Where to ask.
-    pub token_url: String,
-    /// Further parameters of the token request.
-    pub endpoint_params: BTreeMap<String, String>,
-    /// TLS to the token's server.
-    pub tls: Tls,
-    /// Proxy to the token's server.
-    pub proxy_url: Option<Secret>,
-}
-
-/// `tls_config`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Tls {
-    /// `ca` or `ca_file`: who signed the server's certificate. Default: the system's roots.
-    pub ca: Option<TextSource>,
-    /// `cert` and `key`, or their files: the client's own certificate.
-    pub identity: Option<TlsIdentity>,
-    /// `server_name`: the name to verify. Default: the URL's host.
-    pub server_name: Option<String>,
-    /// `insecure_skip_verify`. Default false.
-    pub insecure_skip_verify: bool,
-    /// `min_version`: `TLS12` or `TLS13`.
-    pub min_version: Option<TlsVersion>,
-    /// `max_version`: `TLS12` or `TLS13`.
-    pub max_version: Option<TlsVersion>,
-}
-
-/// A client certificate and its key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TlsIdentity {
-    /// Certificate chain, PEM.
-    pub cert: TextSource,
-    /// Private key, PEM.
-    pub key: SecretSource,
-}
-
-/// TLS versions that are spoken at all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum TlsVersion {
-    /// 1.2
-    Tls12,
-    /// 1.3
-    Tls13,
 }
 
 #[cfg(test)]

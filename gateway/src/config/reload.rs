@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use weir_config::{ConfigErrors, Problem, Source, files};
 use weir_http::{Authenticator, ServerTls};
-use weir_remote::config::{Auth, Destination, SecretSource, TextSource, Tls};
 
 use super::decisions::RuleText;
 use super::raw::{FOREIGN, Raw};
@@ -146,49 +145,9 @@ fn unreadable(config: &Config, source: &Source) -> Vec<Problem> {
         errors.push(source.problem("tls", error));
     }
     for (index, destination) in config.destinations.iter().enumerate() {
-        for path in files_of(destination) {
-            if let Err(message) = files::check_opens(path) {
-                errors.push(source.problem(&format!("remote_write[{index}]"), message));
-            }
-        }
+        let key = format!("remote_write[{index}]");
+        let messages = destination.client.check_files().into_iter();
+        errors.extend(messages.map(|message| source.problem(&key, message)));
     }
     errors
-}
-
-fn files_of(destination: &Destination) -> Vec<&Path> {
-    let mut files = Vec::new();
-    tls_files(&destination.tls, &mut files);
-    match &destination.auth {
-        Auth::None => {}
-        Auth::Basic { username, password } => {
-            text_file(username, &mut files);
-            password.iter().for_each(|secret| secret_file(secret, &mut files));
-        }
-        Auth::Authorization { credentials, .. } => secret_file(credentials, &mut files),
-        Auth::OAuth2(oauth2) => {
-            secret_file(&oauth2.client_secret, &mut files);
-            tls_files(&oauth2.tls, &mut files);
-        }
-    }
-    files
-}
-
-fn tls_files<'a>(tls: &'a Tls, files: &mut Vec<&'a Path>) {
-    tls.ca.iter().for_each(|ca| text_file(ca, files));
-    if let Some(identity) = &tls.identity {
-        text_file(&identity.cert, files);
-        secret_file(&identity.key, files);
-    }
-}
-
-fn text_file<'a>(text: &'a TextSource, files: &mut Vec<&'a Path>) {
-    if let TextSource::File(path) = text {
-        files.push(path);
-    }
-}
-
-fn secret_file<'a>(secret: &'a SecretSource, files: &mut Vec<&'a Path>) {
-    if let SecretSource::File(path) = secret {
-        files.push(path);
-    }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use weir_aggregate::rule::{Grouping, Rule};
 use weir_model::Millis;
-use weir_remote::config::{Auth, Destination, OnFull};
+use weir_remote::config::{Destination, OnFull};
 
 use super::{Config, Size, TenantLimits};
 
@@ -152,12 +152,13 @@ fn destinations(config: &Config, page: &mut String) -> std::fmt::Result {
         };
         let age = queue.max_age.map_or(String::new(), |age: Millis| format!(", at most {age} old"));
         writeln!(page, "    queue up to {}{age}; when it is full, {full}", Size(queue.max_bytes))?;
-        let auth = match &destination.auth {
-            Auth::None => "no credentials",
-            Auth::Basic { .. } => "basic_auth",
-            Auth::Authorization { .. } => "authorization",
-            Auth::OAuth2(_) => "oauth2",
-        };
+        let client = &destination.client;
+        let kinds = [
+            (client.basic_auth.is_some(), "basic_auth"),
+            (client.authorization.is_some(), "authorization"),
+            (client.oauth2.is_some(), "oauth2"),
+        ];
+        let auth = kinds.iter().find(|(given, _)| *given).map_or("no credentials", |(_, k)| k);
         let tenant = match (&destination.tenant_header, &destination.tenant_label) {
             (Some(header), _) => format!("header {header}"),
             (None, Some(label)) => format!("label {label}"),

@@ -51,7 +51,7 @@ pub(crate) fn validate(
     refuse_later(&raw, &mut check);
     let (rule_texts, rules) = read_rules(world.rule_files, &mut check);
     let queue = bounds::queue(&raw.queue.take().unwrap_or_default(), &mut check);
-    let destinations = remote::destinations(&mut raw, &queue, &mut check);
+    let destinations = remote::destinations(&mut raw, folder, &queue, &mut check);
     let tenancy = tenancy::tenancy(&raw, &rules, &destinations, &mut check);
     let (windows, counter_memory) = windows(&raw.windows.unwrap_or_default(), &mut check);
     let ha = labels::ha(&raw.ha.unwrap_or_default(), &mut check);

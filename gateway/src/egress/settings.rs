@@ -16,11 +16,7 @@ pub(super) fn same(old: &Destination, new: &Destination) -> bool {
         send_native_histograms,
         protocol,
         compression,
-        auth,
-        tls,
-        proxy_url,
-        follow_redirects,
-        enable_http2,
+        client,
         queue,
         send_metadata,
         kind,
@@ -30,14 +26,12 @@ pub(super) fn same(old: &Destination, new: &Destination) -> bool {
     let flags = [
         old.send_exemplars == *send_exemplars,
         old.send_native_histograms == *send_native_histograms,
-        old.follow_redirects == *follow_redirects,
-        old.enable_http2 == *enable_http2,
         old.send_metadata == *send_metadata,
     ];
     flags.into_iter().all(|same| same)
         && (&old.name, &old.url, &old.timeout) == (name, url, timeout)
-        && (&old.headers, &old.auth, &old.tls) == (headers, auth, tls)
-        && (&old.proxy_url, &old.queue, &old.kind) == (proxy_url, queue, kind)
+        && (&old.headers, &old.client) == (headers, client)
+        && (&old.queue, &old.kind) == (queue, kind)
         && (&old.protocol, &old.compression) == (protocol, compression)
         && (&old.tenant_header, &old.tenant_label) == (tenant_header, tenant_label)
         // A program has no secrets, and its debug form holds all that it does.

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use weir_config::{Check, Source};
+use weir_http::auth::BasicAuthConfig;
 use weir_http::{
-    Drain, Full, Handler, Incoming, Peer, Request, Response, Server, ServerConfig, read_body,
+    ClientTlsConfig, Drain, Full, Handler, Incoming, Peer, Request, Response, Server, ServerConfig,
+    read_body,
 };
 use weir_journal::fs::DiskFs;
 use weir_journal::{Config, Importance, Poisoned};
 use weir_model::{Label, Labels, Sample};
-use weir_remote::config::{OnFull, TextSource, Tls, TlsVersion, raw};
+use weir_remote::config::{OnFull, raw};
 use weir_remote::{FrameHeader, FrameKind, validate};
 use weir_telemetry::{ExpositionFormat, Registry};
 use weir_wire::encode::v2::Writer;
@@ -96,7 +99,10 @@ fn block(name: &str, url: &str) -> raw::RemoteWrite {
 }
 
 fn destinations(blocks: &[raw::RemoteWrite]) -> Vec<Destination> {
-    validate(blocks).unwrap()
+    let source = Source::none();
+    let mut check = Check::new(&source);
+    let destinations = validate(blocks, &mut check);
+    check.finish(destinations).unwrap()
 }
 
 /// A queue in a directory that outlives it.
@@ -183,10 +189,10 @@ async fn frames_arrive_with_external_labels_and_credentials_and_the_queue_may_be
     let (backend, url) = Backend::start().await;
     let password = dir.path().join("password");
     std::fs::write(&password, "p\n").unwrap();
-    let basic_auth = Some(raw::BasicAuth {
-        username: Some("u".to_owned()),
+    let basic_auth = Some(BasicAuthConfig {
+        username: "u".to_owned(),
         password_file: Some(password),
-        ..raw::BasicAuth::default()
+        ..BasicAuthConfig::default()
     });
     let blocks = [raw::RemoteWrite { basic_auth, ..block("a", &url) }];
     queue.push(1);
@@ -381,13 +387,16 @@ async fn what_cannot_work_is_refused_by_name_and_changes_nothing() {
     let good = destinations(&[block("a", &url)]);
     let egress = queue.start(&good, &[]);
     let mut no_file = good.clone();
-    no_file[0].tls.ca = Some(TextSource::File(dir.path().join("absent.pem")));
+    let ca_file = Some(dir.path().join("absent.pem"));
+    no_file[0].client.tls_config = Some(ClientTlsConfig { ca_file, ..ClientTlsConfig::default() });
     let error = egress.reload(&no_file, &external(&[])).await.unwrap_err();
     assert!(error.contains("\"a\"") && error.contains("absent.pem"), "{error}");
-    let mut old_tls = good.clone();
-    old_tls[0].tls = Tls { max_version: Some(TlsVersion::Tls12), ..Tls::default() };
-    let error = egress.reload(&old_tls, &external(&[])).await.unwrap_err();
-    assert!(error.contains("max_version"), "{error}");
+    let mut no_name = good.clone();
+    let server_name = Some("a b".to_owned());
+    let tls_config = ClientTlsConfig { server_name, ..ClientTlsConfig::default() };
+    no_name[0].client.tls_config = Some(tls_config);
+    let error = egress.reload(&no_name, &external(&[])).await.unwrap_err();
+    assert!(error.contains("server_name"), "{error}");
     queue.push(1);
     until("the old one sends on", || backend.taken().len() == 1).await;
     egress.stop(SOON).await;

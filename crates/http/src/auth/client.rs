@@ -125,7 +125,8 @@ impl ClientAuth {
     }
 }
 
-pub(super) fn header_value(text: &str) -> Result<HeaderValue, ClientError> {
+/// A header's value that no `Debug` shows.
+pub(crate) fn header_value(text: &str) -> Result<HeaderValue, ClientError> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| ClientError::Auth("the secret holds bytes that no header may".to_owned()))?;
     value.set_sensitive(true);

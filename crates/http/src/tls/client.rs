@@ -41,8 +41,10 @@ pub struct ClientTlsConfig {
     pub server_name: Option<String>,
     /// Accept any certificate. Whoever is in between can then read and change everything.
     pub insecure_skip_verify: bool,
-    /// Lowest TLS version spoken.
+    /// Lowest TLS version spoken; 1.2 unless given.
     pub min_version: TlsVersion,
+    /// Highest TLS version spoken; the newest unless given.
+    pub max_version: Option<TlsVersion>,
 }
 
 /// A client's TLS, as of its files' latest valid content.
@@ -137,7 +139,7 @@ fn build(
     let key = config.key.as_ref().map(Secret::expose);
     let key = part("key", key, config.key_file.as_ref(), &mut files)?;
     let builder = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(config.min_version.spoken())
+        .with_protocol_versions(config.min_version.spoken(config.max_version))
         .map_err(invalid)?;
     let builder = if config.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone(provider())))

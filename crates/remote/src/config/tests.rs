@@ -1,11 +1,18 @@
 //! Blocks as people write them, the defaults, and every refusal with its key.
 
+use weir_config::{Check, Problem, Source};
+use weir_http::tls::TlsVersion;
+
 use super::*;
 
 fn read(yaml: &str) -> Result<Vec<Destination>, Vec<String>> {
     let blocks: Vec<raw::RemoteWrite> =
         serde_saphyr::from_str(yaml).map_err(|e| vec![e.to_string()])?;
-    validate(&blocks).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    let source = Source::none();
+    let mut check = Check::new(&source);
+    let destinations = validate(&blocks, &mut check);
+    let text = |problem: &Problem| format!("{}: {}", problem.key, problem.message);
+    check.finish(destinations).map_err(|errors| errors.0.iter().map(text).collect())
 }
 
 #[test]
@@ -14,9 +21,10 @@ fn the_smallest_block_has_the_documented_defaults() {
     let one = &all[0];
     assert_eq!(one.timeout, Duration::from_secs(30));
     assert_eq!((one.protocol, one.compression), (Version::V1, Encoding::Snappy));
-    assert_eq!((one.kind, &one.auth), (Kind::Auto, &Auth::None));
+    assert_eq!((one.kind, &one.client), (Kind::Auto, &HttpClientConfig::default()));
+    let client = one.client.client_config();
     assert!(one.send_native_histograms && !one.send_exemplars && one.send_metadata);
-    assert!(one.follow_redirects && one.enable_http2);
+    assert!(client.follow_redirects && client.http2);
     let queue = Queue {
         capacity: 10_000,
         max_shards: 50,
@@ -64,10 +72,11 @@ fn a_full_block_is_read() {
     assert_eq!(one.queue.max_bytes, 64 << 20);
     assert_eq!(one.queue.max_age, Some(Millis::from_secs(7200)));
     assert_eq!(one.queue.on_full, OnFull::DropOldest);
-    assert_eq!(one.tls.min_version, Some(TlsVersion::Tls12));
-    let password = Some(SecretSource::File("/etc/weir/password".into()));
-    let username = TextSource::Inline("weir".into());
-    assert_eq!(one.auth, Auth::Basic { username, password });
+    let tls = one.client.tls_config.as_ref().unwrap();
+    assert_eq!(tls.min_version, TlsVersion::Tls12);
+    let basic = one.client.basic_auth.as_ref().unwrap();
+    assert_eq!((&*basic.username, &basic.username_file), ("weir", &None));
+    assert_eq!(basic.password_file, Some("/etc/weir/password".into()));
 }
 
 #[test]

@@ -7,15 +7,12 @@
 use std::path::Path;
 
 use weir_config::files::{join, join_text};
-use weir_remote::config::raw::{RemoteWrite, Tls};
 
 use crate::config::raw::Raw;
 
-/// Rewrites every path but `data_dir` and `rule_files`.
+/// Rewrites the paths of `auth` and `tls`. Rule files are found elsewhere, and each of
+/// `remote_write` resolves its own.
 pub(super) fn resolve(raw: &mut Raw, folder: &Path) {
-    for block in raw.remote_write.iter_mut().flatten() {
-        destination(block, folder);
-    }
     let auth = raw.auth.iter_mut();
     for auth in auth {
         auth.users.iter_mut().for_each(|user| join(&mut user.password_file, folder));
@@ -25,26 +22,5 @@ pub(super) fn resolve(raw: &mut Raw, folder: &Path) {
         for path in [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file] {
             join_text(path, folder);
         }
-    }
-}
-
-fn destination(block: &mut RemoteWrite, folder: &Path) {
-    if let Some(basic) = &mut block.basic_auth {
-        join(&mut basic.username_file, folder);
-        join(&mut basic.password_file, folder);
-    }
-    if let Some(authorization) = &mut block.authorization {
-        join(&mut authorization.credentials_file, folder);
-    }
-    if let Some(oauth2) = &mut block.oauth2 {
-        join(&mut oauth2.client_secret_file, folder);
-        oauth2.tls_config.iter_mut().for_each(|t| tls(t, folder));
-    }
-    block.tls_config.iter_mut().for_each(|t| tls(t, folder));
-}
-
-fn tls(tls: &mut Tls, folder: &Path) {
-    for path in [&mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file] {
-        join(path, folder);
     }
 }

@@ -1,5 +1,6 @@
-//! `remote_write`: each block is read by `weir_remote`; here it gets the defaults of `queue` and
-//! its errors get their lines.
+//! `remote_write`: each block is read by `weir_remote`; here it gets the defaults of `queue`.
+
+use std::path::Path;
 
 use weir_config::Check;
 use weir_remote::config::{Destination, validate};
@@ -11,6 +12,7 @@ use super::bounds::QueueDefaults;
 /// The destinations, each with its key for messages.
 pub(super) fn destinations(
     raw: &mut Raw,
+    folder: &Path,
     queue: &QueueDefaults,
     check: &mut Check<'_>,
 ) -> Vec<(Destination, String)> {
@@ -24,14 +26,11 @@ pub(super) fn destinations(
             block.on_full.clone_from(&queue.on_full);
         }
     }
-    match validate(&blocks) {
-        Ok(destinations) => {
-            let keyed = destinations.into_iter().enumerate();
-            keyed.map(|(index, d)| (d, format!("remote_write[{index}]"))).collect()
-        }
-        Err(errors) => {
-            errors.iter().for_each(|error| check.error(&error.at, &error.message));
-            Vec::new()
-        }
-    }
+    let destinations = validate(&blocks, check).into_iter().enumerate();
+    destinations
+        .map(|(index, mut destination)| {
+            destination.client.resolve(folder);
+            (destination, format!("remote_write[{index}]"))
+        })
+        .collect()
 }
