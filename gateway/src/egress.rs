@@ -1,317 +1,54 @@
-//! Destinations: one durable sender for each, all on the one send queue, each at its own cursor.
+//! Destinations as the gateway has them: a crash point behind every request, metrics under the
+//! gateway's names, rows of the status page.
 //!
-//! Invariant: a cursor is durable before its destination is sent anything, and the queue is needed
-//! from the lowest of them on. A reload leaves a destination alone whose settings did not change.
-//! What is sent and what an answer means is `weir-remote`'s; the queue is cut elsewhere.
+//! What a destination does, and what a reload changes, is `weir_remote`'s.
 
-mod metrics;
-mod settings;
-mod transport;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, RandomState};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
-use weir_journal::fs::Fs;
-use weir_journal::{Journal, Ledger};
 use weir_remote::config::Destination;
-use weir_remote::{Cursors, JournalFrames, Parts, Sender, State};
+use weir_remote::{Destinations, HttpTransport, Post, PostError, Reply, Transport};
 use weir_telemetry::Scrape;
 
-use crate::admin;
+use crate::{admin, crash};
 
-pub use transport::HttpTransport;
+mod metrics;
 
-/// The ledger's name in the data directory.
-const LEDGER: &str = "destinations";
-/// How often it is looked whether a queue is full; senders of samples are told 503 meanwhile.
-const WATCH_INTERVAL: Duration = Duration::from_millis(100);
-/// How long requests on their way may take when a reload changes or removes their destination.
-/// What is not answered by then is sent again, if it still has somewhere to go.
-const RESTART_WITHIN: Duration = Duration::from_secs(5);
-/// Without progress for so long, a stop waits no more for the queue to become empty.
-const DRAIN_PATIENCE: Duration = Duration::from_millis(250);
-/// How often a stop looks for progress.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
+/// All destinations of a gateway.
+pub type Egress = Destinations<Way>;
 
-/// All destinations.
+/// The HTTP client of one destination, with the crash point `send` behind each request.
 #[derive(Debug)]
-pub struct Egress {
-    running: Arc<Mutex<BTreeMap<String, Running>>>,
-    queue: Arc<Journal>,
-    durable: watch::Receiver<u64>,
-    cursors: Arc<Cursors>,
-    /// Whether it was stopped; reloads and the stop come one after the other.
-    stopped: tokio::sync::Mutex<bool>,
-    watcher: JoinHandle<()>,
-}
+pub struct Way(HttpTransport);
 
-#[derive(Debug)]
-struct Running {
-    destination: Destination,
-    external_labels: BTreeMap<String, String>,
-    sender: Sender,
-}
-
-impl Egress {
-    /// Starts a sender for each destination on the current runtime. `durable` follows the queue's
-    /// durable position; cursors are kept in `dir`; `blocked` is set while a blocking destination's
-    /// queue is full.
-    ///
-    /// A new destination begins at the queue's end; the first ones of all at its beginning; and
-    /// where none of the old ones stays, the new ones take over what those have not delivered.
-    pub fn start(
-        destinations: &[Destination],
-        external_labels: &BTreeMap<String, String>,
-        queue: Arc<Journal>,
-        durable: watch::Receiver<u64>,
-        fs: &dyn Fs,
-        dir: &Path,
-        blocked: Arc<AtomicBool>,
-    ) -> Result<Self, String> {
-        let transports = transports(destinations)?;
-        let ledger = Ledger::open(fs, dir, LEDGER).map_err(|e| e.to_string())?;
-        let stored = ledger.load().clone();
-        let cursors = Arc::new(Cursors::new(ledger));
-        begin(&cursors, &queue, destinations, &stored.keys().cloned().collect())?;
-        let running = Arc::default();
-        let egress = Self {
-            watcher: tokio::spawn(watch_queues(Arc::clone(&running), blocked)),
-            running,
-            queue,
-            durable,
-            cursors,
-            stopped: tokio::sync::Mutex::new(false),
-        };
-        for (destination, transport) in destinations.iter().zip(transports) {
-            egress.spawn(destination, external_labels, transport)?;
-        }
-        egress.forget_others(destinations, &stored);
-        Ok(egress)
-    }
-
-    /// Brings other destinations into force: those that did not change go on untouched, changed
-    /// ones go on at their cursors, removed ones are forgotten. An error changes nothing.
-    pub async fn reload(
-        &self,
-        destinations: &[Destination],
-        external_labels: &BTreeMap<String, String>,
-    ) -> Result<(), String> {
-        let stopped = self.stopped.lock().await;
-        if *stopped {
-            return Err("the gateway is shutting down".to_owned());
-        }
-        let known: BTreeMap<String, u64> =
-            self.lock().iter().map(|(name, r)| (name.clone(), r.sender.needed_from())).collect();
-        let changed = self.changed(destinations, external_labels);
-        let transports = transports(&changed)?;
-        begin(&self.cursors, &self.queue, destinations, &known.keys().cloned().collect())?;
-        let stays = |name: &String| {
-            destinations.iter().any(|d| d.name == *name) && !changed.iter().any(|d| d.name == *name)
-        };
-        let mut ending = JoinSet::new();
-        for (_, gone) in self.lock().extract_if(.., |name, _| !stays(name)) {
-            ending.spawn(gone.sender.stop(RESTART_WITHIN));
-        }
-        ending.join_all().await;
-        for (destination, transport) in changed.iter().zip(transports) {
-            self.spawn(destination, external_labels, transport)?;
-        }
-        self.forget_others(destinations, &known);
-        Ok(())
-    }
-
-    /// The queue is not to be cut at this position or after it: the lowest stored cursor, or the
-    /// queue's end where there is no destination.
-    pub fn needed_from(&self) -> u64 {
-        let lowest = self.cursors.needed_from();
-        lowest.unwrap_or_else(|| self.queue.durable() + 1)
-    }
-
-    /// Why senders get 503: a blocking destination whose queue is full.
-    pub fn blocked(&self) -> Option<String> {
-        let running = self.lock();
-        let full = running.values().find(|r| r.sender.is_full())?;
-        let (name, queue) = (&full.destination.name, &full.destination.queue);
-        let lag = full.sender.metrics().lag_bytes.load(Ordering::Relaxed);
-        let max = queue.max_bytes;
-        Some(format!("the send queue is full: {lag} bytes wait for {name:?}, max_bytes is {max}"))
-    }
-
-    /// What the status page shows of every destination, by name.
-    pub fn shown(&self) -> Vec<admin::status::Destination> {
-        let shown = |r: &Running| {
-            let Destination { name, url, .. } = &r.destination;
-            let (metrics, status) = (r.sender.metrics(), r.sender.status());
-            admin::destination(name, url, metrics, &status, r.sender.is_full())
-        };
-        self.lock().values().map(shown).collect()
-    }
-
-    /// Adds every destination's metrics to a scrape.
-    pub fn metrics(&self, scrape: &mut Scrape) {
-        let now = now_ms();
-        for running in self.lock().values() {
-            metrics::collect(&running.destination.name, &running.sender, now, scrape);
-        }
-    }
-
-    /// Sends on while that makes the queue shorter, then what was read, and waits for answers; all
-    /// within this time. Cursors are stored; what was not delivered stays in the queue.
-    pub async fn stop(&self, within: Duration) {
-        let deadline = Instant::now() + within;
-        let mut stopped = self.stopped.lock().await;
-        *stopped = true;
-        self.drain(deadline).await;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let mut ending = JoinSet::new();
-        for running in std::mem::take(&mut *self.lock()).into_values() {
-            ending.spawn(running.sender.stop(left));
-        }
-        ending.join_all().await;
-        self.watcher.abort();
-    }
-
-    /// Waits while any destination works off its queue.
-    async fn drain(&self, deadline: Instant) {
-        let lag = || -> u64 {
-            let running = self.lock();
-            let well = running.values().filter(|r| r.sender.status().state == State::Sending);
-            well.map(|r| r.sender.metrics().lag_frames.load(Ordering::Relaxed)).sum()
-        };
-        let (mut least, mut since) = (lag(), Instant::now());
-        while since.elapsed() < DRAIN_PATIENCE && Instant::now() < deadline {
-            tokio::time::sleep(DRAIN_INTERVAL).await;
-            let now = lag();
-            if now < least {
-                (least, since) = (now, Instant::now());
-            }
-        }
-    }
-
-    /// The destinations that are new or not what is running under their name.
-    fn changed(
-        &self,
-        destinations: &[Destination],
-        external_labels: &BTreeMap<String, String>,
-    ) -> Vec<Destination> {
-        let running = self.lock();
-        let is_same = |d: &&Destination| {
-            let same = |r: &Running| {
-                settings::same(&r.destination, d) && r.external_labels == *external_labels
-            };
-            running.get(&d.name).is_some_and(same)
-        };
-        destinations.iter().filter(|d| !is_same(d)).cloned().collect()
-    }
-
-    fn spawn(
-        &self,
-        destination: &Destination,
-        external_labels: &BTreeMap<String, String>,
-        transport: HttpTransport,
-    ) -> Result<(), String> {
-        let name = &destination.name;
-        // It is stored by now: `begin` has seen to that.
-        let position = self.cursors.begin(name, self.queue.first()).map_err(|e| e.to_string())?;
-        let labels = external_labels.iter().map(|(n, v)| (n.clone(), v.clone()));
-        let (queue, durable) = (Arc::clone(&self.queue), self.durable.clone());
-        let sender = Sender::spawn(Parts {
-            destination: destination.clone(),
-            external_labels: labels.collect(),
-            frames: JournalFrames::new(queue, position, durable),
-            position,
-            cursor: self.cursors.store(name),
-            transport,
-            clock: Arc::new(now_ms),
-            seed: RandomState::new().hash_one(name),
-        });
-        tracing::info!(destination = name, position, "sending");
-        let (destination, external_labels) = (destination.clone(), external_labels.clone());
-        let running = Running { destination, external_labels, sender };
-        self.lock().insert(name.clone(), running);
-        Ok(())
-    }
-
-    /// Forgets the cursors of destinations that are configured no more, and says what they lose.
-    fn forget_others(&self, destinations: &[Destination], known: &BTreeMap<String, u64>) {
-        let stays = |name: &str| destinations.iter().any(|d| d.name == name);
-        let end = self.queue.durable() + 1;
-        for (destination, position) in known.iter().filter(|(name, _)| !stays(name)) {
-            let frames = end.saturating_sub(*position);
-            tracing::warn!(destination, frames, "removed, with so many frames undelivered");
-        }
-        if let Err(error) = self.cursors.retain(&stays) {
-            tracing::error!(%error, "the cursor of a removed destination cannot be forgotten yet");
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
-        lock(&self.running)
+impl Way {
+    /// Reads certificates and secrets, connects to nothing. The error names the destination.
+    pub fn new(destination: &Destination) -> Result<Self, String> {
+        HttpTransport::new(destination).map(Self)
     }
 }
 
-impl Drop for Egress {
-    fn drop(&mut self) {
-        self.watcher.abort();
+impl Transport for Way {
+    async fn post(&self, post: Post) -> Result<Reply, PostError> {
+        let answer = self.0.post(post).await;
+        crash::point("send");
+        answer
     }
 }
 
-fn lock(running: &Mutex<BTreeMap<String, Running>>) -> MutexGuard<'_, BTreeMap<String, Running>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+/// What the status page shows of every destination, by name.
+pub fn shown<T: Transport>(destinations: &Destinations<T>) -> Vec<admin::status::Destination> {
+    let mut rows = Vec::new();
+    destinations.each(|Destination { name, url, .. }, sender| {
+        let (metrics, status) = (sender.metrics(), sender.status());
+        rows.push(admin::destination(name, url, metrics, &status, sender.is_full()));
+    });
+    rows
 }
 
-/// A client for each; an error names its destination.
-fn transports(destinations: &[Destination]) -> Result<Vec<HttpTransport>, String> {
-    destinations.iter().map(HttpTransport::new).collect()
-}
-
-/// Stores where each destination begins that has no cursor yet; see [`Egress::start`].
-fn begin(
-    cursors: &Cursors,
-    queue: &Journal,
-    destinations: &[Destination],
-    known: &BTreeSet<String>,
-) -> Result<(), String> {
-    let end = queue.durable() + 1;
-    let some_stay = destinations.iter().any(|d| known.contains(&d.name));
-    let fresh = match cursors.needed_from() {
-        _ if some_stay => end,
-        Some(lowest) => lowest.min(end),
-        None => queue.first(),
-    };
-    for Destination { name, .. } in destinations {
-        let position = cursors.begin(name, fresh).map_err(|e| e.to_string())?;
-        // A queue that was deleted, or that a disk has lost, begins anew below its cursors.
-        if position > queue.next_position() {
-            let first = queue.first();
-            tracing::error!(destination = name, position, first, "the cursor is past the queue");
-            cursors.save(name, first).map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
-}
-
-async fn watch_queues(running: Arc<Mutex<BTreeMap<String, Running>>>, blocked: Arc<AtomicBool>) {
-    let mut interval = tokio::time::interval(WATCH_INTERVAL);
-    loop {
-        interval.tick().await;
-        let is_full = lock(&running).values().any(|r| r.sender.is_full());
-        if blocked.swap(is_full, Ordering::Relaxed) != is_full {
-            tracing::warn!(is_full, "the send queue of a blocking destination");
-        }
-    }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-    i64::try_from(since).unwrap_or(i64::MAX)
+/// Adds every destination's metrics to a scrape.
+pub fn collect<T: Transport>(destinations: &Destinations<T>, scrape: &mut Scrape) {
+    let now = crate::frontier::wall_ms();
+    destinations.each(|destination, sender| {
+        metrics::collect(&destination.name, sender, now, scrape);
+    });
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use weir_journal::fs::DiskFs;
+use weir_remote::JournalQueue;
 use weir_telemetry::Scrape;
 
 use crate::boot::{BootError, Journals};
-use crate::egress::Egress;
+use crate::egress::{self, Egress, Way};
 use crate::federate::Federate;
 use crate::node::Node;
 use crate::shard::worker::lock;
@@ -35,15 +36,14 @@ impl Outlets {
     pub fn start(node: &Arc<Node>, journals: &Journals) -> Result<Self, BootError> {
         let current = node.current.load_full();
         let config = &current.config;
-        let egress = Egress::start(
-            &config.destinations,
-            &config.external_labels,
-            Arc::clone(&journals.queue),
-            journals.queue_durable.clone(),
-            &DiskFs,
-            &config.data_dir,
-            Arc::clone(&node.queue_blocked),
-        );
+        let queue = JournalQueue {
+            journal: Arc::clone(&journals.queue),
+            durable: journals.queue_durable.clone(),
+            fs: &DiskFs,
+            dir: &config.data_dir,
+            blocked: Arc::clone(&node.queue_blocked),
+        };
+        let egress = Egress::start(&config.destinations, &config.external_labels, queue, Way::new);
         let egress = egress.map_err(|why| BootError::State(format!("destinations: {why}")))?;
         let federate = config.destinations.is_empty().then(|| {
             let (queue, durable) = (Arc::clone(&journals.queue), journals.queue_durable.clone());
@@ -66,7 +66,7 @@ impl Outlets {
 
     /// Adds their metrics to a scrape.
     pub fn metrics(&self, scrape: &mut Scrape) {
-        self.egress.metrics(scrape);
+        egress::collect(&self.egress, scrape);
         if let Some(federate) = &self.federate {
             federate.metrics(scrape);
         }

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use weir_remote::HttpTransport;
+
 use crate::checkpoint::CurrentConfig;
 use crate::config::{Config, DecisionText, Overrides, compare, load};
-use crate::egress::HttpTransport;
 use crate::frontier::wall_ms;
 use crate::node::{Current, Node};
 use crate::shard::worker::lock;

@@ -57,7 +57,7 @@ impl Router {
     /// Outlets are shown, and `/federate` served, from now on.
     pub fn serve_outlets(&self, outlets: &Arc<Outlets>) {
         let shown = Arc::clone(outlets);
-        self.admin.show_destinations(Box::new(move || shown.egress.shown()));
+        self.admin.show_destinations(Box::new(move || crate::egress::shown(&shown.egress)));
         let measured = Arc::clone(outlets);
         let collect = move |scrape: &mut Scrape| measured.metrics(scrape);
         self.admin.registry().set_collector("outlets", Arc::new(collect));

@@ -6,7 +6,6 @@
 //! secrets and certificates are named here and read by the client, again and again. No `Debug`
 //! shows a secret.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;

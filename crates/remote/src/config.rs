@@ -18,6 +18,7 @@ use crate::verdict::Kind;
 use weir_wire::{Encoding, Version};
 
 pub mod raw;
+mod same;
 mod validate;
 
 pub use validate::validate;

@@ -5,15 +5,17 @@
 //! the queue; [`prepare`] makes [`unit`]s of it; [`lanes`] keep every series in order; [`outbox`]
 //! is the state machine, with [`verdict`] (what an answer means), [`retry`] (when to try again),
 //! [`split`] (who is to blame) and [`cursor`] (how far we are); [`sender`] drives it, and
-//! [`seams`] are what it needs from outside; [`source`] is the journal's side of that.
+//! [`seams`] are what it needs from outside; [`source`] is the journal's side of that, [`transport`]
+//! the HTTP client's. [`destinations`] are all senders of a program, on one journal.
 //!
 //! Invariant: a frame is behind the stored cursor only if each of its samples was delivered, set
-//! aside or given up, the latter two counted by reason. Not here: HTTP, TLS, credentials, who
-//! writes the frames, and when the queue is cut.
+//! aside or given up, the latter two counted by reason. Not here: who writes the frames, and when the
+//! queue is cut.
 
 pub mod config;
 pub mod cursor;
 mod delivery;
+pub mod destinations;
 pub mod frame;
 pub mod lanes;
 pub mod metrics;
@@ -25,13 +27,16 @@ pub mod seams;
 pub mod sender;
 pub mod source;
 pub mod split;
+pub mod transport;
 pub mod unit;
 pub mod verdict;
 
 pub use config::{Destination, validate};
+pub use destinations::{Destinations, JournalQueue};
 pub use frame::{FrameHeader, FrameKind};
 pub use metrics::{Metrics, State, Status};
 pub use request::Post;
 pub use seams::{Frames, PostError, Reply, Transport};
 pub use sender::{Parts, Sender, WallClock};
 pub use source::{Cursors, JournalFrames};
+pub use transport::HttpTransport;

@@ -1,19 +1,7 @@
 //! The two sides of a sender that are not its own: where frames come from, and how requests go.
 //!
-//! Tests stand in for both. The journal's side is in [`crate::source`]; the HTTP client's is the
-//! program's, for this crate sees no HTTP library:
-//!
-//! ```ignore
-//! impl Transport for HttpTransport {
-//!     async fn post(&self, post: Post) -> Result<Reply, PostError> {
-//!         let headers = header_map(&post.headers)?;
-//!         let sent = self.client.post(&self.url, headers, post.body, self.timeout).await;
-//!         let reply = sent.map_err(|e| PostError { maybe_sent: e.maybe_sent(), text: e.to_string() })?;
-//!         let header = |name: &str| reply.headers.get(name)?.to_str().ok().map(str::to_owned);
-//!         Ok(Reply::new(reply.status.as_u16(), &header, &reply.body))
-//!     }
-//! }
-//! ```
+//! Tests stand in for both. The journal's side is in [`crate::source`], the HTTP client's in
+//! [`crate::transport`].
 
 use std::future::Future;
 use std::time::SystemTime;

@@ -119,23 +119,10 @@ fn destinations(old: &[Destination], new: &[Destination], changes: &mut Changes)
     };
     let (was, is) = (by_name(old), by_name(new));
     for (name, destination) in &is {
-        let same = was.get(name).is_some_and(|old| is_same(old, destination));
+        let same = was.get(name) == Some(destination);
         changes.note(&format!("remote_write {name}"), same, None);
     }
     for name in was.keys().filter(|name| !is.contains_key(*name)) {
         changes.note(&format!("remote_write {name}"), false, None);
     }
-}
-
-fn is_same(a: &Destination, b: &Destination) -> bool {
-    // Programs are no values; their texts say all, and hold no secret.
-    format!("{:?}", a.relabel) == format!("{:?}", b.relabel)
-        && (&a.name, &a.url, a.timeout, &a.headers) == (&b.name, &b.url, b.timeout, &b.headers)
-        && (a.send_exemplars, a.send_native_histograms, a.send_metadata)
-            == (b.send_exemplars, b.send_native_histograms, b.send_metadata)
-        && (a.protocol, a.compression, a.kind) == (b.protocol, b.compression, b.kind)
-        && (&a.auth, &a.tls, &a.proxy_url) == (&b.auth, &b.tls, &b.proxy_url)
-        && (a.follow_redirects, a.enable_http2) == (b.follow_redirects, b.enable_http2)
-        && (a.queue, &a.tenant_header, &a.tenant_label)
-            == (b.queue, &b.tenant_header, &b.tenant_label)
 }

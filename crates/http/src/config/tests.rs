@@ -7,14 +7,20 @@ use weir_config::{Check, Source};
 use super::*;
 use crate::Client;
 use crate::tls::TlsVersion;
+use job::Job;
 
-http_client_block! {
-    /// A block with a key of its own.
-    #[derive(Debug, Default, Deserialize)]
-    #[serde(deny_unknown_fields, default)]
-    pub struct Job {
-        /// What it is called.
-        pub job_name: String,
+#[expect(unreachable_pub, reason = "blocks of a file are public elsewhere")]
+mod job {
+    use serde::Deserialize;
+
+    http_client_block! {
+        /// A block with a key of its own.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Job {
+            /// What it is called.
+            pub job_name: String,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a destination makes of a frame, with frames written as the gateway writes them.
 
+use weir_config::{Check, Source};
 use weir_model::{Exemplar, NativeHistogram, STALE_NAN, Sample};
 use weir_wire::{Compressor, encode};
 
@@ -46,7 +47,7 @@ fn with_header(tenant: &str, snappy: bool, writer: &mut encode::v2::Writer) -> V
 
 pub(crate) fn destination(yaml: &str) -> Destination {
     let block: raw::RemoteWrite = serde_saphyr::from_str(yaml).unwrap();
-    validate(&[block]).unwrap().remove(0)
+    validate(&[block], &mut Check::new(&Source::none())).remove(0)
 }
 
 fn preparer(yaml: &str, external: &[(&str, &str)]) -> Preparer {

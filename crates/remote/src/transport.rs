@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use weir_http::client::header_map;
 use weir_http::{Client, ClientConfig, Uri};
-use weir_remote::config::Destination;
-use weir_remote::{Post, PostError, Reply, Transport};
+
+use crate::config::Destination;
+use crate::request::Post;
+use crate::seams::{PostError, Reply, Transport};
 
 /// A client of one destination.
 #[derive(Debug)]
@@ -39,7 +41,6 @@ impl Transport for HttpTransport {
         let headers = post.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         let headers = header_map(headers).map_err(|text| PostError { text, maybe_sent: false })?;
         let sent = self.client.post(&self.url, headers, post.body, self.timeout).await;
-        crate::crash::point("send");
         let reply =
             sent.map_err(|e| PostError { maybe_sent: e.maybe_sent(), text: e.to_string() })?;
         let header = |name: &str| reply.headers.get(name)?.to_str().ok().map(str::to_owned);
