@@ -5,13 +5,19 @@
 //! that knows the bytes already needs none. What is accepted and what is refused is what
 //! Prometheus 3 accepts and refuses; the first error ends the page.
 //!
-//! Invariant: no input makes a parser panic, and what it keeps does not grow with the page. It
-//! bounds neither the page nor the number or size of labels: that is the scraper's part.
+//! Invariant: no input makes a parser panic, and what it allocates stays below a small multiple of
+//! one family's bytes; the text formats allocate nothing at all but the start timestamps of an
+//! OpenMetrics family. It bounds neither the page nor the number or size of labels: that is the scraper's part.
 
+pub mod protocol;
+
+mod created;
 mod error;
 mod labels;
 mod lexer;
 mod number;
+mod openmetrics;
+mod protobuf;
 mod series;
 mod text;
 
@@ -19,8 +25,13 @@ use std::borrow::Cow;
 
 use weir_model::MetricType;
 
+#[cfg(any(test, feature = "oracle"))]
+pub(crate) use self::labels::bound_text;
 pub use error::{ParseError, ParseErrorKind, Place};
-pub use series::Series;
+use openmetrics::OpenMetrics;
+use protobuf::Protobuf;
+pub use protocol::ScrapeProtocol;
+pub use series::{Histogram, Series};
 use text::Text;
 
 /// Which exposition format a page is in.
@@ -28,6 +39,10 @@ use text::Text;
 pub enum Format {
     /// Prometheus text 0.0.4 and 1.0.0.
     Text,
+    /// OpenMetrics text 0.0.1 and 1.0.0.
+    OpenMetrics,
+    /// Length-delimited `io.prometheus.client.MetricFamily` messages.
+    Protobuf,
 }
 
 /// What is asked of a parser.
@@ -69,6 +84,8 @@ pub enum Entry<'p> {
     },
     /// A series with a float.
     Series(Series<'p>),
+    /// A series with a native histogram.
+    Histogram(Histogram<'p>),
 }
 
 impl<'p> Entry<'p> {
@@ -106,14 +123,19 @@ pub struct Parser<'a> {
 #[derive(Debug)]
 enum Source<'a> {
     Text(Text<'a>),
+    OpenMetrics(OpenMetrics<'a>),
+    Protobuf(Box<Protobuf<'a>>),
 }
 
 impl<'a> Parser<'a> {
     /// At the beginning of a page.
     pub fn new(page: &'a [u8], format: Format, options: Options) -> Self {
-        let _ = options;
         let source = match format {
             Format::Text => Source::Text(Text::new(page)),
+            Format::OpenMetrics => {
+                Source::OpenMetrics(OpenMetrics::new(page, options.created_as_start))
+            }
+            Format::Protobuf => Source::Protobuf(Box::new(Protobuf::new(page, options))),
         };
         Self { source }
     }
@@ -124,7 +146,9 @@ impl<'a> Parser<'a> {
     #[inline]
     pub fn next(&mut self) -> Result<Option<Entry<'_>>, ParseError> {
         match &mut self.source {
-            Source::Text(text) => text.next(),
+            Source::Text(page) => page.next(),
+            Source::OpenMetrics(page) => page.next(),
+            Source::Protobuf(page) => page.next(),
         }
     }
 }

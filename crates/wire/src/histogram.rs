@@ -22,14 +22,15 @@ pub(crate) enum HistogramVersion {
 
 /// What the wire has for one sign.
 #[derive(Default)]
-struct Side {
-    spans: Vec<Span>,
-    deltas: Vec<i64>,
-    counts: Vec<f64>,
+pub(crate) struct Side {
+    pub(crate) spans: Vec<Span>,
+    pub(crate) deltas: Vec<i64>,
+    pub(crate) counts: Vec<f64>,
 }
 
 impl Side {
-    fn absolute(self, integer: bool) -> (Vec<Span>, Vec<f64>) {
+    /// Spans and counts, the latter from differences in the integer kind.
+    pub(crate) fn absolute(self, integer: bool) -> (Vec<Span>, Vec<f64>) {
         if !integer {
             return (self.spans, self.counts);
         }
@@ -108,7 +109,8 @@ fn reset_hint(number: u32) -> ResetHint {
     }
 }
 
-fn span(mut message: Reader<'_>, buckets: &mut usize) -> Result<Span, DecodeError> {
+/// A run of buckets.
+pub(crate) fn span(mut message: Reader<'_>, buckets: &mut usize) -> Result<Span, DecodeError> {
     take_bucket(&message, buckets)?;
     let mut span = Span::default();
     while !message.is_done() {
@@ -123,7 +125,7 @@ fn span(mut message: Reader<'_>, buckets: &mut usize) -> Result<Span, DecodeErro
 }
 
 /// Repeated `sint64`, packed or one by one.
-fn deltas(
+pub(crate) fn deltas(
     message: &mut Reader<'_>,
     wire: u8,
     out: &mut Vec<i64>,
@@ -143,7 +145,7 @@ fn deltas(
 }
 
 /// Repeated `double`, packed or one by one.
-fn doubles(
+pub(crate) fn doubles(
     message: &mut Reader<'_>,
     wire: u8,
     out: &mut Vec<f64>,

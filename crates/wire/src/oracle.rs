@@ -5,6 +5,7 @@
 //! the crate's own decoders or encoders, so that agreement means something.
 
 pub(crate) mod check;
+pub mod exposition;
 pub mod v1;
 pub mod v2;
 mod workload;

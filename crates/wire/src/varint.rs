@@ -20,7 +20,7 @@ const FIXED32: u8 = 5;
 const GROUP_DEPTH_MAX: u32 = 100;
 
 /// Reads fields from a part of a body.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reader<'a> {
     /// The body up to this reader's end.
     bytes: &'a [u8],

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use weir_model::labels::METRIC_NAME;
-use weir_model::{LabelsBuilder, MetricType};
+use weir_model::sample::NORMAL_NAN_BITS;
+use weir_model::{Exemplar, LabelsBuilder, MetricType, Timestamp};
 
-use super::error::ParseErrorKind as Kind;
+use super::error::{ParseErrorKind as Kind, excerpt};
 use super::lexer::{Lexer, Part};
-use super::number::float;
+use super::number::{float, seconds};
+use super::openmetrics;
 use crate::text::push_openmetrics_float;
 
 /// Reads the labels of a series out of its bytes.
@@ -40,6 +42,9 @@ pub(super) fn put(name: &str, value: &str, into: &mut LabelsBuilder) -> Result<(
     if name.is_empty() {
         return Err(Kind::EmptyName);
     }
+    if value.is_empty() {
+        return Ok(());
+    }
     if !into.get(name).is_empty() {
         return Err(Kind::DuplicateLabel(name.to_owned()));
     }
@@ -47,8 +52,37 @@ pub(super) fn put(name: &str, value: &str, into: &mut LabelsBuilder) -> Result<(
     Ok(())
 }
 
+/// Reads an exemplar from behind its opening brace; one without a timestamp gets `timestamp`.
+pub(super) fn read_exemplar(text: &[u8], timestamp: Timestamp) -> Result<Exemplar, Kind> {
+    let mut exemplar = Exemplar { labels: Vec::new(), value: 0.0, timestamp };
+    let mut lexer = Lexer::trusting(text);
+    let mut labels = Ok(());
+    lexer.exemplar_labels(|part| {
+        if let Part::Label(name, value) = part
+            && labels.is_ok()
+        {
+            let pair = unescape_bytes(name).and_then(|name| Ok((name, unescape_bytes(value)?)));
+            labels = pair.map(|(name, value)| {
+                exemplar.labels.push((name.into_owned(), value.into_owned()));
+            });
+        }
+    })?;
+    labels?;
+    exemplar.value = openmetrics::value(&mut lexer)?;
+    if lexer.eat(b' ') {
+        let text = lexer.rest();
+        exemplar.timestamp = seconds(text).ok_or_else(|| Kind::Timestamp(excerpt(text)))?;
+    }
+    Ok(exemplar)
+}
+
+/// A value in which no NaN passes for a stale marker.
+pub(super) fn ordinary_nan(value: f64) -> f64 {
+    if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value }
+}
+
 /// How `le` and `quantile` are written: `1` and `1e0` are both `1.0`.
-pub(super) fn bound_text(bound: f64) -> String {
+pub(crate) fn bound_text(bound: f64) -> String {
     let mut text = String::new();
     // Adding zero takes the sign off a negative zero.
     push_openmetrics_float(&mut text, bound + 0.0);

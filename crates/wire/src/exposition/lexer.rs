@@ -26,6 +26,8 @@ enum Naming {
     Due,
     /// There is a name already.
     Done,
+    /// Exemplars have none.
+    Never,
 }
 
 /// A cursor over a page.
@@ -125,6 +127,11 @@ impl<'a> Lexer<'a> {
         &rest[..len]
     }
 
+    /// Whether the byte before is the end of a line.
+    pub(super) fn after_line(&self) -> bool {
+        self.pos.checked_sub(1).and_then(|at| self.page.get(at)) == Some(&b'\n')
+    }
+
     /// A family's name in a line of metadata, still escaped.
     pub(super) fn family(&mut self) -> Result<&'a [u8], Kind> {
         if self.peek() == Some(b'"') {
@@ -159,6 +166,11 @@ impl<'a> Lexer<'a> {
         Ok(self.since(start))
     }
 
+    /// An exemplar's labels, behind their opening brace.
+    pub(super) fn exemplar_labels(&mut self, sink: impl FnMut(Part<'a>)) -> Result<(), Kind> {
+        self.braces::<true>(Naming::Never, sink)
+    }
+
     #[inline]
     fn braces<const STRICT: bool>(
         &mut self,
@@ -172,7 +184,11 @@ impl<'a> Lexer<'a> {
             }
             let quoted = self.peek() == Some(b'"');
             let name = if quoted {
-                let name = self.quoted::<true>("a label name")?;
+                // Prometheus lets a name in quotes go over lines, but for those of exemplars.
+                let name = match naming {
+                    Naming::Never => self.quoted::<false>("a label name")?,
+                    Naming::Due | Naming::Done => self.quoted::<true>("a label name")?,
+                };
                 self.check_name(name)?;
                 name
             } else {
@@ -180,7 +196,7 @@ impl<'a> Lexer<'a> {
             };
             self.gap::<STRICT>();
             if !self.eat(b'=') {
-                if !quoted || !matches!(self.peek(), Some(b',' | b'}')) {
+                if !quoted || naming == Naming::Never || !matches!(self.peek(), Some(b',' | b'}')) {
                     return Err(self.expected("`=`"));
                 }
                 if naming == Naming::Done {

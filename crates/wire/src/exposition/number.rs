@@ -97,6 +97,12 @@ pub(super) fn millis(digits: &[u8]) -> Option<i64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// Milliseconds of an OpenMetrics timestamp: seconds as a float. Cut, not rounded, as Prometheus
+/// does; what is past 64 bits stays at their ends, out of every store's bounds.
+pub(super) fn seconds(text: &[u8]) -> Option<i64> {
+    float(text).filter(|seconds| seconds.is_finite()).map(|seconds| (seconds * 1000.0) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +153,10 @@ mod tests {
         assert_eq!(millis(b"1395066363000"), Some(1_395_066_363_000));
         assert_eq!(millis(b"9223372036854775807"), Some(i64::MAX));
         assert_eq!(millis(b"9223372036854775808"), None);
+        assert_eq!(seconds(b"1395066363.5"), Some(1_395_066_363_500));
+        assert_eq!(seconds(b"-1.5"), Some(-1500));
+        assert_eq!(seconds(b"NaN"), None);
+        assert_eq!(seconds(b"1e30"), Some(i64::MAX));
     }
 
     proptest::proptest! {

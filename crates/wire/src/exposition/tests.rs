@@ -1,3 +1,7 @@
-//! What Prometheus accepts, refuses and reads, case by case.
+//! What Prometheus accepts, refuses and reads, case by case; real pages; bytes that mean harm.
 
+mod captures;
+mod hostile;
+mod openmetrics;
+mod protobuf;
 mod text;

@@ -11,6 +11,7 @@ use super::error::{ParseError, ParseErrorKind as Kind, excerpt};
 use super::labels::unescape_help;
 use super::lexer::Lexer;
 use super::number::{float, millis, short_float};
+use super::series::{LineSource, Source};
 use super::{Entry, Series};
 
 /// A page on its way through.
@@ -60,7 +61,9 @@ impl<'a> Text<'a> {
             Some(_) => return Err(self.lexer.expected("a timestamp or the end of the line")),
         };
         self.lexer.advance(1);
-        Ok(Entry::Series(Series::of_text(self.lexer.page(), at, raw, self.kind, value, timestamp)))
+        let (page, kind) = (self.lexer.page(), self.kind);
+        let source = Source::Line(LineSource { page, at, kind, exemplar: b"" });
+        Ok(Entry::Series(Series { raw, value, timestamp, start: None, source }))
     }
 
     #[inline]

@@ -1,0 +1,222 @@
+//! OpenMetrics 1.0 text, with quoted UTF-8 names.
+//!
+//! Strict where text 0.0.4 is lax: single spaces, no free comments, `# EOF` at the end and nothing
+//! behind it, for otherwise a page that was cut off would look whole. As lax as Prometheus where
+//! the specification asks for more: families may come in any order and twice, names need no
+//! suffix.
+
+use weir_model::{MetricType, Timestamp};
+
+use super::created::Created;
+use super::error::{ParseError, ParseErrorKind as Kind, excerpt};
+use super::labels::unescape;
+use super::lexer::{Lexer, Part};
+use super::number::{float, seconds, short_float};
+use super::series::{LineSource, Source};
+use super::{Entry, Series};
+
+/// A page on its way through.
+#[derive(Debug)]
+pub(super) struct OpenMetrics<'a> {
+    lexer: Lexer<'a>,
+    /// What the last `TYPE` said.
+    kind: MetricType,
+    /// The family that the last line of metadata named, still escaped.
+    family: &'a [u8],
+    /// Start timestamps, where they are asked for.
+    created: Option<Created>,
+    done: bool,
+}
+
+/// What one line was.
+enum Line<'a> {
+    Entry(Entry<'a>),
+    Created,
+    Eof,
+}
+
+/// The part of a sample's line behind the series.
+struct Sample<'a> {
+    value: f64,
+    timestamp: Option<Timestamp>,
+    /// From behind the exemplar's opening brace to the end of the line; empty without one.
+    exemplar: &'a [u8],
+}
+
+impl<'a> OpenMetrics<'a> {
+    pub(super) fn new(page: &'a [u8], created_as_start: bool) -> Self {
+        Self {
+            lexer: Lexer::new(page),
+            kind: MetricType::Unknown,
+            family: b"",
+            created: created_as_start.then(Created::default),
+            done: false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
+        while !self.done {
+            let start = self.lexer.pos();
+            let line = match self.lexer.peek() {
+                None => Err(Kind::NoEof),
+                Some(b'#') => self.metadata(),
+                Some(_) => self.series(),
+            };
+            match line {
+                Ok(Line::Entry(entry)) => return Ok(Some(entry)),
+                Ok(Line::Created) => {}
+                Ok(Line::Eof) => self.done = true,
+                Err(kind) => return Err(ParseError::in_line(self.lexer.page(), start, kind)),
+            }
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn series(&mut self) -> Result<Line<'a>, Kind> {
+        let before = self.lexer.clone();
+        let at = self.lexer.pos();
+        let mut name = &[][..];
+        let raw = self.lexer.series::<true>(|part| {
+            if let Part::Name(text) = part {
+                name = text;
+            }
+        })?;
+        let sample = self.sample()?;
+        let mut start = None;
+        if let Some(created) = self.created.as_mut().filter(|_| has_start(self.kind)) {
+            created.look_ahead(before, self.family, self.kind);
+            if name.ends_with(b"_created") {
+                return Ok(Line::Created);
+            }
+            start = created.start_of(raw, self.family, self.kind);
+        }
+        let Sample { value, timestamp, exemplar } = sample;
+        let (page, kind) = (self.lexer.page(), self.kind);
+        let source = Source::Line(LineSource { page, at, kind, exemplar });
+        Ok(Line::Entry(Entry::Series(Series { raw, value, timestamp, start, source })))
+    }
+
+    #[inline]
+    fn sample(&mut self) -> Result<Sample<'a>, Kind> {
+        let mut sample = Sample { value: value(&mut self.lexer)?, timestamp: None, exemplar: b"" };
+        loop {
+            if self.lexer.eat(b'\n') {
+                return Ok(sample);
+            }
+            if self.lexer.eat_all(b" # {") {
+                sample.exemplar = self.exemplar()?;
+                return Ok(sample);
+            }
+            if self.lexer.peek().is_none() {
+                return Err(Kind::NoEof);
+            }
+            if sample.timestamp.is_some() {
+                return Err(self.lexer.expected("an exemplar or the end of the line"));
+            }
+            let text = word(&mut self.lexer, "a timestamp")?;
+            let millis = seconds(text).ok_or_else(|| Kind::Timestamp(excerpt(text)))?;
+            sample.timestamp = Some(millis);
+        }
+    }
+
+    /// Checks an exemplar, behind its opening brace, and gives its bytes.
+    fn exemplar(&mut self) -> Result<&'a [u8], Kind> {
+        let start = self.lexer.pos();
+        self.lexer.exemplar_labels(|_| {})?;
+        value(&mut self.lexer)?;
+        if self.lexer.peek() == Some(b' ') {
+            let text = word(&mut self.lexer, "a timestamp")?;
+            seconds(text).ok_or_else(|| Kind::Timestamp(excerpt(text)))?;
+        }
+        let exemplar = self.lexer.since(start);
+        match self.lexer.peek() {
+            None => Err(Kind::NoEof),
+            _ if self.lexer.eat(b'\n') => Ok(exemplar),
+            _ => Err(self.lexer.expected("the end of the line")),
+        }
+    }
+
+    /// A line that begins with `#`.
+    fn metadata(&mut self) -> Result<Line<'a>, Kind> {
+        if self.lexer.eat_all(b"# EOF") {
+            self.lexer.eat(b'\n');
+            return if self.lexer.rest().is_empty() { Ok(Line::Eof) } else { Err(Kind::AfterEof) };
+        }
+        let fields: [&[u8]; 3] = [b"# HELP ", b"# TYPE ", b"# UNIT "];
+        let Some(field) = fields.into_iter().position(|field| self.lexer.eat_all(field)) else {
+            return Err(self.lexer.expected("`# HELP`, `# TYPE`, `# UNIT` or `# EOF`"));
+        };
+        let family = self.lexer.family()?;
+        self.family = family;
+        if let Some(created) = &mut self.created {
+            created.forget();
+        }
+        if !self.lexer.eat(b' ') {
+            return Err(self.lexer.expected("a space and a text"));
+        }
+        let text = self.lexer.line();
+        if !self.lexer.after_line() {
+            return Err(Kind::NoEof);
+        }
+        let text = self.lexer.check_text(text)?;
+        let family = Entry::family(family);
+        Ok(Line::Entry(match field {
+            0 => Entry::Help { family, text: unescape(text, true) },
+            1 => {
+                self.kind = metric_type(text).ok_or_else(|| Kind::Type(text.to_owned()))?;
+                Entry::Type { family, kind: self.kind }
+            }
+            _ => {
+                let ends_in_it = family.strip_suffix(text).is_some_and(|rest| rest.ends_with('_'));
+                if !text.is_empty() && !ends_in_it {
+                    return Err(Kind::Unit { family: family.into_owned(), unit: text.to_owned() });
+                }
+                Entry::Unit { family, unit: text.into() }
+            }
+        }))
+    }
+}
+
+/// One space and a float.
+#[inline]
+pub(super) fn value(lexer: &mut Lexer<'_>) -> Result<f64, Kind> {
+    if let Some((b' ', rest)) = lexer.rest().split_first()
+        && let Some((value, len)) = short_float(rest)
+        && matches!(rest.get(len), Some(b'\n' | b' '))
+    {
+        lexer.advance(1 + len);
+        return Ok(value);
+    }
+    let text = word(lexer, "a space and a value")?;
+    float(text).ok_or_else(|| Kind::Number(excerpt(text)))
+}
+
+/// One space and what follows it up to the next one.
+fn word<'a>(lexer: &mut Lexer<'a>, expected: &'static str) -> Result<&'a [u8], Kind> {
+    if !lexer.eat(b' ') {
+        return Err(lexer.expected(expected));
+    }
+    let word = lexer.until(|b| matches!(b, b' ' | b'\n'));
+    if word.is_empty() { Err(lexer.expected(expected)) } else { Ok(word) }
+}
+
+/// Whether samples of this type may have a start timestamp.
+fn has_start(kind: MetricType) -> bool {
+    matches!(kind, MetricType::Counter | MetricType::Histogram | MetricType::Summary)
+}
+
+fn metric_type(text: &str) -> Option<MetricType> {
+    Some(match text {
+        "counter" => MetricType::Counter,
+        "gauge" => MetricType::Gauge,
+        "histogram" => MetricType::Histogram,
+        "gaugehistogram" => MetricType::GaugeHistogram,
+        "summary" => MetricType::Summary,
+        "info" => MetricType::Info,
+        "stateset" => MetricType::StateSet,
+        "unknown" => MetricType::Unknown,
+        _ => return None,
+    })
+}
