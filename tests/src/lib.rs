@@ -2,7 +2,7 @@
 //!
 //! Each file of `tests/` proves one promise of the gateway's binary. What they share is here:
 //! [`processes`] runs programs, [`packages`] finds Debian's and [`peers`] starts them, [`gateway`] is the program under test,
-//! [`sender`], [`load`], [`target`] and [`backend`] are its scripted peers, [`promql`] asks the real ones, and [`oracle`]
+//! [`sender`], [`load`], [`target`] and [`backend`] are its scripted peers, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
 //! computes on its own what must come out.
 //!
 //! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
@@ -19,6 +19,7 @@ pub mod packages;
 pub mod peers;
 pub mod processes;
 pub mod promql;
+pub mod remote_read;
 pub mod samples;
 pub mod sender;
 pub mod target;

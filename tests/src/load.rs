@@ -195,14 +195,26 @@ impl Rules {
         (at_ms + long_ms - 1).div_euclid(long_ms) * long_ms
     }
 
-    /// Compares what a backend received with all that the rules must have said up to `through`, a
-    /// long window's end, and all that must have been passed on.
-    pub fn compare(&self, history: &History, received: &[Sample], through: i64) -> Differences {
+    /// All that the rules must have said up to `through`, a long window's end, and all that must
+    /// have been passed on.
+    pub fn expected(&self, history: &History, through: i64) -> Outputs {
         let mut expected = passed_on(history);
         for rule in self.oracle() {
             expected.extend(rule.outputs(history, through));
         }
-        oracle::compare(&expected, received, |labels, timestamp| {
+        expected
+    }
+
+    /// Compares what a backend received, in its order, with [`Rules::expected`].
+    pub fn compare(&self, history: &History, received: &[Sample], through: i64) -> Differences {
+        oracle::compare(&self.expected(history, through), received, |labels, timestamp| {
+            is_passed_on(labels) || timestamp <= through
+        })
+    }
+
+    /// Compares what a backend holds with [`Rules::expected`].
+    pub fn compare_stored(&self, history: &History, stored: &History, through: i64) -> Differences {
+        oracle::compare_values(&self.expected(history, through), stored, |labels, timestamp| {
             is_passed_on(labels) || timestamp <= through
         })
     }

@@ -21,21 +21,24 @@ pub(crate) struct Delivery {
     pub(crate) hopeless: u32,
     /// When the front piece may be sent.
     pub(crate) ready_ms: u64,
-    /// Halvings that are left.
+    /// Halvings that are left until something of the batch must be taken.
     pub(crate) halvings_left: u32,
+    halvings_max: u32,
     pieces: VecDeque<Vec<Unit>>,
     sent: Option<Arc<Vec<Unit>>>,
 }
 
 impl Delivery {
     pub(crate) fn new(batch: Batch, now_ms: u64) -> Self {
+        let halvings_max = split::budget(sample_count(&batch.units));
         Self {
             key: batch.key,
             lanes: batch.lanes,
             retries: 0,
             hopeless: 0,
             ready_ms: now_ms,
-            halvings_left: split::budget(sample_count(&batch.units)),
+            halvings_left: halvings_max,
+            halvings_max,
             pieces: VecDeque::from([batch.units]),
             sent: None,
         }
@@ -78,6 +81,12 @@ impl Delivery {
         self.retries = 0;
         self.hopeless = 0;
         self.ready_ms = now_ms;
+    }
+
+    /// The backend has taken a piece, or had it: it does not refuse everything, so the search for
+    /// what it refuses may go on for as long.
+    pub(crate) fn renew_budget(&mut self) {
+        self.halvings_left = self.halvings_max;
     }
 
     /// Whether something of this frame is in it.

@@ -2,18 +2,20 @@
 //!
 //! Invariant: the halves of a piece hold exactly what the piece held, and whatever stood before
 //! something else of its series still does; the left half is sent first. One culprit among n
-//! samples costs about 2·log2(n) requests. [`budget`] bounds a batch: past it a refused piece is
-//! set aside as it stands, because a backend that refuses everything (a wrong external label, an
-//! outage longer than its out-of-order window) would otherwise cost two requests a sample.
+//! samples costs about 2·log2(n) requests. [`budget`] bounds a search that finds nothing good: past
+//! it a refused piece is set aside as it stands, because a backend that refuses everything (a wrong
+//! external label, an outage longer than its out-of-order window) would otherwise cost two requests
+//! a sample. Whatever the backend takes, or says that it has already, renews the budget: nothing
+//! good is set aside for standing among many culprits or repeats.
 //!
 //! A histogram that is atomic otherwise is cut here as a last resort: a part of it is refused.
 
 use crate::unit::{Series, Unit};
 
-/// Culprits that are found among the samples of one batch before the search gives up.
+/// Culprits that are found one after the other in a batch before the search gives up.
 const CULPRITS_MAX: u32 = 16;
 
-/// How many halvings a batch of so many samples may cost.
+/// How many halvings a batch of so many samples may cost with nothing taken in between.
 pub fn budget(samples: usize) -> u32 {
     CULPRITS_MAX * (samples.max(1).ilog2() + 2)
 }

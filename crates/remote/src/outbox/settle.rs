@@ -89,11 +89,11 @@ impl Outbox {
             Verdict::Delivered { unwritten } => {
                 self.compression_proven |= sent_as.compression == self.compression;
                 self.report.delivered(sample_count(&ended.piece), unwritten, &ended.text);
-                self.end_piece(&ended);
+                self.end_well(&ended);
             }
             Verdict::Conflict => {
                 self.report.conflict(sample_count(&ended.piece), &ended.text);
-                self.end_piece(&ended);
+                self.end_well(&ended);
             }
             Verdict::Retry { after } => {
                 let backoff = self.settings.queue.backoff;
@@ -109,6 +109,14 @@ impl Outbox {
             Verdict::SetAside { reason } => self.set_aside(&ended, reason),
             Verdict::FallBack(fallback) => self.fall_back(ended, fallback),
         }
+    }
+
+    /// The backend has this piece.
+    fn end_well(&mut self, ended: &Ended) {
+        if let Some(delivery) = self.deliveries.get_mut(&ended.id) {
+            delivery.renew_budget();
+        }
+        self.end_piece(ended);
     }
 
     fn end_piece(&mut self, ended: &Ended) {
@@ -199,7 +207,7 @@ impl Outbox {
         let was_sent_before = ended.piece.iter().all(|u| u.maybe_stored);
         if reason.means_already_stored() && was_sent_before {
             self.report.repeated(sample_count(&ended.piece));
-            self.end_piece(ended);
+            self.end_well(ended);
         } else {
             self.set_aside(ended, reason);
         }

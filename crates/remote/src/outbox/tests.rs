@@ -54,8 +54,18 @@ impl Bench {
 
     /// A frame of these series at this position, 10 bytes long, written now.
     fn frame(&mut self, position: u64, names: &[(&str, &[i64])]) {
+        self.take(unit(position, vec![]), names);
+    }
+
+    /// The same, of a frame that an earlier process may have sent.
+    fn queued(&mut self, position: u64, names: &[(&str, &[i64])]) {
+        self.take(Unit { recovered: true, maybe_stored: true, ..unit(position, vec![]) }, names);
+    }
+
+    fn take(&mut self, template: Unit, names: &[(&str, &[i64])]) {
+        let position = template.position;
         let all = names.iter().map(|(name, times)| series(name, times));
-        let units = into_units(all.collect(), &unit(position, vec![]), false, 20);
+        let units = into_units(all.collect(), &template, false, 20);
         let frame = OpenFrame {
             position,
             next: position + 1,
@@ -267,6 +277,60 @@ fn a_backend_that_refuses_everything_costs_a_bounded_number_of_requests() {
     assert!(requests <= 1 + 2 * crate::split::budget(2000), "{requests}");
     assert_eq!(bench.metrics.set_aside_total(), 2000);
     assert_eq!(bench.sent(), 0);
+}
+
+/// A kill while a backlog drained: Prometheus has the older half of what comes again, ten samples
+/// of each series, and refuses a request for each of them but the newest. Up to 1,000 fresh samples
+/// were set aside as `unsplit` when the search was bounded by their number.
+#[test]
+fn after_a_kill_nothing_is_set_aside_however_much_was_stored_before() {
+    let mut settings = settings();
+    settings.kind = Kind::Prometheus;
+    settings.queue.max_samples_per_send = 2000;
+    settings.queue.capacity = 2000;
+    let mut bench = Bench::new(settings);
+    let mut stored: BTreeMap<String, i64> = BTreeMap::new();
+    for number in 0..100 {
+        let name = format!("m{number}");
+        let times: Vec<i64> = (1..=20).collect();
+        stored.insert(format!("{name}{{}}"), if number < 50 { 10 } else { 0 });
+        bench.queued(number, &[(&name, &times)]);
+    }
+    while bench.outbox.oldest().is_some() {
+        bench.wait(5000);
+        let request = bench.request().expect("a request is due");
+        let all = content(&request);
+        let outcome = if all.iter().any(|(name, t)| *t < stored[name]) {
+            answered(400, "out of order sample")
+        } else {
+            stored.extend(all);
+            answered(204, "")
+        };
+        bench.end(&request, outcome);
+    }
+    assert!(stored.values().all(|newest| *newest == 20), "{stored:?}");
+    assert_eq!(bench.metrics.set_aside_total(), 0);
+    // The newest that it had is taken as the same sample.
+    let repeated = bench.metrics.samples_repeated.load(Ordering::Relaxed);
+    assert_eq!((repeated, bench.sent()), (50 * 9, 2000 - 50 * 9));
+}
+
+#[test]
+fn good_samples_among_many_bad_ones_arrive() {
+    let mut settings = settings();
+    settings.queue.max_samples_per_send = 2000;
+    settings.queue.capacity = 2000;
+    let mut bench = Bench::new(settings);
+    for position in 0..2000 {
+        bench.frame(position, &[(&format!("m{position}"), &[position as i64])]);
+    }
+    while bench.outbox.position() < 2000 {
+        bench.wait(5000);
+        let request = bench.request().expect("a request is due");
+        let refused = content(&request).iter().any(|(_, t)| t % 10 == 3);
+        bench.end(&request, if refused { answered(400, "label") } else { answered(204, "") });
+    }
+    assert_eq!((bench.sent(), bench.set_aside(Reason::Labels)), (1800, 200));
 }
 
 /// What a receiver does with the next request.
