@@ -1,11 +1,15 @@
-//! Outputs without a destination: their newest samples, by tenant, for whoever scrapes `/federate`.
+//! Outputs without a destination: a page by tenant, for whoever scrapes `/federate`.
 //!
-//! A task reads the send queue's durable frames and keeps the newest float of each series.
-//! Invariant: what a page shows is durable, and memory is bounded by a number of series. Not
-//! durable itself: a restart reads what the queue still holds, so the queue is kept for as long as
-//! a series may be silent. Native histograms cannot be said in either format and are counted.
+//! A task reads the send queue's durable frames and keeps the newest float of each series, and
+//! those before it that a scraper has not seen: one that comes every minute is shown all windows of
+//! ten seconds. Invariant: what a page shows is durable, and memory is bounded by numbers of series
+//! and samples. Not durable itself: a restart reads what the queue still holds, so the queue is kept
+//! for as long as a series may be silent, and every scraper is a new one. Whether a page arrives it
+//! does not know. Native histograms cannot be said in either format and are counted.
 
+mod line;
 mod page;
+mod scrapers;
 mod series;
 
 use std::collections::VecDeque;
@@ -77,20 +81,24 @@ impl Federate {
         Self { shared, stop, task }
     }
 
-    /// A tenant's page in the format that an `Accept` header prefers, and its content type. No
-    /// selector selects everything. Takes a second for a million series: not for a runtime's thread.
+    /// A tenant's page in the format that an `Accept` header prefers, and its content type: what
+    /// came since this scraper's last page, and else the newest of each series. No selector selects
+    /// everything. Takes a second for a million series: not for a runtime's thread.
     pub fn page(
         &self,
         tenant: &str,
+        scraper: &str,
         selectors: &[Selector],
         accept: &str,
     ) -> (&'static str, String) {
         let format = Format::from_accept(accept);
-        let series = self.shared.tenant(tenant);
-        let text = match series {
-            Some(series) => page::render(&lock(&series), selectors, format),
-            None => page::render(&Series::default(), selectors, format),
+        let Some(series) = self.shared.tenant(tenant) else {
+            let nothing = page::render(&Series::default(), 0, selectors, format);
+            return (format.content_type(), nothing);
         };
+        let mut series = lock(&series);
+        let text = page::render(&series, series.seen_through(scraper), selectors, format);
+        series.note_seen(scraper, &self.shared.counts);
         (format.content_type(), text)
     }
 
@@ -113,6 +121,13 @@ impl Federate {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let help = "Series that /federate can show.";
         scrape.gauge("weir_federate_series", help, &[], read(&shared.counts.series) as f64);
+        let help = "Samples besides the newest of each series that a scraper has not seen yet.";
+        scrape.gauge(
+            "weir_federate_unseen_samples",
+            help,
+            &[],
+            read(&shared.counts.earlier) as f64,
+        );
         let lag = shared.queue.durable().saturating_sub(self.read_through());
         let help = "Frames of the queue that /federate does not show yet.";
         scrape.gauge("weir_federate_lag_frames", help, &[], lag as f64);
@@ -120,6 +135,7 @@ impl Federate {
         let help = "Samples that /federate cannot show.";
         let rejected = [
             ("series_limit", &shared.counts.over_limit),
+            ("unseen_limit", &shared.counts.forgotten),
             ("labels", &shared.counts.mislabelled),
             ("native_histogram", &shared.counts.histograms),
         ];
@@ -216,7 +232,9 @@ impl Shared {
                 body
             };
             let series = self.meet(header.tenant);
-            lock(&series).take(body, written_ms, &self.counts).map_err(|e| e.to_string())?;
+            lock(&series)
+                .take(position, body, written_ms, &self.counts)
+                .map_err(|e| e.to_string())?;
             Ok(written_ms)
         });
         match taken {

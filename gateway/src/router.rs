@@ -86,7 +86,7 @@ impl Router {
         self.admin.reload()
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Page {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Page {
         let path = request.uri().path().to_owned();
         let open = matches!(path.as_str(), "/-/healthy" | "/-/ready");
         if !open && let Err(denied) = self.auth.check(request.headers(), Instant::now()) {
@@ -99,7 +99,7 @@ impl Router {
             (&Method::POST, "/api/v1/write" | "/api/v1/push") => {
                 crate::ingest::handle(&self.node, request).await
             }
-            (&Method::GET, "/federate") => self.federate(&request).await,
+            (&Method::GET, "/federate") => self.federate(&request, peer).await,
             _ => self.administer(request).await,
         }
     }
@@ -116,18 +116,22 @@ impl Router {
         }
     }
 
-    async fn federate(&self, request: &Request<Incoming>) -> Page {
+    async fn federate(&self, request: &Request<Incoming>, peer: Peer) -> Page {
         let Some(federate) = self.outlets.get().and_then(|o| o.federate.clone()) else {
             let why = "outputs go to remote_write, or are not ready yet; /federate has none\n";
             return plain(StatusCode::NOT_FOUND, why);
         };
-        let selectors = match selectors(request.uri().query().unwrap_or_default()) {
+        let query = request.uri().query().unwrap_or_default();
+        let selectors = match selectors(query) {
             Ok(selectors) => selectors,
             Err(why) => return plain(StatusCode::BAD_REQUEST, &format!("{why}\n")),
         };
         let tenant = tenant(&self.node, request.headers());
         let accept = text(request.headers(), header::ACCEPT.as_str()).to_owned();
-        let render = move || federate.page(&tenant, &selectors, &accept);
+        // Whoever asks for the same from the same host is the same scraper.
+        let agent = text(request.headers(), header::USER_AGENT.as_str());
+        let scraper = format!("{} {agent} {query}", peer.addr.ip());
+        let render = move || federate.page(&tenant, &scraper, &selectors, &accept);
         match tokio::task::spawn_blocking(render).await {
             Ok((kind, page)) => {
                 let response = Response::builder().header(header::CONTENT_TYPE, kind);
@@ -139,8 +143,8 @@ impl Router {
 }
 
 impl Handler for Router {
-    async fn handle(&self, request: Request<Incoming>, _peer: Peer) -> Page {
-        self.answer(request).await
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Page {
+        self.answer(request, peer).await
     }
 }
 

@@ -13,20 +13,29 @@ use weir_wire::text::{Format, Writer};
 
 use super::series::{Metric, Series};
 
+const INSTANCE: &str = "instance";
+
 /// Suffixes of a classic histogram's or summary's samples, in the order of the page.
 const SUFFIXES: [&str; 5] = ["_bucket", "_sum", "_count", "_gsum", "_gcount"];
 
-/// Writes the page.
-pub(super) fn render(series: &Series, selectors: &[Selector], format: Format) -> String {
+/// Writes the page of a scraper that has seen everything through a position of the queue.
+pub(super) fn render(
+    series: &Series,
+    seen_through: u64,
+    selectors: &[Selector],
+    format: Format,
+) -> String {
     let mut families: BTreeMap<&str, Vec<&Metric>> = BTreeMap::new();
     for (name, metric) in series.metrics() {
         families.entry(family(name, metric.metadata.as_ref())).or_default().push(metric);
     }
     let mut writer = Writer::new(format);
     for (name, metrics) in families {
-        let all = metrics.iter().flat_map(|metric| &metric.newest);
+        let all = metrics.iter().flat_map(|metric| &metric.lines);
         let mut shown: Vec<(&Labels, &Sample)> = all
-            .filter(|(labels, sample)| series.is_recent(sample) && selected(labels, selectors))
+            .filter(|(labels, _)| selected(labels, selectors))
+            .flat_map(|(labels, line)| line.unseen(seen_through).map(move |s| (labels, s)))
+            .filter(|(_, sample)| series.is_recent(sample))
             .collect();
         if shown.is_empty() {
             continue;
@@ -34,12 +43,13 @@ pub(super) fn render(series: &Series, selectors: &[Selector], format: Format) ->
         let metadata = metrics.iter().find_map(|metric| metric.metadata.as_ref());
         let kind = metadata.map_or(MetricType::Unknown, |m| m.kind);
         let bound = bound_label(kind);
-        shown.sort_unstable_by(|(a, _), (b, _)| order(a, b, name, bound));
+        shown.sort_unstable_by(|a, b| order(*a, *b, name, bound));
         if let Some(metadata) = metadata {
             writer.family(name, kind, &metadata.help);
         }
         for (labels, sample) in shown {
-            writer.series(labels.iter(), std::slice::from_ref(sample), &[]);
+            let labels = labels.iter().chain(no_instance(labels));
+            writer.series(labels, std::slice::from_ref(sample), &[]);
         }
     }
     writer.finish()
@@ -70,10 +80,22 @@ fn bound_label(kind: MetricType) -> Option<&'static str> {
     }
 }
 
-/// By labels, less the bound; then what has bounds, by bound; then by suffix.
-fn order(a: &Labels, b: &Labels, family: &str, bound: Option<&str>) -> Ordering {
+/// `instance=""` where a series has no instance, as in Prometheus's own `/federate`: else a scraper
+/// with `honor_labels` would take the gateway for it.
+fn no_instance(labels: &Labels) -> Option<Label<'static>> {
+    labels.get(INSTANCE).is_none().then(|| Label::new(INSTANCE, ""))
+}
+
+/// By labels, less the bound; then by time; then what has bounds, by bound; then by suffix.
+fn order(
+    (a, at): (&Labels, &Sample),
+    (b, bt): (&Labels, &Sample),
+    family: &str,
+    bound: Option<&str>,
+) -> Ordering {
+    let by_time = at.timestamp.cmp(&bt.timestamp);
     let Some(bound) = bound else {
-        return a.iter().cmp(b.iter());
+        return a.iter().cmp(b.iter()).then(by_time);
     };
     let whose = |label: &Label<'_>| label.name != METRIC_NAME && label.name != bound;
     let part = |labels: &Labels| {
@@ -85,6 +107,7 @@ fn order(a: &Labels, b: &Labels, family: &str, bound: Option<&str>) -> Ordering 
     let value = |labels: &Labels| labels.get(bound).and_then(|v| v.parse().ok()).unwrap_or(0.0);
     let by_labels = a.iter().filter(whose).cmp(b.iter().filter(whose));
     by_labels
+        .then(by_time)
         .then_with(|| part(a).cmp(&part(b)))
         .then_with(|| f64::total_cmp(&value(a), &value(b)))
         .then_with(|| a.iter().cmp(b.iter()))

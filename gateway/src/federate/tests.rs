@@ -90,9 +90,14 @@ async fn read_through(federate: &Federate, position: u64) {
 
 fn text(federate: &Federate, tenant: &str, selectors: &[&str]) -> String {
     let selectors: Vec<Selector> = selectors.iter().map(|s| s.parse().unwrap()).collect();
-    let (content_type, text) = federate.page(tenant, &selectors, "");
+    let (content_type, text) = federate.page(tenant, "one", &selectors, "");
     assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
     text
+}
+
+/// Less the empty instance of each series.
+fn bare(federate: &Federate) -> String {
+    text(federate, "t", &[]).replace("{instance=\"\"}", "")
 }
 
 fn said(kind: MetricType, help: &str) -> Metadata {
@@ -139,32 +144,96 @@ async fn the_newest_samples_stand_on_the_page_by_family_and_labels() {
     read_through(&federate, last).await;
     let expected = "\
         # TYPE requests_total counter\n\
-        requests_total 2e+06 1704067205000\n\
+        requests_total{instance=\"\"} 2e+06 1704067205000\n\
         # HELP took_seconds How long.\n\
         # TYPE took_seconds histogram\n\
-        took_seconds_bucket{job=\"a\",le=\"2.5\"} 1 1704067200000\n\
-        took_seconds_bucket{job=\"a\",le=\"10\"} 2 1704067200000\n\
-        took_seconds_bucket{job=\"a\",le=\"+Inf\"} 3 1704067200000\n\
-        took_seconds_sum{job=\"a\"} 12.5 1704067200000\n\
-        took_seconds_count{job=\"a\"} 3 1704067200000\n\
-        took_seconds_bucket{job=\"b\",le=\"+Inf\"} 7 1704067200000\n\
-        up{job=\"a\",zone=\"z\\\"1\"} 1 1704067200000\n\
-        up{job=\"b\"} 0 1704067205000\n";
+        took_seconds_bucket{job=\"a\",le=\"2.5\",instance=\"\"} 1 1704067200000\n\
+        took_seconds_bucket{job=\"a\",le=\"10\",instance=\"\"} 2 1704067200000\n\
+        took_seconds_bucket{job=\"a\",le=\"+Inf\",instance=\"\"} 3 1704067200000\n\
+        took_seconds_sum{job=\"a\",instance=\"\"} 12.5 1704067200000\n\
+        took_seconds_count{job=\"a\",instance=\"\"} 3 1704067200000\n\
+        took_seconds_bucket{job=\"b\",le=\"+Inf\",instance=\"\"} 7 1704067200000\n\
+        up{job=\"a\",zone=\"z\\\"1\",instance=\"\"} 1 1704067200000\n\
+        up{job=\"b\",instance=\"\"} 0 1704067199990\n\
+        up{job=\"b\",instance=\"\"} 1 1704067200000\n\
+        up{job=\"b\",instance=\"\"} 0 1704067205000\n";
     assert_eq!(text(&federate, "t", &[]), expected);
     let some = text(&federate, "t", &["{job=\"b\"}", "requests_total"]);
     let expected = "\
         # TYPE requests_total counter\n\
-        requests_total 2e+06 1704067205000\n\
+        requests_total{instance=\"\"} 2e+06 1704067205000\n\
         # HELP took_seconds How long.\n\
         # TYPE took_seconds histogram\n\
-        took_seconds_bucket{job=\"b\",le=\"+Inf\"} 7 1704067200000\n\
-        up{job=\"b\"} 0 1704067205000\n";
+        took_seconds_bucket{job=\"b\",le=\"+Inf\",instance=\"\"} 7 1704067200000\n\
+        up{job=\"b\",instance=\"\"} 0 1704067205000\n";
     assert_eq!(some, expected);
-    let (content_type, open) =
-        federate.page("t", &["requests_total".parse().unwrap()], "application/openmetrics-text");
+    let (content_type, open) = federate.page(
+        "t",
+        "one",
+        &["requests_total".parse().unwrap()],
+        "application/openmetrics-text",
+    );
     assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    let expected = "# TYPE requests counter\nrequests_total 2e+06 1704067205.000\n# EOF\n";
+    let expected =
+        "# TYPE requests counter\nrequests_total{instance=\"\"} 2e+06 1704067205.000\n# EOF\n";
     assert_eq!(open, expected);
+    federate.stop().await;
+}
+
+/// Windows of ten seconds, one scraper that comes as often, and others that come later.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_scraper_is_shown_every_window_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(dir.path());
+    let federate = queue.start();
+    let (sum, wide) = ([("__name__", "sum"), ("instance", "i")], [("__name__", "wide")]);
+    let times = |page: (&str, String)| -> Vec<i64> {
+        let seconds = |line: &str| (line[line.len() - 13..].parse::<i64>().unwrap() - T) / 1000;
+        page.1.lines().map(seconds).collect()
+    };
+    let of_sum: [Selector; 1] = ["sum".parse().unwrap()];
+    for second in (10..=120).step_by(10) {
+        let at = T + second * 1000;
+        let mut last = queue.push("t", at, &[(&sum, &[(at, second as f64)], None)]);
+        if second == 60 {
+            // A window of a minute goes out later than one of ten seconds that ends with it.
+            last = queue.push("t", at, &[(&wide, &[(T + 1, 0.0), (at, 1.0)], None)]);
+        }
+        read_through(&federate, last).await;
+        assert_eq!(times(federate.page("t", "often", &of_sum, "")), [second]);
+    }
+    let all: Vec<i64> = (10..=120).step_by(10).collect();
+    assert_eq!(times(federate.page("t", "new", &of_sum, "")), all);
+    let page = federate.page("t", "seldom", &[], "").1;
+    let begin = page.find("wide").unwrap();
+    assert_eq!(
+        &page[begin..],
+        "wide{instance=\"\"} 0 1704067200001\nwide{instance=\"\"} 1 1704067260000\n"
+    );
+    let unseen = || federate.shared.counts.earlier.load(Ordering::Relaxed);
+    assert_eq!(unseen(), 12, "others may be on their way");
+    for second in [200, 320] {
+        let at = T + second * 1000;
+        let last = queue.push("t", at, &[(&sum, &[(at, 1.0)], None)]);
+        read_through(&federate, last).await;
+        for scraper in ["often", "new"] {
+            assert_eq!(times(federate.page("t", scraper, &of_sum, "")), [second]);
+        }
+        federate.page("t", "seldom", &[], "");
+    }
+    assert_eq!(unseen(), 0, "all have come, and have seen all");
+    for second in [330, 340, 350] {
+        let at = T + second * 1000;
+        queue.push("t", at, &[(&sum, &[(at, 1.0)], None)]);
+    }
+    let last = queue.push("t", T + 351_000, &[(&sum, &[(T + 351_000, STALE_NAN)], None)]);
+    read_through(&federate, last).await;
+    assert_eq!(unseen(), 2);
+    assert_eq!(times(federate.page("t", "often", &of_sum, "")), [330, 340, 350]);
+    assert_eq!(times(federate.page("t", "often", &of_sum, "")), [] as [i64; 0], "it has ended");
+    assert_eq!(times(federate.page("t", "new", &of_sum, "")), [330, 340, 350]);
+    assert_eq!(times(federate.page("t", "seldom", &of_sum, ""))[..3], [330, 340, 350]);
+    assert_eq!((unseen(), federate.shared.counts.series.load(Ordering::Relaxed)), (0, 1));
     federate.stop().await;
 }
 
@@ -176,10 +245,10 @@ async fn a_tenant_sees_its_own() {
     queue.push("a", T, &[(&[("__name__", "up")], &[(T, 1.0)], None)]);
     let last = queue.push("b", T, &[(&[("__name__", "up")], &[(T, 2.0)], None)]);
     read_through(&federate, last).await;
-    assert_eq!(text(&federate, "a", &[]), "up 1 1704067200000\n");
-    assert_eq!(text(&federate, "b", &[]), "up 2 1704067200000\n");
+    assert_eq!(text(&federate, "a", &[]), "up{instance=\"\"} 1 1704067200000\n");
+    assert_eq!(text(&federate, "b", &[]), "up{instance=\"\"} 2 1704067200000\n");
     assert_eq!(text(&federate, "c", &[]), "");
-    assert_eq!(federate.page("c", &[], "application/openmetrics-text").1, "# EOF\n");
+    assert_eq!(federate.page("c", "one", &[], "application/openmetrics-text").1, "# EOF\n");
     federate.stop().await;
 }
 
@@ -202,12 +271,15 @@ async fn markers_and_silence_end_a_series_and_a_sample_from_the_future_ends_none
     );
     let last = queue.push("t", T + 1000, &[(&ends, &[(T + 1000, STALE_NAN)], None)]);
     read_through(&federate, last).await;
-    let page = text(&federate, "t", &[]);
-    assert_eq!(page, "ahead 1 1704067800000\nlives 1 1704067200000\nsilent 1 1704067200000\n");
+    let page = bare(&federate);
+    assert_eq!(
+        page,
+        "ahead 1 1704067800000\nends 1 1704067200000\nlives 1 1704067200000\nsilent 1 1704067200000\n"
+    );
     let now = T + SILENCE_MS;
     let last = queue.push("t", now, &[(&lives, &[(now, 2.0)], None)]);
     read_through(&federate, last).await;
-    assert_eq!(text(&federate, "t", &[]), "ahead 1 1704067800000\nlives 2 1704067500000\n");
+    assert_eq!(bare(&federate), "ahead 1 1704067800000\nlives 2 1704067500000\n");
     assert_eq!(federate.shared.counts.series.load(Ordering::Relaxed), 2);
     // A tenant that says nothing at all any more goes as a whole.
     let now = now + SILENCE_MS;
@@ -230,8 +302,9 @@ async fn a_restart_shows_the_same_page_from_what_the_queue_keeps() {
         last = queue.push("t", now, &[(&new, &[(now, 1.0)], None)]);
     }
     read_through(&federate, last).await;
-    let page = text(&federate, "t", &[]);
-    assert_eq!(page, "new 1 1704067520000\n");
+    let page = bare(&federate);
+    assert_eq!(page.lines().count(), 75, "300 s of them");
+    assert_eq!(bare(&federate), "new 1 1704067520000\n", "the same scraper has seen the others");
     // 320 s were written; 300 s and at most two distances of marks are kept.
     let kept = last - federate.needed_from();
     assert!((75..=79).contains(&kept), "{kept}");
@@ -240,7 +313,7 @@ async fn a_restart_shows_the_same_page_from_what_the_queue_keeps() {
     federate.stop().await;
     let federate = queue.start();
     read_through(&federate, last).await;
-    assert_eq!(text(&federate, "t", &[]), page);
+    assert_eq!(bare(&federate), page);
     federate.stop().await;
     // Without room to keep anything, what was read may go.
     let federate = Federate::start(Arc::clone(&queue.journal), queue.durable.clone(), 0);
@@ -257,7 +330,7 @@ async fn damaged_frames_are_counted_and_passed() {
     queue.append(b"no frame".to_vec());
     let last = queue.push("t", T, &[(&[("__name__", "up")], &[(T, 1.0)], None)]);
     read_through(&federate, last).await;
-    assert_eq!(text(&federate, "t", &[]), "up 1 1704067200000\n");
+    assert_eq!(text(&federate, "t", &[]), "up{instance=\"\"} 1 1704067200000\n");
     let registry = Registry::new();
     let shown = Arc::clone(&federate);
     registry.set_collector("federate", Arc::new(move |scrape: &mut Scrape| shown.metrics(scrape)));
@@ -283,9 +356,9 @@ fn past_the_bound_series_are_counted_and_not_kept() {
     writer.finish(&mut body);
     let (mut series, counts) = (Series::default(), Counts::default());
     counts.series.store(999_999, Ordering::Relaxed);
-    series.take(&body, T, &counts).unwrap();
-    series.take(&body, T, &counts).unwrap();
-    assert_eq!(page::render(&series, &[], Format::Text), "a 1 1704067200000\n");
+    series.take(1, &body, T, &counts).unwrap();
+    series.take(1, &body, T, &counts).unwrap();
+    assert_eq!(page::render(&series, 0, &[], Format::Text), "a{instance=\"\"} 1 1704067200000\n");
     assert_eq!(counts.over_limit.load(Ordering::Relaxed), 2);
     assert_eq!(counts.series.load(Ordering::Relaxed), 1_000_000);
 }
