@@ -35,7 +35,9 @@ pub fn reload(node: &Arc<Node>, overrides: &Overrides) -> Result<(), String> {
         .and_then(|config| {
             // A destination that cannot be built refuses the reload before anything changes.
             config.destinations.iter().try_for_each(|d| HttpTransport::new(d).map(drop))?;
-            apply(node, config)
+            let level = config.log.level.clone();
+            apply(node, config)?;
+            weir_telemetry::logs::set_level(&level).map_err(|e| e.to_string())
         });
     match &outcome {
         Ok(()) => tracing::info!("configuration reloaded"),

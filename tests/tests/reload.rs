@@ -70,6 +70,18 @@ fn a_bad_file_changes_nothing_and_says_why() {
 }
 
 #[test]
+fn the_log_level_changes_with_a_reload() {
+    let gateway = Gateway::start("log: {level: info}\n", "");
+    let said = || gateway.log().matches("configuration reloaded").count();
+    for (level, times) in [("error", 0), ("info", 1), ("warn", 1), ("debug", 2)] {
+        gateway.configure(&format!("log: {{level: {level}}}\n"), "");
+        let answer = http::post(gateway.address(), "/-/reload", &[], b"").expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(said(), times, "at {level}: {}", gateway.log());
+    }
+}
+
+#[test]
 fn a_removed_rule_ends_its_outputs_with_markers_and_its_inputs_pass_through() {
     let backend = Backend::start();
     let config = sending_to(&backend.url(), "1s", "");

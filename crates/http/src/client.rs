@@ -2,7 +2,8 @@
 //!
 //! Invariant: a request ends within its timeout, waiting for a free place included, and its error
 //! says whether anything may have been sent. It deliberately never repeats a POST that may have
-//! been sent; only a refused OAuth token is renewed and tried once more.
+//! been acted upon: only where an answer says so is it sent again, elsewhere (307, 308) or with a
+//! renewed OAuth token, once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ pub struct ClientConfig {
     pub http2: bool,
     /// `http://[user:password@]host:port` of a proxy; `https` URLs go through it by CONNECT.
     pub proxy_url: Option<Secret>,
-    /// Follow redirects of GET. A POST's redirect is always handed back as it is.
+    /// Follow redirects, ten at most: those of GET, and 307 and 308 of POST, which is posted again
+    /// with its body. Other redirects of a POST are handed back as they are.
     pub follow_redirects: bool,
 }
 
@@ -267,13 +269,12 @@ impl Inner {
             }
         }
         self.secret_headers.add(&mut headers, Instant::now())?;
-        let follow = method == Method::GET && self.follow_redirects;
         let mut url = url.clone();
         let mut trusted = true;
         for _ in 0..=REDIRECTS_MAX {
             let call = Call { method: &method, url: &url, headers: &headers, body: &body };
             let reply = self.authorized(call, trusted, deadline).await?;
-            if !follow || !reply.status.is_redirection() {
+            if !self.follow_redirects || !is_followed(&method, reply.status) {
                 return Ok(reply);
             }
             let Some(target) = reply.headers.get(LOCATION) else {
@@ -314,6 +315,15 @@ impl Inner {
                 _ => return Ok(reply),
             }
         }
+    }
+}
+
+/// As in Go, less its habit to go on from a POST's 301, 302 or 303 with a GET: a receiver of samples
+/// would have nothing to take.
+fn is_followed(method: &Method, status: StatusCode) -> bool {
+    match status {
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
+        _ => method == Method::GET && status.is_redirection(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The way to one backend: a pooled HTTP client made from the destination's settings.
 //!
 //! Invariant: what cannot work (certificates, secrets' files, headers) is found when it is made,
-//! and named. Redirects of a POST are handed back as they are, as answers that block.
+//! and named. Redirects that are not followed are handed back as they are, as answers that block.
 
 use std::time::{Duration, Instant};
 

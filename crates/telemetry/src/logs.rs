@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -61,23 +61,54 @@ struct Key {
     suppressed: u64,
 }
 
+/// Changes what is logged, until the process ends.
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// The logger's filter, which is the process's as the logger is.
+static FILTER: OnceLock<SetFilter> = OnceLock::new();
+
 /// Sends this process's logs to standard error. `level` is a level or `module=level,…` directives.
 pub fn init(level: &str, format: LogFormat) -> Result<(), LogError> {
     let ansi = std::io::stderr().is_terminal();
-    let dispatch = subscriber(level, format, ansi, std::io::stderr)?;
-    tracing::dispatcher::set_global_default(dispatch).map_err(|_| LogError::Twice)
+    let (dispatch, filter) = subscriber(level, format, ansi, std::io::stderr)?;
+    tracing::dispatcher::set_global_default(dispatch).map_err(|_| LogError::Twice)?;
+    FILTER.set(filter).map_err(|_| LogError::Twice)
 }
 
-fn subscriber<W>(level: &str, format: LogFormat, ansi: bool, to: W) -> Result<Dispatch, LogError>
+/// Changes the level of a process that logs already; without [`init`] only `level` is looked at.
+pub fn set_level(level: &str) -> Result<(), LogError> {
+    let filter = filter(level)?;
+    if let Some(set) = FILTER.get() {
+        set(filter);
+    }
+    Ok(())
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::builder().parse(level).map_err(|_| LogError::Level(level.to_owned()))
+}
+
+fn subscriber<W>(
+    level: &str,
+    format: LogFormat,
+    ansi: bool,
+    to: W,
+) -> Result<(Dispatch, SetFilter), LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(level);
-    let filter = filter.map_err(|_| LogError::Level(level.to_owned()))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(to);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(to);
     Ok(match format {
-        LogFormat::Text => Dispatch::new(lines.with_ansi(ansi).finish()),
-        LogFormat::Json => Dispatch::new(lines.json().flatten_event(true).finish()),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(ansi).with_filter_reloading();
+            let handle = lines.reload_handle();
+            (Dispatch::new(lines.finish()), Box::new(move |filter| drop(handle.reload(filter))))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            (Dispatch::new(lines.finish()), Box::new(move |filter| drop(handle.reload(filter))))
+        }
     })
 }
 
@@ -228,7 +259,7 @@ mod tests {
     fn logged(level: &str, format: LogFormat, work: impl FnOnce()) -> String {
         let lines = Lines::default();
         let to = lines.clone();
-        let dispatch = subscriber(level, format, false, move || to.clone()).unwrap();
+        let (dispatch, _) = subscriber(level, format, false, move || to.clone()).unwrap();
         tracing::dispatcher::with_default(&dispatch, work);
         String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap()
     }
@@ -247,6 +278,23 @@ mod tests {
         assert!(json.contains(r#""rule":"say \"x\"""#), "{json}");
         let text = logged("info", LogFormat::Text, work);
         assert!(text.contains("quiet rule=\"x\"") && text.contains("count=3"), "{text}");
+    }
+
+    #[test]
+    fn the_level_can_change_while_logs_are_written() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let lines = Lines::default();
+            let to = lines.clone();
+            let (dispatch, set) = subscriber("warn", format, false, move || to.clone()).unwrap();
+            tracing::dispatcher::with_default(&dispatch, || {
+                tracing::info!("before");
+                set(filter("info").unwrap());
+                tracing::info!("after");
+            });
+            let text = String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap();
+            assert!(text.contains("after") && !text.contains("before"), "{text}");
+        }
+        assert!(set_level("weir=loud").is_err());
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     note("http.max_body_size", old.http.body_bytes_max == new.http.body_bytes_max);
     note("http.body_timeout", old.http.body_timeout == new.http.body_timeout);
     note("auth", old.auth == new.auth);
+    note("log.level", old.log.level == new.log.level);
     note("shutdown.deadline", old.shutdown_deadline == new.shutdown_deadline);
     destinations(&old.destinations, &new.destinations, &mut changes);
     changes
@@ -109,7 +110,6 @@ fn fixed(old: &Config, new: &Config, changes: &mut Changes) {
     let same = was.labels == is.labels && was.split == is.split;
     note("cluster.shard_key", same, KEY);
     note("ha.replica_label", was.replica_label == is.replica_label, KEY);
-    note("log.level", old.log.level == new.log.level, LOGS);
     note("log.format", old.log.format == new.log.format, LOGS);
 }
 

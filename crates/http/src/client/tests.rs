@@ -31,8 +31,9 @@ impl Stub {
     fn answer(&self, path: &str, query: &str, authorization: &str, body: &str) -> Response<String> {
         let response = Response::builder();
         match path {
+            "/moved" => response.status(302).header(LOCATION, query).body(String::new()),
             "/redirect" => response.status(307).header(LOCATION, query).body(String::new()),
-            "/loop" => response.status(302).header(LOCATION, "/loop").body(String::new()),
+            "/loop" => response.status(307).header(LOCATION, "/loop").body(String::new()),
             "/big" => response.body("x".repeat(200_000)),
             // An endpoint that wants the credentials in the form.
             "/token" if !body.contains("client_secret=k%26y") => {
@@ -254,18 +255,26 @@ async fn waiting_for_a_place_counts_toward_the_timeout() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_for_get_only_and_take_no_secrets_elsewhere() {
+async fn redirects_are_followed_and_take_no_secrets_elsewhere() {
     let ((here, stub), (there, other)) = (stub().await, stub().await);
     let token = AuthorizationConfig { credentials: Some(Secret::new("t")), ..Default::default() };
     let auth = ClientAuthConfig { authorization: Some(token), ..Default::default() };
     let client = client(ClientConfig { auth, ..ClientConfig::default() });
-    let reply = post(&client, &url(here, "/redirect?/next"), LONG).await.unwrap();
-    assert_eq!(reply.status.as_u16(), 307);
+    let reply = post(&client, &url(here, "/moved?/next"), LONG).await.unwrap();
+    assert_eq!(reply.status.as_u16(), 302, "Go would ask for it without the body");
     assert_eq!(get(&client, &url(here, "/redirect?/next")).await.unwrap().status, 200);
     let away = url(here, &format!("/redirect?http://{there}/away"));
     assert_eq!(get(&client, &away).await.unwrap().status, 200);
     assert_eq!(stub.seen().get(2).unwrap(), "GET /next Bearer t ");
     assert_eq!(other.seen(), ["GET /away  "]);
+    // A POST takes its body along, and no secrets either.
+    assert_eq!(post(&client, &url(here, "/redirect?/next"), LONG).await.unwrap().status, 200);
+    assert_eq!(stub.seen().last().unwrap(), "POST /next Bearer t body");
+    assert_eq!(post(&client, &away, LONG).await.unwrap().status, 200);
+    assert_eq!(other.seen().last().unwrap(), "POST /away  body");
+    stub.seen();
+    assert!(post(&client, &url(here, "/loop"), LONG).await.is_err());
+    assert_eq!(stub.seen().len(), 11, "ten redirects are followed");
     let looping = get(&client, &url(here, "/loop")).await.unwrap_err();
     assert!(!looping.retryable() && looping.to_string().contains("redirects"));
 }

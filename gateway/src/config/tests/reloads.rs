@@ -16,7 +16,7 @@ const CHANGES: &[(&str, &str, &str, bool)] = &[
     ("", "http: {max_connections: 5}", "http.max_connections", true),
     ("", "http: {header_timeout: 5s}", "http.header_timeout", true),
     ("", "http: {memory_budget: 2GiB}", "http.memory_budget", true),
-    ("", "log: {level: debug}", "log.level", true),
+    ("", "log: {level: debug}", "log.level", false),
     ("", "log: {format: json}", "log.format", true),
     ("", "http: {max_body_size: 16MiB}", "http.max_body_size", false),
     ("", "http: {body_timeout: 5s}", "http.body_timeout", false),
