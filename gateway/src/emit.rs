@@ -226,8 +226,8 @@ impl Emitter {
                 None => fresh.push((tenant, emission)),
             }
         }
-        let samples: usize = fresh.iter().map(|(_, e)| e.samples.len()).sum();
-        self.facts.emitted_samples.fetch_add(samples as u64, Ordering::Relaxed);
+        let samples: u64 = fresh.iter().map(|(_, e)| e.sample_count()).sum();
+        self.facts.emitted_samples.fetch_add(samples, Ordering::Relaxed);
         self.frames.emit(position, end, fresh, replayed);
     }
 

@@ -53,6 +53,13 @@ pub struct EmissionSource {
     output: u16,
 }
 
+impl Emission {
+    /// Samples of both kinds.
+    pub fn sample_count(&self) -> u64 {
+        self.samples.len() as u64 + u64::from(self.histogram.is_some())
+    }
+}
+
 impl EmissionSource {
     /// The last word of a rule that is gone.
     const NONE: Self = Self { rule: u16::MAX, group: 0, output: 0 };
@@ -311,7 +318,7 @@ impl Home {
             }
             home.forget_if_idle(at as u32);
         }
-        home.counts.samples_out += out.len() as u64;
+        home.counts.samples_out += out.iter().map(Emission::sample_count).sum::<u64>();
         out
     }
 }

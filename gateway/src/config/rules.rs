@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_aggregate::rule::{RuleFile, load};
+use weir_aggregate::rule::{Rule, RuleFile, load};
 use weir_config::{Problem, explain_unknown_field};
 use weir_model::Relabel;
 use weir_relabel::{Program, RelabelConfig};
@@ -15,7 +15,7 @@ use super::decisions::RuleText;
 
 /// All rules, and what is worth a word about them.
 pub(crate) struct Rules {
-    pub(crate) rules: Vec<weir_aggregate::rule::Rule>,
+    pub(crate) rules: Vec<Rule>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -25,6 +25,7 @@ pub(crate) fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
     let mut errors = Vec::new();
     let mut names: HashMap<String, Named> = HashMap::new();
     let mut meanings: HashMap<u128, Named> = HashMap::new();
+    let mut outputs: HashMap<String, Named> = HashMap::new();
     for text in texts {
         let file = match load::<RelabelConfig>(&text.text, &compile) {
             Ok(file) => file,
@@ -39,7 +40,7 @@ pub(crate) fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
             }
         };
         all.warnings.extend(notices(&text.file, &file));
-        for (at, rule) in file.rules.iter().enumerate() {
+        for (at, rule) in file.rules.into_iter().enumerate() {
             let here =
                 Named { file: text.file.clone(), rule: at + 1, name: rule.name().to_owned() };
             if let Some(other) = names.get(rule.name()) {
@@ -50,21 +51,45 @@ pub(crate) fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
                 ));
                 if unnamed { all.warnings.push(problem) } else { errors.push(problem) }
             }
+            names.entry(here.name.clone()).or_insert_with(|| here.clone());
             if let Some(other) = meanings.get(&rule.identity()) {
                 all.warnings.push(here.problem(format!(
-                    "means the same as {other}: their outputs are the same series"
+                    "means the same as {other} and is left out: their outputs would be the same series"
                 )));
+                continue;
             }
-            names.entry(here.name.clone()).or_insert_with(|| here.clone());
+            for (series, output) in output_series(&rule) {
+                let other = outputs.entry(series).or_insert_with(|| here.clone());
+                if other.file != here.file || other.rule != here.rule {
+                    all.warnings.push(here.problem(format!(
+                        "its output {output} is that of {other}: both write the same series"
+                    )));
+                }
+            }
             meanings.entry(rule.identity()).or_insert(here);
+            all.rules.push(rule);
         }
-        all.rules.extend(file.rules);
     }
     if all.rules.len() > usize::from(u16::MAX) {
         let message = format!("{} rules in all files; at most 65535 fit", all.rules.len());
         errors.push(Problem::of_file("rule_files", message));
     }
     if errors.is_empty() { Ok(all) } else { Err(errors) }
+}
+
+/// What names the series of each of a rule's outputs, for comparison with other rules, and the
+/// output. Where relabelling may change them, nothing is known.
+fn output_series(rule: &Rule) -> Vec<(String, String)> {
+    if rule.input_relabel().is_some() || rule.output_relabel().is_some() {
+        return Vec::new();
+    }
+    let takes: Vec<String> = rule.selectors().iter().map(ToString::to_string).collect();
+    let whose = (rule.tenants(), takes, rule.grouping(), rule.drop_input_labels());
+    let each = rule.outputs().iter().map(|output| {
+        let name = rule.output_name("", output);
+        (format!("{whose:?} {name:?}"), output.to_string())
+    });
+    each.collect()
 }
 
 fn compile(configs: &[RelabelConfig]) -> Result<Arc<dyn Relabel>, Vec<String>> {

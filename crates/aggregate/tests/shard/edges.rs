@@ -40,6 +40,19 @@ fn an_end_within_a_window_is_a_value_there_and_a_marker_in_the_next() {
     assert_eq!(said(&gate, "count_samples"), [(10, Some(1.0)), (20, Some(1.0)), (30, None)]);
 }
 
+/// The 0 before the first total was left out once.
+#[test]
+fn every_sample_that_a_rule_says_is_counted() {
+    let mut gate = gate("total, sum_last, count_samples");
+    for (s, value) in [(1, 5.0), (12, 8.0), (15, STALE_NAN)] {
+        send(&mut gate, s, value);
+    }
+    gate.advance(T + 60_000);
+    let said: usize = gate.emitted.iter().map(|(_, emission)| emission.samples.len()).sum();
+    let (_, counts, _) = gate.home.counts().next().unwrap();
+    assert_eq!((said, counts.samples_out), (9, 9), "4 of total, 2 of sum_last, 3 of count_samples");
+}
+
 #[test]
 fn a_group_that_comes_back_goes_on() {
     let mut gate = gate("total");

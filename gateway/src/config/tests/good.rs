@@ -196,14 +196,35 @@ fn warnings_say_what_has_no_effect_or_looks_doubled() {
         ("a.yml", "- {interval: 1m, outputs: [total], flush_on_shutdown: true}\n"),
         ("b.yml", "- {interval: 1m, outputs: [total]}\n"),
     ]);
+    let config = folder.load().unwrap();
+    assert_eq!(config.decisions.decisions(1).unwrap().rules.len(), 1, "one of the two is left out");
     assert_eq!(
         folder.warnings(),
         [
             "weir.yml:3: rule_files[2]: \"none/*.yml\" matches no file",
             "a.yml:1: rule 1: flush_on_shutdown has no effect: open windows survive a restart and go on",
             "b.yml: rule 1: the name \"rule_1\" is taken by rule 1 of a.yml; names tell the rules' metrics apart",
-            "b.yml: rule 1: means the same as rule 1 of a.yml: their outputs are the same series",
+            "b.yml: rule 1: means the same as rule 1 of a.yml and is left out: their outputs would be the same series",
             "weir.yml:2: global.scrape_interval: has no effect: a gateway neither scrapes nor evaluates rules",
+        ]
+    );
+}
+
+#[test]
+fn a_rule_that_writes_another_ones_series_is_named() {
+    let rules = "\
+        - {name: a, match: x, interval: 1m, by: [job], outputs: [total, sum_samples]}\n\
+        - {name: b, match: x, interval: 1m, by: [job], outputs: [sum_samples], staleness_interval: 1h}\n\
+        - {name: c, match: x, interval: 60s, by: [job], outputs: [total]}\n\
+        - {name: d, match: y, interval: 1m, by: [job], outputs: [total]}\n\
+        - {name: e, match: x, interval: 1m, by: [job], outputs: [total], keep_metric_names: true}\n\
+        - {name: f, match: x, interval: 2m, by: [job], outputs: [max], keep_metric_names: true}\n";
+    let folder = Folder::new(&[("weir.yml", "rule_files: [r.yml]\n"), ("r.yml", rules)]);
+    assert_eq!(
+        folder.warnings(),
+        [
+            "r.yml: rule 2: its output sum_samples is that of rule 1 of r.yml: both write the same series",
+            "r.yml: rule 6: its output max is that of rule 5 of r.yml: both write the same series",
         ]
     );
 }
