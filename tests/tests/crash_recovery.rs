@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use weir_tests::backend::{Backend, Reply};
 use weir_tests::gateway::{Gateway, sending_to};
-use weir_tests::load::{Load, Rules};
+use weir_tests::load::{Load, Rules, passed_on};
+use weir_tests::oracle::Expected;
+use weir_tests::samples::History;
 use weir_tests::wait;
 
 const RULES: Rules = Rules { short_s: 10, long_s: 60 };
@@ -50,10 +52,12 @@ fn kills_at_any_moment_lose_double_and_change_nothing() {
     let load = Load::start(gateway.address(), 6, 100);
     let mut dice = Dice(0x5eed);
     let mut struck: BTreeMap<Moment, usize> = BTreeMap::new();
+    let mut killed_at = Vec::new();
     for kill in 0..kills {
         let moment = MOMENTS[kill % MOMENTS.len()];
         let before = load.acknowledged();
         strike(moment, &mut gateway, &backend, &mut dice);
+        killed_at.push(wait::now_ms());
         *struck.entry(moment).or_default() += 1;
         gateway.spawn();
         if moment != Moment::Load || kill % 2 == 0 {
@@ -63,7 +67,7 @@ fn kills_at_any_moment_lose_double_and_change_nothing() {
             });
         }
     }
-    let summary = judge(gateway, &backend, load, &format!("killed: {struck:?}"));
+    let summary = judge(gateway, &backend, load, &killed_at, &format!("killed: {struck:?}"));
     std::io::stdout().write_all(summary.as_bytes()).expect("stdout");
 }
 
@@ -89,6 +93,7 @@ fn an_end_between_any_two_steps_changes_nothing_either() {
     let mut gateway = Gateway::start(&configured, &RULES.file());
     let load = Load::start(gateway.address(), 6, 100);
     let mut dice = Dice(0xd00d);
+    let mut killed_at = Vec::new();
     for round in 0..rounds {
         for (point, passes) in POINTS {
             gateway.kill();
@@ -102,6 +107,7 @@ fn an_end_between_any_two_steps_changes_nothing_either() {
             wait::until_true(&format!("it ends at {point}"), SOON, || {
                 !gateway.program().is_running()
             });
+            killed_at.push(wait::now_ms());
             // Once to its feet: three ends in one replay would set a record aside, as they should.
             let before = load.acknowledged();
             gateway.spawn();
@@ -111,12 +117,19 @@ fn an_end_between_any_two_steps_changes_nothing_either() {
         }
     }
     let struck = rounds * POINTS.len();
-    let summary = judge(gateway, &backend, load, &format!("ended {struck} times"));
+    let what = format!("ended {struck} times");
+    let summary = judge(gateway, &backend, load, &killed_at, &what);
     std::io::stdout().write_all(summary.as_bytes()).expect("stdout");
 }
 
 /// Compares all that was acknowledged with all that arrived.
-fn judge(mut gateway: Gateway, backend: &Backend, load: Load, what: &str) -> String {
+fn judge(
+    mut gateway: Gateway,
+    backend: &Backend,
+    load: Load,
+    killed_at: &[i64],
+    what: &str,
+) -> String {
     gateway.wait_ready();
     let last_tick = wait::now_ms();
     let history = load.stop();
@@ -128,7 +141,37 @@ fn judge(mut gateway: Gateway, backend: &Backend, load: Load, what: &str) -> Str
     let late = gateway.metrics().count("weir_samples_total", &[("class", "late")]);
     assert_eq!(late, 0.0, "samples within grace were late");
     gateway.assert_audited();
-    format!("{} samples acknowledged; {verdict}; {what}\n", history.len())
+    let reach = reach(&history, killed_at, through);
+    format!("{} samples acknowledged; {verdict}; {reach}; {what}\n", history.len())
+}
+
+/// Panics unless what was compared holds what it is about: raw samples and their markers, and
+/// closed windows of both lengths with kills inside, three and more in the long ones.
+fn reach(history: &History, killed_at: &[i64], through: i64) -> String {
+    let passed = passed_on(history);
+    let passed: Vec<&Expected> = passed.values().flat_map(BTreeMap::values).collect();
+    let markers = passed.iter().filter(|e| ***e == Expected::Marker).count();
+    assert!(markers > 0, "no raw stale marker among {} samples", passed.len());
+    let most_kills = |seconds: i64| {
+        let mut kills: BTreeMap<i64, usize> = BTreeMap::new();
+        for at in killed_at {
+            let end = (at + seconds * 1000 - 1).div_euclid(seconds * 1000) * seconds * 1000;
+            *kills.entry(end).or_default() += usize::from(end <= through);
+        }
+        kills.values().copied().max().unwrap_or(0)
+    };
+    let (short, long) = (most_kills(RULES.short_s), most_kills(RULES.long_s));
+    // A few kills alone, for a quick look, need not fill a window.
+    if killed_at.len() >= 40 {
+        assert!(short >= 1 && long >= 3, "at most {short} and {long} kills in a window");
+    }
+    format!(
+        "{} of them passed on, {markers} of these stale markers; up to {short} kills in a window \
+         of {} s, {long} in one of {} s",
+        passed.len(),
+        RULES.short_s,
+        RULES.long_s
+    )
 }
 
 /// Kills the gateway at such a moment.
