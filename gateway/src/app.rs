@@ -299,7 +299,9 @@ fn start_frontier(
     let start = known.unwrap_or_else(|| wall_ms() - windows.grace.0);
     let monotonic = i64::try_from(origin.elapsed().as_millis()).unwrap_or(i64::MAX);
     let (grace, wait) = (windows.grace.0, windows.backlog_wait_max.0);
-    let policy = Policy::new(grace, wait, start, known.is_some(), monotonic);
+    // The process went on at least until its last request, and its last frontier.
+    let ended = known.map(|frontier| replayed.received.unwrap_or(frontier).max(frontier + grace));
+    let policy = Policy::new(grace, wait, start, ended, monotonic);
     let node = Arc::clone(node);
     boot::spawn("frontier".into(), move || crate::frontier::run(&node, policy, origin))
 }

@@ -2,8 +2,10 @@
 //!
 //! It follows the wall clock at `grace` behind. After a pause (restart, 503) it follows the event
 //! time that 95 % of the live targets have reached instead, until they have caught up or
-//! `backlog_wait_max` is over: time in which nobody could send counts for nobody. A wall clock that
-//! jumps against the monotonic one freezes it. [`Policy`] decides and is pure; [`run`] drives it.
+//! `backlog_wait_max` is over; and for as long as `grace` it stays as far behind as the pause was
+//! long. So time in which nobody could send counts for nobody, senders that back off included. A wall
+//! clock that jumps against the monotonic one freezes it. [`Policy`] decides and is pure; [`run`]
+//! drives it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -34,21 +36,33 @@ pub struct Policy {
     wait_ms: i64,
     /// Until when the targets' progress is waited for, by the monotonic clock.
     waiting_until: Option<i64>,
+    pause: Pause,
     frontier: Timestamp,
 }
 
+/// The last time in which nobody could send.
+#[derive(Clone, Copy, Debug)]
+enum Pause {
+    /// It began at this event time and goes on.
+    Since(Timestamp),
+    /// It was so long, and ended then by the monotonic clock.
+    Over { lasted_ms: i64, ended: i64 },
+}
+
 impl Policy {
-    /// A policy that starts at `frontier`; `paused` if time has passed in which nobody could send.
-    /// `monotonic` is in milliseconds.
+    /// A policy that starts at `frontier`; `paused` is since when nobody could send, if time has
+    /// passed in which that was so. `monotonic` is in milliseconds.
     pub fn new(
         grace_ms: i64,
         wait_ms: i64,
         frontier: Timestamp,
-        paused: bool,
+        paused: Option<Timestamp>,
         monotonic: i64,
     ) -> Self {
-        let waiting_until = paused.then_some(monotonic + wait_ms);
-        Self { grace_ms, wait_ms, waiting_until, frontier }
+        let waiting_until = paused.map(|_| monotonic + wait_ms);
+        let never = Pause::Over { lasted_ms: 0, ended: monotonic };
+        let pause = paused.map_or(never, Pause::Since);
+        Self { grace_ms, wait_ms, waiting_until, pause, frontier }
     }
 
     /// Takes over a reloaded configuration.
@@ -57,8 +71,11 @@ impl Policy {
     }
 
     /// Nobody can send for now: afterwards the targets' progress decides.
-    pub fn pause(&mut self, monotonic: i64) {
+    pub fn pause(&mut self, now: Timestamp, monotonic: i64) {
         self.waiting_until = Some(monotonic + self.wait_ms);
+        if let Pause::Over { .. } = self.pause {
+            self.pause = Pause::Since(now);
+        }
     }
 
     /// Whether the targets' progress decides.
@@ -80,7 +97,7 @@ impl Policy {
         newest: &mut [Timestamp],
     ) -> Option<Timestamp> {
         let by_clock = now - self.grace_ms;
-        let mut to = by_clock;
+        let mut to = by_clock - self.not_counted(now, monotonic);
         if let Some(until) = self.waiting_until {
             newest.sort_unstable();
             let reached = newest.get(newest.len() / 20).copied();
@@ -96,6 +113,16 @@ impl Policy {
             self.frontier = to;
             to
         })
+    }
+
+    /// How much of the last `grace` was a pause. A pause ends with the first tick.
+    fn not_counted(&mut self, now: Timestamp, monotonic: i64) -> i64 {
+        let (lasted_ms, ended) = match self.pause {
+            Pause::Since(began) => ((now - began).max(0), monotonic),
+            Pause::Over { lasted_ms, ended } => (lasted_ms, ended),
+        };
+        self.pause = Pause::Over { lasted_ms, ended };
+        if monotonic - ended < self.grace_ms { lasted_ms } else { 0 }
     }
 }
 
@@ -123,7 +150,7 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
         node.frontier_facts.clock_in_doubt.store(in_doubt, Ordering::Relaxed);
         let blocked = node.is_blocked() || node.log.stats().disk_full.load(Ordering::Relaxed);
         if in_doubt || blocked {
-            policy.pause(monotonic);
+            policy.pause(wall_ms(), monotonic);
             since = policy.frontier() - ALIVE_MS;
         } else {
             let mut newest = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
@@ -202,7 +229,7 @@ mod tests {
 
     #[test]
     fn it_follows_the_clock_at_grace_and_never_goes_back() {
-        let mut policy = Policy::new(30_000, 300_000, 0, false, 0);
+        let mut policy = Policy::new(30_000, 300_000, 0, None, 0);
         assert_eq!(policy.tick(100_000, 0, &mut []), Some(70_000));
         assert_eq!(policy.tick(99_000, 1000, &mut []), None);
         assert_eq!(policy.tick(101_000, 2000, &mut []), Some(71_000));
@@ -221,17 +248,35 @@ mod tests {
 
     #[test]
     fn after_a_pause_it_waits_for_targets_but_not_for_ever() {
-        let mut policy = Policy::new(30_000, 300_000, 1_000_000, true, 0);
+        let began = Some(1_030_000);
+        let mut policy = Policy::new(30_000, 300_000, 1_000_000, began, 0);
         let mut newest: Vec<i64> = vec![1_005_000; 100];
         assert_eq!(policy.tick(1_600_000, 0, &mut newest), None, "grace counts in event time");
         newest.fill(1_065_000);
         assert_eq!(policy.tick(1_600_500, 500, &mut newest), Some(1_035_000));
         let mut few_behind: Vec<i64> = vec![1_590_000; 96];
         few_behind.extend([1_005_000; 4]);
-        assert_eq!(policy.tick(1_601_000, 1000, &mut few_behind), Some(1_571_000));
+        assert_eq!(policy.tick(1_601_000, 1000, &mut few_behind), None);
         assert!(!policy.is_waiting(), "95 % have caught up");
-        let mut silent = Policy::new(30_000, 300_000, 1_000_000, true, 0);
+        assert_eq!(policy.tick(1_629_999, 29_999, &mut []), None, "the others have their grace");
+        assert_eq!(policy.tick(1_630_000, 30_000, &mut []), Some(1_600_000));
+        let mut silent = Policy::new(30_000, 300_000, 1_000_000, began, 0);
         assert_eq!(silent.tick(1_600_000, 0, &mut []), None);
         assert_eq!(silent.tick(1_900_000, 300_000, &mut []), Some(1_870_000));
+    }
+
+    /// A restart of 8 s under a grace of 10 s: every target had been heard of within grace, and a
+    /// sender that had backed off came 15 s after its last sample, to be late with all it had.
+    #[test]
+    fn a_pause_shorter_than_grace_does_not_count_toward_it() {
+        let mut policy = Policy::new(10_000, 300_000, 990_000, Some(1_000_000), 0);
+        let mut heard_of = [1_000_000; 16];
+        assert_eq!(policy.tick(1_008_000, 0, &mut heard_of), None);
+        assert_eq!(policy.tick(1_015_000, 7_000, &mut []), Some(997_000), "it may still come");
+        assert_eq!(policy.tick(1_017_999, 9_999, &mut []), Some(999_999));
+        assert_eq!(policy.tick(1_018_000, 10_000, &mut []), Some(1_008_000));
+        policy.pause(1_020_000, 12_000);
+        policy.pause(1_021_000, 13_000);
+        assert_eq!(policy.tick(1_022_000, 14_000, &mut [1_021_000; 16]), Some(1_010_000));
     }
 }

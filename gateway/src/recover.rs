@@ -40,6 +40,8 @@ pub struct Replayed {
     pub set_aside: u64,
     /// The last frontier in the log.
     pub frontier: Option<i64>,
+    /// When the last request in it was received, milliseconds since the epoch.
+    pub received: Option<i64>,
     /// The configuration in force at its end.
     pub config: Option<(Arc<Decisions>, Vec<u8>)>,
 }
@@ -197,6 +199,7 @@ impl Replay<'_> {
     }
 
     fn batch(&self, position: u64, record: BatchRecord, decoded: Decoded, replayed: &mut Replayed) {
+        replayed.received = replayed.received.max(Some(record.received));
         let Ok((tenant, name)) = self.tenants.meet(&record.tenant) else {
             return;
         };
