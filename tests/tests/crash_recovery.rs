@@ -184,10 +184,13 @@ fn strike(moment: Moment, gateway: &mut Gateway, backend: &Arc<Backend>, dice: &
             wait::for_clock(wait::now_ms() + dice.below(120));
         }
         Moment::Frontier => {
-            // Some of these before the frontier moves past a window's end, most just after.
-            let now = wait::now_ms();
-            let next = now - (now - GRACE_MS).rem_euclid(10_000) + 10_000;
-            wait::for_clock(next - 30 + dice.below(120));
+            // Restarts keep the frontier behind the clock, so it is asked where it stands.
+            gateway.wait_ready();
+            let stands = || gateway.metrics().count("weir_frontier_seconds", &[]) * 1000.0;
+            let short_ms = (RULES.short_s * 1000) as f64;
+            let end = (stands() / short_ms).floor() * short_ms + short_ms;
+            wait::until_true("a window closes", SOON, || stands() >= end);
+            wait::for_clock(wait::now_ms() + dice.below(40));
         }
         Moment::Send => {
             let arrived = Arc::new(AtomicBool::new(false));
