@@ -216,7 +216,7 @@ fn a_rule_that_writes_another_ones_series_is_named() {
         - {name: a, match: x, interval: 1m, by: [job], outputs: [total, sum_samples]}\n\
         - {name: b, match: x, interval: 1m, by: [job], outputs: [sum_samples], staleness_interval: 1h}\n\
         - {name: c, match: x, interval: 60s, by: [job], outputs: [total]}\n\
-        - {name: d, match: y, interval: 1m, by: [job], outputs: [total]}\n\
+        - {name: d, match: z, interval: 1m, by: [job], outputs: [total]}\n\
         - {name: e, match: x, interval: 1m, by: [job], outputs: [total], keep_metric_names: true}\n\
         - {name: f, match: x, interval: 2m, by: [job], outputs: [max], keep_metric_names: true}\n";
     let folder = Folder::new(&[("weir.yml", "rule_files: [r.yml]\n"), ("r.yml", rules)]);
