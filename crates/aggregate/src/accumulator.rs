@@ -64,6 +64,9 @@ const PRIMITIVES: [(Primitive, usize); 14] = [
     (Primitive::LiveMax, 1),
 ];
 
+/// So many of [`PRIMITIVES`], the first ones, merge by adding up.
+const SUMS: usize = Primitive::Min as usize;
+
 const ABSENT: u8 = u8::MAX;
 
 /// Where a rule's primitives stand in its rows.
@@ -71,6 +74,8 @@ const ABSENT: u8 = u8::MAX;
 pub struct Layout {
     offsets: [u8; PRIMITIVES.len()],
     stride: usize,
+    /// So many numbers at a row's start merge by adding up; in most rules that is all.
+    sums: usize,
     /// The rule counts distinct values.
     pub distinct: bool,
     /// The rule estimates quantiles.
@@ -97,10 +102,14 @@ impl Layout {
         }
         let mut offsets = [ABSENT; PRIMITIVES.len()];
         let mut stride = 0;
+        let mut sums = 0;
         for (primitive, width) in PRIMITIVES {
             if wanted[primitive as usize] {
                 offsets[primitive as usize] = stride as u8;
                 stride += width;
+            }
+            if (primitive as usize) < SUMS {
+                sums = stride;
             }
         }
         let has = |kind: fn(&OutputKind) -> bool| outputs.iter().any(kind);
@@ -108,6 +117,7 @@ impl Layout {
         Self {
             offsets,
             stride,
+            sums,
             distinct: has(|o| matches!(o, OutputKind::UniqueSamples)),
             sketch: has(|o| matches!(o, OutputKind::Quantiles(_))),
             ranges: has(|o| matches!(o, OutputKind::HistogramBucket)),
@@ -223,7 +233,13 @@ impl Layout {
 
     /// Merges another row of the same group and window into `row`.
     pub fn merge(&self, row: &mut [f64], other: &[f64]) {
-        for (primitive, width) in PRIMITIVES {
+        for (mine, theirs) in row[..self.sums].iter_mut().zip(&other[..self.sums]) {
+            *mine += theirs;
+        }
+        if self.sums == self.stride {
+            return;
+        }
+        for &(primitive, width) in &PRIMITIVES[SUMS..] {
             let Some(at) = self.offset(primitive) else {
                 continue;
             };

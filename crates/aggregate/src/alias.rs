@@ -1,9 +1,13 @@
 //! The fast path: the hash of a label block as it stood on the wire → the series that it names.
 //!
 //! One small table for each virtual shard, so that a host's series lie together in the cache and
-//! growing never stops the world. Open addressing, 16 bytes a slot. Invariant: an alias is only
-//! as good as its generation; whoever follows it compares that with the series' own, so a freed
-//! series' slot never answers for its next tenant.
+//! growing never stops the world. Aliases stand in the order in which their blocks were first
+//! seen; senders send a target's series in one order, so the next block is most often the next
+//! alias, and an index finds the others. Invariant: an alias is only as good as its generation;
+//! whoever follows it compares that with the series' own, so a freed series' slot never answers
+//! for its next tenant.
+
+use crate::arena::reserve;
 
 /// What a known block stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +25,7 @@ pub const DROPPED: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    /// Low half of the hash, never 0 in a slot that is taken.
+    /// See [`tag`].
     tag: u64,
     series: u32,
     generation: u16,
@@ -31,49 +35,41 @@ struct Slot {
 /// Block hash → series, for one virtual shard.
 #[derive(Clone, Debug, Default)]
 pub struct AliasTable {
+    /// In the order in which the blocks were first seen.
     slots: Vec<Slot>,
-    used: usize,
+    /// One more than a place in `slots`, or 0, by hash: open addressing.
+    index: Vec<u32>,
 }
 
 impl AliasTable {
-    /// The alias of this block.
+    /// The alias of this block and its place. `guess` is a place to look at first: the one behind
+    /// that of the series before.
     #[inline]
-    pub fn get(&self, hash: u128) -> Option<Alias> {
-        if self.slots.is_empty() {
-            return None;
-        }
+    pub fn get(&self, hash: u128, guess: usize) -> Option<(usize, Alias)> {
         let tag = tag(hash);
-        let mut at = self.home(hash);
-        loop {
-            let slot = &self.slots[at];
-            if slot.tag == tag {
-                let Slot { series, generation, replica, .. } = *slot;
-                return Some(Alias { series, generation, replica });
-            }
-            if slot.tag == 0 {
-                return None;
-            }
-            at += 1;
-            if at == self.slots.len() {
-                at = 0;
-            }
-        }
-    }
-
-    /// Reads where an alias would be and decides nothing on it: such reads do not wait for each
-    /// other, and what they fetched is near when [`AliasTable::get`] comes.
-    #[inline]
-    pub fn touch(&self, hash: u128) -> u64 {
-        if self.slots.is_empty() { 0 } else { self.slots[self.home(hash)].tag }
+        let at = match self.slots.get(guess) {
+            Some(slot) if slot.tag == tag => guess,
+            _ => self.find(tag)?,
+        };
+        let Slot { series, generation, replica, .. } = self.slots[at];
+        Some((at, Alias { series, generation, replica }))
     }
 
     /// Records an alias, in the place of an older one of the same block. `alive` tells which
     /// aliases still lead to their series; the others are left behind when the table grows.
     pub fn insert(&mut self, hash: u128, alias: Alias, alive: impl Fn(&Alias) -> bool) {
-        if (self.used + 1) * 20 > self.slots.len() * 17 {
+        let Alias { series, generation, replica } = alias;
+        let slot = Slot { tag: tag(hash), series, generation, replica };
+        if let Some(at) = self.find(slot.tag) {
+            self.slots[at] = slot;
+            return;
+        }
+        if (self.slots.len() + 1) * 4 > self.index.len() * 3 {
             self.grow(alive);
         }
-        self.put(tag(hash), self.home(hash), alias);
+        reserve(&mut self.slots, 1);
+        self.slots.push(slot);
+        self.index_last();
     }
 
     /// Forgets everything: what blocks mean has changed.
@@ -83,37 +79,42 @@ impl AliasTable {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>()
+        self.slots.capacity() * size_of::<Slot>() + self.index.capacity() * size_of::<u32>()
     }
 
-    fn put(&mut self, tag: u64, home: usize, alias: Alias) {
-        let mut at = home;
-        while self.slots[at].tag != 0 && self.slots[at].tag != tag {
-            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
+    fn find(&self, tag: u64) -> Option<usize> {
+        let mut at = home_of(tag, self.index.len());
+        loop {
+            let place = (*self.index.get(at)? as usize).checked_sub(1)?;
+            if self.slots[place].tag == tag {
+                return Some(place);
+            }
+            at = if at + 1 == self.index.len() { 0 } else { at + 1 };
         }
-        self.used += usize::from(self.slots[at].tag == 0);
-        let Alias { series, generation, replica } = alias;
-        self.slots[at] = Slot { tag, series, generation, replica };
     }
 
-    fn home(&self, hash: u128) -> usize {
-        home_of(tag(hash), self.slots.len())
+    /// Enters the last slot into the index, which has room.
+    fn index_last(&mut self) {
+        let Some(slot) = self.slots.last() else { return };
+        let mut at = home_of(slot.tag, self.index.len());
+        while self.index[at] != 0 {
+            at = if at + 1 == self.index.len() { 0 } else { at + 1 };
+        }
+        self.index[at] = self.slots.len() as u32;
     }
 
     fn grow(&mut self, alive: impl Fn(&Alias) -> bool) {
         let old = std::mem::take(&mut self.slots);
-        let kept: Vec<Slot> = old
-            .into_iter()
-            .filter(|s| {
-                let Slot { series, generation, replica, .. } = *s;
-                s.tag != 0 && alive(&Alias { series, generation, replica })
-            })
-            .collect();
-        let capacity = (kept.len() + 1) * 20 / 17 * 5 / 4 + 8;
-        self.slots = vec![Slot::default(); capacity];
-        self.used = 0;
-        for Slot { tag, series, generation, replica } in kept {
-            self.put(tag, home_of(tag, capacity), Alias { series, generation, replica });
+        let leads = |slot: &Slot| {
+            let Slot { series, generation, replica, .. } = *slot;
+            alive(&Alias { series, generation, replica })
+        };
+        let kept = old.iter().filter(|slot| leads(slot)).count();
+        self.index = vec![0; (kept + 1) * 5 / 3 + 8];
+        self.slots = Vec::with_capacity(kept + 1);
+        for slot in old.into_iter().filter(leads) {
+            self.slots.push(slot);
+            self.index_last();
         }
     }
 }
@@ -121,7 +122,7 @@ impl AliasTable {
 /// 64 of the hash's 128 bits, folded, so that both halves decide.
 #[inline]
 fn tag(hash: u128) -> u64 {
-    (hash as u64 ^ ((hash >> 64) as u64).rotate_left(1)) | 1
+    hash as u64 ^ ((hash >> 64) as u64).rotate_left(1)
 }
 
 /// Lemire's multiply-shift in the place of a modulo.
@@ -146,11 +147,16 @@ mod tests {
             table.insert(hash(n), alias, |_| true);
         }
         for n in 0..10_000u64 {
-            assert_eq!(table.get(hash(n)).unwrap().series, n as u32);
+            for guess in [n as usize, 0, 20_000] {
+                let (at, alias) = table.get(hash(n), guess).unwrap();
+                assert_eq!((at, alias.series), (n as usize, n as u32));
+            }
         }
         table.insert(hash(5), Alias { series: 77, generation: 2, replica: 3 }, |_| true);
-        assert_eq!(table.get(hash(5)), Some(Alias { series: 77, generation: 2, replica: 3 }));
-        assert_eq!(table.get(hash(10_001)), None);
+        let replaced = Alias { series: 77, generation: 2, replica: 3 };
+        assert_eq!(table.get(hash(5), 5), Some((5, replaced)));
+        assert_eq!(table.get(hash(10_001), 7), None);
+        assert_eq!(AliasTable::default().get(hash(5), 0), None);
     }
 
     #[test]

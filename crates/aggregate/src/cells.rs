@@ -5,8 +5,6 @@
 //! been folded into it. Invariant: a cell is freed only when no series refers to it and no open
 //! window has anything of it; until then it is idle, and its group with it.
 
-use std::collections::VecDeque;
-
 use ahash::AHashMap;
 use weir_model::Timestamp;
 
@@ -54,12 +52,18 @@ impl Window {
     }
 
     /// Notes that a cell has a series that is alive at the window's end.
+    #[inline]
     pub fn mark_alive(&mut self, cell: u32) {
         let cell = cell as usize;
         if self.alive.len() <= cell {
             self.alive.resize(cell + 1, false);
         }
         self.alive[cell] = true;
+    }
+
+    /// One more than the last cell that it may have something of.
+    pub fn count(&self, stride: usize) -> usize {
+        self.alive.len().max(self.rows.len() / stride)
     }
 
     fn has(&self, cell: u32, layout: &Layout) -> bool {
@@ -76,7 +80,8 @@ pub struct Cells {
     /// Cells without series that open windows still have something of.
     idle: Vec<u32>,
     by_group: AHashMap<u32, u32>,
-    windows: VecDeque<Window>,
+    /// The open ones, oldest first; they are few.
+    windows: Vec<Window>,
     /// The end of the oldest open window, as of the last time that somebody asked.
     first_open: Timestamp,
 }
@@ -200,9 +205,15 @@ impl Cells {
     }
 
     /// Notes that a cell has a series that is alive at the end of the window.
+    #[inline]
     pub fn mark_alive(&mut self, end: Timestamp, cell: u32) {
         let at = self.window(end);
-        self.windows[at].mark_alive(cell);
+        let window = &mut self.windows[at];
+        if window.alive.is_empty() {
+            // Most cells are alive: room for all of them at once.
+            window.alive.reserve_exact(self.cells.len());
+        }
+        window.mark_alive(cell);
     }
 
     /// What a cell has in that window beside its row.
@@ -214,7 +225,7 @@ impl Cells {
     /// Takes the window that ends at `end`, if anything was folded into it.
     pub fn close(&mut self, end: Timestamp) -> Option<Window> {
         let at = self.windows.iter().position(|w| w.end == end)?;
-        self.windows.remove(at)
+        Some(self.windows.remove(at))
     }
 
     /// The open windows, oldest first.

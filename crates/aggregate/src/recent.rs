@@ -144,6 +144,13 @@ impl Recent {
         self.due(Timestamp::MAX).is_none_or(|s| timestamp < s.timestamp)
     }
 
+    /// Whether a sample would be the newest and find room only once another is folded: what most
+    /// samples meet where as many wait as there is room for.
+    #[inline]
+    pub fn is_crowded(&self, timestamp: Timestamp) -> bool {
+        self.len() == REMEMBERED && self.folded <= 1 && timestamp > self.newest
+    }
+
     /// Whether a fall in value is the lag of an HA replica that has just taken over (`switched`),
     /// or is still catching up: no larger than the last two increases. It looks when the sample
     /// arrives, for by the time it is folded, what came before may be forgotten.

@@ -124,9 +124,10 @@ impl Shard {
             self.tenants.insert(work.batch.tenant, Arc::clone(work.tenant));
         }
         let mut outcome = Outcome::default();
+        let mut next = NextAlias::default();
         for entries in work.entries.chunks(AHEAD) {
             let mut known = [None; AHEAD];
-            self.look_up(work, entries, &mut known);
+            self.look_up(work, entries, &mut next, &mut known);
             for (&entry, alias) in entries.iter().zip(known) {
                 self.handle_entry(work, entry, alias, &mut outcome);
             }
@@ -217,40 +218,29 @@ impl Shard {
         self.vshards[usize::from(vshard.0)].get_or_insert_with(fresh)
     }
 
-    /// Finds the series of some entries. Reads go ahead of decisions, for all entries at once, so
-    /// that the memory's latency is waited for once and not for each: first the aliases, then the
-    /// series.
-    fn look_up(&self, work: &Work<'_>, entries: &[u32], known: &mut [Option<Alias>; AHEAD]) {
+    /// Finds the series of some entries. Their memory is read ahead of every decision on it, for
+    /// all entries at once, so that its latency is waited for once and not for each.
+    fn look_up(
+        &self,
+        work: &Work<'_>,
+        entries: &[u32],
+        next: &mut NextAlias,
+        known: &mut [Option<Alias>; AHEAD],
+    ) {
         let columns = &work.batch.columns;
-        let with_shard = |&number: &u32| {
-            let entry = columns.entries.get(number as usize)?;
-            let shard = self.vshards[usize::from(entry.vshard.0)].as_deref()?;
-            Some((entry, shard))
-        };
         let mut touched = 0;
-        for (entry, shard) in entries.iter().filter_map(with_shard) {
-            touched ^= shard.aliases.touch(entry.hash);
+        for (&number, known) in entries.iter().zip(known) {
+            let Some(entry) = columns.entries.get(number as usize) else { continue };
+            let Some(shard) = self.vshards[usize::from(entry.vshard.0)].as_deref() else {
+                continue;
+            };
+            let guess = if next.vshard == entry.vshard { next.place } else { 0 };
+            let Some((place, alias)) = shard.aliases.get(entry.hash, guess) else { continue };
+            *next = NextAlias { vshard: entry.vshard, place: place + 1 };
+            touched ^= shard.touch(alias.series);
+            *known = Some(alias);
         }
         std::hint::black_box(touched);
-        for (number, known) in entries.iter().zip(known.iter_mut()) {
-            let (alias, series) = match with_shard(number) {
-                Some((entry, shard)) => {
-                    let alias = shard.aliases.get(entry.hash);
-                    (alias, alias.map_or(0, |a| shard.touch(a.series)))
-                }
-                None => (None, 0),
-            };
-            *known = alias;
-            touched ^= series;
-        }
-        std::hint::black_box(touched);
-        for (number, known) in entries.iter().zip(known.iter_mut()) {
-            let leads = |a: &Alias| {
-                let shard = with_shard(number).map(|(_, shard)| shard);
-                a.series == DROPPED || shard.is_some_and(|s| s.is_alive(a))
-            };
-            *known = known.filter(leads);
-        }
     }
 
     fn handle_entry(
@@ -266,7 +256,11 @@ impl Shard {
         };
         let histograms = columns.histograms_of(entry);
         let samples = u64::from(entry.samples_len) + histograms.len() as u64;
-        let alias = match known {
+        let leads = |alias: &Alias| {
+            let shard = self.vshards[usize::from(entry.vshard.0)].as_deref();
+            alias.series == DROPPED || shard.is_some_and(|s| s.is_alive(alias))
+        };
+        let alias = match known.filter(leads) {
             Some(alias) => alias,
             None => match self.meet(work, entry) {
                 Ok(alias) => alias,
@@ -353,6 +347,13 @@ impl Shard {
             }
         }
     }
+}
+
+/// Where the alias of the next entry is looked for first.
+#[derive(Default)]
+struct NextAlias {
+    vshard: VShard,
+    place: usize,
 }
 
 /// Before the first FRONTIER record nothing is late.

@@ -41,15 +41,8 @@ impl Closing {
         Self { rule, end, ..Self::default() }
     }
 
-    /// Merges what one virtual shard has of a group.
-    fn merge(
-        &mut self,
-        layout: &Layout,
-        group: u32,
-        alive: bool,
-        row: Option<&[f64]>,
-        complex: Option<Box<Complex>>,
-    ) {
+    /// The place of a group, which gets an untouched row if it is new.
+    fn place(&mut self, layout: &Layout, group: u32) -> usize {
         let number = group as usize;
         if self.places.len() <= number {
             self.places.resize(number + 1, 0);
@@ -61,14 +54,7 @@ impl Closing {
             layout.reset(self.row_mut(layout, self.groups.len() - 1));
             self.places[number] = self.groups.len() as u32;
         }
-        let at = self.places[number] - 1;
-        self.alive[at as usize] |= alive;
-        if let Some(row) = row {
-            layout.merge(self.row_mut(layout, at as usize), row);
-        }
-        if let Some(complex) = complex {
-            self.complex.entry(at).or_default().merge(*complex);
-        }
+        self.places[number] as usize - 1
     }
 
     /// The row of the `at`th group.
@@ -249,17 +235,26 @@ fn collect(
     let Some(mut window) = cells.close(end) else {
         return;
     };
-    let count = window.alive.len().max(window.rows.len() / layout.stride());
-    for cell in 0..count as u32 {
+    let closing = out.closings.entry((end, number)).or_insert_with(|| Closing::new(number, end));
+    for cell in 0..window.count(layout.stride()) as u32 {
         let alive = window.is_alive(cell);
-        let complex = window.complex.remove(&cell);
-        let row = window.row(cell, layout.stride());
-        let row = row.filter(|row| layout.is_touched(row));
-        if row.is_some() || alive {
-            let closing =
-                (out.closings.entry((end, number))).or_insert_with(|| Closing::new(number, end));
-            closing.merge(layout, cells.group(cell), alive, row, complex);
+        let row = window.row(cell, layout.stride()).filter(|row| layout.is_touched(row));
+        if row.is_none() && !alive {
+            continue;
         }
+        let at = closing.place(layout, cells.group(cell));
+        closing.alive[at] |= alive;
+        if let Some(row) = row {
+            layout.merge(closing.row_mut(layout, at), row);
+        }
+        if !window.complex.is_empty()
+            && let Some(complex) = window.complex.remove(&cell)
+        {
+            closing.complex.entry(at as u32).or_default().merge(*complex);
+        }
+    }
+    if closing.groups.is_empty() {
+        out.closings.remove(&(end, number));
     }
     let mut freed = Vec::new();
     cells.free_idle(layout, &mut freed);

@@ -199,8 +199,8 @@ impl Vshard {
         self.labels.get(series.labels, usize::from(series.pairs))
     }
 
-    /// Reads a series' state from end to end and decides nothing on it, as
-    /// [`AliasTable::touch`] does.
+    /// Reads a series' state from end to end and decides nothing on it: such reads do not wait for
+    /// each other, and what they fetch is near when it is needed.
     #[inline]
     pub fn touch(&self, series: u32) -> u64 {
         let series = self.series.get(series as usize);
@@ -285,6 +285,7 @@ impl Vshard {
     }
 
     /// The cells of a rule, made when they are first needed.
+    #[inline]
     pub fn cells_of(&mut self, rule: u16) -> &mut Cells {
         let rule = usize::from(rule);
         if self.cells.len() <= rule {

@@ -171,6 +171,9 @@ impl Taking<'_> {
     /// Puts a sample in its place, folding what must make room.
     #[inline]
     fn place(&mut self, at: u32, slot: Slot) -> Placed {
+        if self.shard.series[at as usize].recent.is_crowded(slot.timestamp) {
+            fold_oldest(self.shard, at, self.plan, self.config);
+        }
         for _ in 0..=crate::recent::REMEMBERED {
             let recent = &mut self.shard.series[at as usize].recent;
             let placed = recent.place(slot);
