@@ -8,6 +8,7 @@ use zstd::stream::raw::{self, Operation};
 use zstd::zstd_safe::{self, DParameter, InBuffer, OutBuffer};
 
 use crate::negotiate::Encoding;
+use crate::snappy;
 
 /// Largest zstd window, as a power of two: 8 MiB, what the format asks every decoder to support.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -38,20 +39,14 @@ pub enum DecompressError {
 }
 
 /// Decompresses bodies.
+#[derive(Default)]
 pub struct Decompressor {
-    snappy: snap::raw::Decoder,
     zstd: Option<raw::Decoder<'static>>,
 }
 
 impl std::fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Decompressor")
-    }
-}
-
-impl Default for Decompressor {
-    fn default() -> Self {
-        Self { snappy: snap::raw::Decoder::new(), zstd: None }
     }
 }
 
@@ -66,34 +61,9 @@ impl Decompressor {
         out: &mut Vec<u8>,
     ) -> Result<(), DecompressError> {
         match encoding {
-            Encoding::Snappy => self.snappy(input, cap_bytes, out),
+            Encoding::Snappy => snappy(input, cap_bytes, out),
             Encoding::Zstd => self.zstd(input, cap_bytes, out),
         }
-    }
-
-    fn snappy(
-        &mut self,
-        input: &[u8],
-        cap_bytes: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), DecompressError> {
-        let not_snappy = |e: snap::Error| DecompressError::NotSnappy(e.to_string());
-        if input.is_empty() {
-            return Err(DecompressError::NotSnappy("an empty body".into()));
-        }
-        let claimed = snap::raw::decompress_len(input).map_err(not_snappy)?;
-        if claimed > cap_bytes {
-            return Err(DecompressError::TooLarge { claimed: Some(claimed as u64), cap_bytes });
-        }
-        if claimed as u64 > SNAPPY_RATIO_MAX * input.len() as u64 {
-            return Err(DecompressError::NotSnappy(format!(
-                "{} bytes cannot hold the {claimed} that they claim",
-                input.len()
-            )));
-        }
-        out.resize(claimed, 0);
-        self.snappy.decompress(input, out).map_err(not_snappy)?;
-        Ok(())
     }
 
     fn zstd(
@@ -120,6 +90,31 @@ impl Decompressor {
         out.reserve_exact(first.min(cap_bytes).max(1));
         zstd_stream(decoder, input, cap_bytes, out)
     }
+}
+
+fn snappy(input: &[u8], cap_bytes: usize, out: &mut Vec<u8>) -> Result<(), DecompressError> {
+    let not_snappy = |e: snap::Error| DecompressError::NotSnappy(e.to_string());
+    if input.is_empty() {
+        return Err(DecompressError::NotSnappy("an empty body".into()));
+    }
+    let claimed = snap::raw::decompress_len(input).map_err(not_snappy)?;
+    if claimed > cap_bytes {
+        return Err(DecompressError::TooLarge { claimed: Some(claimed as u64), cap_bytes });
+    }
+    if claimed as u64 > SNAPPY_RATIO_MAX * input.len() as u64 {
+        return Err(DecompressError::NotSnappy(format!(
+            "{} bytes cannot hold the {claimed} that they claim",
+            input.len()
+        )));
+    }
+    let header_len = input.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    let elements = input.get(header_len..).unwrap_or_default();
+    if out.capacity() < claimed {
+        // Not to copy what is overwritten anyway.
+        *out = Vec::new();
+    }
+    out.resize(claimed, 0);
+    snappy::decompress(elements, out).map_err(|e| DecompressError::NotSnappy(e.to_string()))
 }
 
 fn new_zstd_decoder() -> std::io::Result<raw::Decoder<'static>> {

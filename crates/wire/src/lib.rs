@@ -19,6 +19,7 @@ pub mod text;
 mod body;
 mod error;
 mod histogram;
+mod snappy;
 mod target;
 mod v1;
 mod v2;
