@@ -30,7 +30,7 @@ fn measured_rw1(worker: &mut Worker, bodies: &[Vec<u8>]) -> u64 {
 fn measured_rw2(decoder: &mut Decoder, bodies: &[Vec<u8>]) -> u64 {
     let mut samples = 0;
     for body in (0..ROUNDS).flat_map(|_| bodies) {
-        let (mut plain, mut columns) = (Vec::new(), Columns::default());
+        let (mut plain, mut columns) = (decoder.room(), Columns::default());
         decoder.decompress(body, &mut plain);
         drop(decoder.decode(plain, &mut columns));
         samples += columns.sample_count();

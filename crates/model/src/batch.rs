@@ -106,6 +106,13 @@ impl Columns {
         self.metadata.clear();
     }
 
+    /// Makes room for so many series with a float sample each.
+    pub fn reserve(&mut self, series: usize) {
+        self.entries.reserve(series);
+        self.timestamps.reserve(series);
+        self.values.reserve(series);
+    }
+
     /// The float sample at this place.
     #[inline]
     pub fn sample(&self, at: usize) -> Sample {

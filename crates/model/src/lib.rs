@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod batch;
+pub mod block_hash;
 pub mod distinct;
 pub mod histogram;
 pub mod labels;
@@ -20,11 +21,12 @@ pub mod vmrange;
 
 pub use audit::{Class, ClassCounts};
 pub use batch::{Batch, Block, Columns, Entry, Extra, LabelSource, TenantId};
+pub use block_hash::BlockHasher;
 pub use histogram::NativeHistogram;
 pub use labels::{Label, Labels, LabelsBuilder, LabelsError};
 pub use metadata::{Exemplar, Metadata, MetricType};
 pub use sample::{STALE_NAN, Sample, is_stale};
-pub use series::{BlockHasher, ShardKey, VSHARDS, VShard};
+pub use series::{ShardKey, VSHARDS, VShard};
 pub use time::{Millis, Timestamp};
 
 /// A relabelling program, as the crates that must not see `weir-relabel` know it.

@@ -1,10 +1,10 @@
-//! Which series is which, and where it lives: the block hash of the fast path, and virtual shards.
+//! Where a series lives: virtual shards.
 //!
-//! Two hashes that must not be mixed up. [`BlockHasher`] is seeded anew in each process and never
-//! leaves it. [`VShard`] comes from unseeded XXH3-64 over frozen bytes (`docs/WIRE.md` has test
-//! vectors): it is stored and sent, and may never change for a cluster.
+//! A [`VShard`] comes from unseeded XXH3-64 over frozen bytes (`docs/WIRE.md` has test vectors): it
+//! is stored and sent, and may never change for a cluster. Not to be mixed up with the hash of
+//! [`crate::block_hash`], which is another in each process.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_secret};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::labels::{Label, write_canonical};
 use crate::varint;
@@ -98,67 +98,6 @@ fn is_loopback(instance: &str) -> bool {
     host == "localhost" || host == "::1" || host.starts_with("127.") || host == "0.0.0.0"
 }
 
-/// The seeded hash of a label block as it stands on the wire.
-#[derive(Clone)]
-pub struct BlockHasher {
-    secret: [u8; 192],
-    seed: u64,
-}
-
-impl std::fmt::Debug for BlockHasher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("BlockHasher(seeded)")
-    }
-}
-
-impl BlockHasher {
-    /// Spreads 16 random bytes over the secret. Give each process its own.
-    pub fn new(seed: u128) -> Self {
-        let mut secret = [0u8; 192];
-        for (index, chunk) in secret.chunks_exact_mut(16).enumerate() {
-            let mut input = seed.to_le_bytes().to_vec();
-            input.push(index as u8);
-            chunk.copy_from_slice(&xxhash_rust::xxh3::xxh3_128(&input).to_le_bytes());
-        }
-        Self { secret, seed: seed as u64 ^ (seed >> 64) as u64 }
-    }
-
-    /// The hash of a block of bytes (remote write 1.0: the label messages; a 2.0 symbol).
-    #[inline]
-    pub fn bytes(&self, block: &[u8]) -> u128 {
-        xxh3_128_with_secret(block, &self.secret)
-    }
-
-    /// Starts a combination of symbol hashes (remote write 2.0), apart from all of 1.0's.
-    #[inline]
-    pub fn start(&self) -> u128 {
-        u128::from(self.seed) | 1
-    }
-
-    /// Adds the next symbol's hash; position counts, so `{a="b"}` and `{b="a"}` differ.
-    #[inline]
-    pub fn combine(&self, state: u128, symbol: u128) -> u128 {
-        const K0: u64 = 0x9e37_79b9_7f4a_7c15;
-        const K1: u64 = 0xc2b2_ae3d_27d4_eb4f;
-        let low = fold(state as u64 ^ symbol as u64, K0 ^ self.seed);
-        let high =
-            fold((state >> 64) as u64 ^ (symbol >> 64) as u64, K1 ^ self.seed.rotate_left(32));
-        u128::from(low.wrapping_add(K1)) | (u128::from(high ^ low.rotate_left(17)) << 64)
-    }
-
-    /// Mixes the tenant into a finished block hash.
-    #[inline]
-    pub fn with_tenant(&self, hash: u128, tenant: u32) -> u128 {
-        if tenant == 0 { hash } else { self.combine(hash, u128::from(tenant)) }
-    }
-}
-
-#[inline]
-fn fold(a: u64, b: u64) -> u64 {
-    let wide = u128::from(a) * u128::from(b);
-    (wide as u64) ^ ((wide >> 64) as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,16 +158,5 @@ mod tests {
             })
             .collect();
         assert!(shards.len() > 40);
-    }
-
-    #[test]
-    fn combining_symbols_depends_on_their_order_and_the_seed() {
-        let hasher = BlockHasher::new(7);
-        let (a, b) = (hasher.bytes(b"a"), hasher.bytes(b"b"));
-        let ab = hasher.combine(hasher.combine(hasher.start(), a), b);
-        let ba = hasher.combine(hasher.combine(hasher.start(), b), a);
-        assert_ne!(ab, ba);
-        assert_ne!(BlockHasher::new(8).bytes(b"a"), a);
-        assert_ne!(hasher.with_tenant(ab, 1), hasher.with_tenant(ab, 2));
     }
 }

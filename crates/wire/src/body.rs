@@ -7,6 +7,7 @@ use weir_model::{Block, Label, LabelSource, LabelsError};
 
 use crate::error::DecodeError;
 use crate::negotiate::Version;
+use crate::pool::Pool;
 use crate::varint::{LEN, Reader};
 
 /// A decompressed request and what its decoder found out about it.
@@ -15,6 +16,14 @@ pub struct Body {
     pub(crate) version: Version,
     pub(crate) bytes: Vec<u8>,
     pub(crate) tables: Tables,
+    /// Where the bytes go afterwards.
+    pub(crate) pool: Pool,
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.pool.put(std::mem::take(&mut self.bytes));
+    }
 }
 
 /// What remote write 2.0 has beside the bytes; empty for 1.0.
@@ -38,8 +47,8 @@ impl Body {
     }
 
     /// Takes the bytes back, so that their memory can serve the next request.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
     }
 
     /// Memory that it holds, in bytes.

@@ -10,6 +10,7 @@ use weir_model::{BlockHasher, Columns, ShardKey, Timestamp};
 use crate::body::{Body, Tables};
 use crate::error::{DecodeError, DecodeErrorKind as Kind};
 use crate::negotiate::Version;
+use crate::pool::Pool;
 use crate::target::TargetMemory;
 use crate::v2::SeriesMetadata;
 use crate::{v1, v2};
@@ -28,6 +29,8 @@ pub const SYMBOLS_MAX: usize = 1 << 22;
 pub const TEXT_BYTES_MAX: usize = 16 << 20;
 /// Bytes of all series' labels, written out, in one 2.0 request.
 pub const LABEL_BYTES_MAX: u64 = 1 << 30;
+/// Fewer bytes than a series with labels and a sample has.
+const SERIES_BYTES_MIN: usize = 32;
 /// Offsets are `u32`; one bit is kept free.
 const BODY_BYTES_MAX: usize = 1 << 31;
 
@@ -47,16 +50,33 @@ pub struct DecodeContext<'a> {
 /// Memory that one decoding thread keeps between requests.
 #[derive(Debug, Default)]
 pub struct Hints {
-    /// Label messages of the series in hand (1.0): start and end in the body.
+    /// Where the label messages of the plain series in hand begin in its block (1.0).
+    pub(crate) starts: [u32; v1::HOPPED_MAX],
+    /// Label messages of any other series (1.0): start and end in the body.
     pub(crate) spots: Vec<(u32, u32)>,
     /// Scattered label messages put together.
     pub(crate) joined: Vec<u8>,
     /// The target of the series before.
     pub(crate) target: TargetMemory,
     /// The symbols' hashes (2.0).
-    pub(crate) symbol_hashes: Vec<u128>,
+    pub(crate) symbol_hashes: Vec<u64>,
     /// By help symbol, the last metadata with this help and its place in the columns (2.0).
     pub(crate) metadata_of_help: Vec<Option<(u32, SeriesMetadata)>>,
+    /// Memory of bodies.
+    pub(crate) pool: Pool,
+    /// How many series the request before had.
+    pub(crate) series: usize,
+    /// How many of them had more than floats.
+    pub(crate) extras: usize,
+    /// How many label references it had (2.0).
+    pub(crate) refs: usize,
+}
+
+impl Hints {
+    /// Memory for a body, to be decompressed into; it comes back when the [`Body`] is dropped.
+    pub fn room(&self) -> Vec<u8> {
+        self.pool.take()
+    }
 }
 
 /// Decodes a request into `columns`, whose old content goes.
@@ -72,7 +92,7 @@ pub fn decode(
     hints: &mut Hints,
 ) -> Result<Body, DecodeError> {
     let tables = walk(version, &body, Some(ctx), columns, hints)?;
-    Ok(Body { version, bytes: body, tables })
+    Ok(Body { version, bytes: body, tables, pool: hints.pool.clone() })
 }
 
 /// Decodes; without a context hashes and virtual shards stay zero.
@@ -87,6 +107,10 @@ pub(crate) fn walk(
     if body.len() >= BODY_BYTES_MAX {
         return Err(DecodeError::new(0, Kind::BodyTooLong(body.len())));
     }
+    // Most requests of a sender are of one size, and growing step by step copies.
+    let likely = hints.series.min(body.len() / SERIES_BYTES_MIN);
+    columns.reserve(likely);
+    columns.extras.reserve(likely.min(hints.extras));
     let tables = match version {
         Version::V1 => v1::walk(body, ctx, columns, hints).map(|()| Tables::default()),
         Version::V2 => v2::walk(body, ctx, columns, hints),
@@ -94,6 +118,8 @@ pub(crate) fn walk(
     if tables.is_err() {
         columns.clear();
     }
+    hints.series = columns.entries.len();
+    hints.extras = columns.extras.len();
     tables
 }
 

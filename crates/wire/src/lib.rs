@@ -19,6 +19,7 @@ pub mod text;
 mod body;
 mod error;
 mod histogram;
+mod pool;
 mod snappy;
 mod target;
 mod v1;

@@ -35,6 +35,20 @@ impl TargetMemory {
         self.known = false;
     }
 
+    /// The virtual shard of a 1.0 series whose label messages begin at these places of its block,
+    /// if it is of the known target and has its labels where the series before had them.
+    #[inline]
+    pub(crate) fn known_v1(&self, block: &[u8], starts: &[u32]) -> Option<VShard> {
+        // A message begins with its length, so whatever begins with a message is that message.
+        let has = |(&place, message): (&usize, &Vec<u8>)| {
+            let start = starts.get(place).copied();
+            let at = start.and_then(|start| block.get(start as usize..));
+            at.is_some_and(|at| at.starts_with(message))
+        };
+        let hit = self.known && self.places.iter().zip(&self.messages).all(has);
+        hit.then_some(self.vshard)
+    }
+
     /// The virtual shard of a 1.0 series whose label messages stand at `spots`.
     #[inline]
     pub(crate) fn vshard_v1<'a>(

@@ -74,10 +74,11 @@ impl<'a> Walker<'a, '_> {
         let Some((labels_len, timestamp, value)) = sample_at_end(bytes) else {
             return false;
         };
-        let base = message.pos();
-        if !hop_labels(bytes, labels_len, base as u32, &mut self.hints.spots) {
+        let block = &bytes[..labels_len];
+        let Some(count) = hop_labels(block, &mut self.hints.starts) else {
             return false;
-        }
+        };
+        let base = message.pos();
         let samples_start = self.columns.timestamps.len() as u32;
         push_sample(self.columns, timestamp, value, 0);
         let mut entry = Entry {
@@ -87,15 +88,32 @@ impl<'a> Walker<'a, '_> {
             ..Entry::default()
         };
         if let Some(ctx) = self.ctx {
-            let block = &bytes[..labels_len];
             entry.hash = ctx.hasher.with_tenant(ctx.hasher.bytes(block), ctx.tenant_id);
-            entry.vshard = self.vshard(ctx);
+            let starts = &self.hints.starts[..count];
+            entry.vshard = match self.hints.target.known_v1(block, starts) {
+                Some(vshard) => vshard,
+                None => {
+                    self.note_spots(base, labels_len, count);
+                    self.vshard(ctx)
+                }
+            };
         }
         self.columns.entries.push(entry);
         true
     }
 
-    #[inline]
+    /// Notes where the labels of a plain series stand, as the general way does.
+    #[inline(never)]
+    fn note_spots(&mut self, base: usize, len: usize, count: usize) {
+        let Hints { spots, starts, .. } = &mut *self.hints;
+        let begins = starts[..count].iter().copied();
+        let ends = begins.clone().skip(1).chain([len as u32]);
+        let base = base as u32;
+        spots.clear();
+        spots.extend(begins.zip(ends).map(|(begin, end)| (base + begin, base + end)));
+    }
+
+    #[inline(never)]
     fn vshard(&mut self, ctx: &DecodeContext<'_>) -> weir_model::VShard {
         let Hints { target, spots, .. } = &mut *self.hints;
         target.vshard_v1(ctx, self.body, spots, &mut self.pairs)
@@ -266,51 +284,50 @@ fn sample(mut message: Reader<'_>) -> Result<(Timestamp, f64), DecodeError> {
 /// timestamp of six bytes as all between 1971 and 2109 have.
 #[inline]
 fn sample_at_end(message: &[u8]) -> Option<(usize, Timestamp, f64)> {
-    let (head, tail) = message.split_last_chunk::<8>()?;
-    let (timestamp, 6) = varint_in(u64::from_le_bytes(*tail) >> 16)? else {
-        return None;
-    };
-    let timestamp = timestamp as Timestamp;
-    if tail[1] != 0x10 {
-        return None;
+    if let Some((labels, [0x12, 0x10, 0x09, sample @ ..])) = message.split_last_chunk::<18>()
+        && let &[a, b, c, d, e, f, g, h, 0x10, ref timestamp @ ..] = sample
+    {
+        let value = f64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        return Some((labels.len(), six_byte_varint(timestamp)?, value));
     }
-    if let Some((labels, [0x12, 0x10, 0x09, value @ ..])) = head_with_value(head, tail[0]) {
-        return Some((labels, timestamp, f64::from_le_bytes(value)));
-    }
-    match head {
-        [labels @ .., 0x12] if tail[0] == 0x07 => Some((labels.len(), timestamp, 0.0)),
+    match message.split_last_chunk::<9>() {
+        Some((labels, [0x12, 0x07, 0x10, timestamp @ ..])) => {
+            Some((labels.len(), six_byte_varint(timestamp)?, 0.0))
+        }
         _ => None,
     }
 }
 
-/// The eleven bytes before a sample's timestamp field: ten of `head` and `last`.
+/// A varint of exactly six bytes.
 #[inline]
-fn head_with_value(head: &[u8], last: u8) -> Option<(usize, [u8; 11])> {
-    let (labels, value) = head.split_last_chunk::<10>()?;
-    let mut all = [last; 11];
-    all[..10].copy_from_slice(value);
-    Some((labels.len(), all))
+fn six_byte_varint(&[a, b, c, d, e, f]: &[u8; 6]) -> Option<Timestamp> {
+    match varint_in(u64::from_le_bytes([a, b, c, d, e, f, 0, 0])) {
+        Some((value, 6)) => Some(value as Timestamp),
+        _ => None,
+    }
 }
 
-/// Whether the first `len` bytes are label fields and nothing else; their places go to `spots`.
+/// Whether a block is label fields and nothing else: how many there are. Where each begins goes to
+/// `starts`.
 #[inline]
-fn hop_labels(message: &[u8], len: usize, base: u32, spots: &mut Vec<(u32, u32)>) -> bool {
-    spots.clear();
-    let mut at = 0;
-    while at < len {
-        // The sample follows the labels, so that two more bytes are always there.
-        let next = match message.get(at..at + 3) {
-            Some(&[0x0a, short, _]) if short < 0x80 => at + 2 + short as usize,
-            Some(&[0x0a, low, high]) if high < 0x80 => {
-                at + 3 + (low as usize & 0x7f | (high as usize) << 7)
+fn hop_labels(block: &[u8], starts: &mut [u32; HOPPED_MAX]) -> Option<usize> {
+    let (mut at, mut count) = (0, 0);
+    while at < block.len() {
+        *starts.get_mut(count)? = at as u32;
+        count += 1;
+        at += match block.get(at..)? {
+            [0x0a, len, ..] if *len < 0x80 => 2 + usize::from(*len),
+            [0x0a, low, high, ..] if *high < 0x80 => {
+                3 + (usize::from(low & 0x7f) | usize::from(*high) << 7)
             }
-            _ => return false,
+            _ => return None,
         };
-        spots.push((base + at as u32, base + next as u32));
-        at = next;
     }
-    at == len
+    (at == block.len()).then_some(count)
 }
+
+/// Labels of a series that is read from its end; one that has more goes the general way.
+pub(crate) const HOPPED_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {

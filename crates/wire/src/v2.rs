@@ -1,11 +1,10 @@
 //! Remote write 2.0 (`io.prometheus.write.v2.Request`): symbols once, then series that refer to
 //! them.
 //!
-//! Each symbol is hashed once a request; a series' block hash combines its labels' hashes, those of
-//! odd and of even place in a chain of their own (two short chains are quicker than a long one, and
-//! say the same). Almost every series is references, one sample and metadata in this order, and is
-//! read as such; all else goes field by field. Senders write the table first; one that comes later, whole or in part, is fetched when a
-//! reference needs it.
+//! Each symbol is hashed once a request; a series' block hash is that of its symbols' hashes.
+//! Almost every series is references, one sample and metadata in this order, and is read as such;
+//! all else goes field by field. Senders write the table first; one that comes later, whole or in
+//! part, is fetched when a reference needs it.
 
 use weir_model::{
     Block, BlockHasher, Columns, Entry, Exemplar, Extra, Metadata, MetricType, Timestamp, VShard,
@@ -25,7 +24,7 @@ use crate::varint::{FIXED64, LEN, Reader, VARINT};
 mod series;
 
 pub(crate) use series::SeriesMetadata;
-use series::{PlainSeries, combine_refs, plain_series, read_refs, sample};
+use series::{PlainSeries, plain_series, read_refs, sample};
 
 const SYMBOLS: u32 = 4;
 const TIME_SERIES: u32 = 5;
@@ -40,12 +39,13 @@ pub(crate) fn walk(
     hints.target.reset();
     hints.symbol_hashes.clear();
     hints.metadata_of_help.clear();
+    let likely_refs = hints.refs.min(body.len());
     let mut walker = Walker {
         body,
         ctx,
         columns,
         hints,
-        tables: Tables::default(),
+        tables: Tables { symbols: Vec::new(), refs: Vec::with_capacity(likely_refs) },
         all_symbols: false,
         behind: 0,
         last_metadata: (&[], None),
@@ -79,6 +79,7 @@ pub(crate) fn walk(
         }
     }
     let tables = walker.tables;
+    hints.refs = tables.refs.len();
     if columns.entries.is_empty() && tables.symbols.is_empty() && !body.is_empty() {
         return Err(DecodeError::new(0, Kind::NotV2(body.len())));
     }
@@ -116,7 +117,7 @@ impl<'a> Walker<'a, '_> {
             return Err(DecodeError::new(at, Kind::FirstSymbol));
         }
         symbols.push((at as u32, bytes.len() as u32));
-        let hash = self.ctx.map_or(0, |ctx| ctx.hasher.bytes(bytes));
+        let hash = self.ctx.map_or(0, |ctx| ctx.hasher.symbol(bytes));
         self.hints.symbol_hashes.push(hash);
         Ok(())
     }
@@ -250,7 +251,7 @@ impl<'a> Walker<'a, '_> {
     ) -> Result<u128, DecodeError> {
         loop {
             let refs = self.tables.refs.get(refs_start..).unwrap_or_default();
-            if let Some(hash) = combine_refs(hasher, refs, &self.hints.symbol_hashes) {
+            if let Some(hash) = hasher.labels(refs, &self.hints.symbol_hashes) {
                 return Ok(hash);
             }
             self.check_refs(refs_start, at)?;

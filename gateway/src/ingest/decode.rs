@@ -52,7 +52,7 @@ impl Decoder {
         (name, id): (&Arc<str>, TenantId),
         shard_key: &ShardKey,
     ) -> Result<Decoded, Answer> {
-        let mut bytes = Vec::new();
+        let mut bytes = self.hints.room();
         self.decompressor.decompress(encoding, compressed, cap_bytes, &mut bytes)?;
         let body_bytes = bytes.len();
         let context = DecodeContext { hasher, shard_key, tenant: name, tenant_id: id.0 };

@@ -178,13 +178,11 @@ fn check_identity(body: &Body, entry: &Entry, theirs: &Plain) {
     let hasher = BlockHasher::new(99);
     let pairs = theirs.labels.iter().map(|(n, v)| Label::new(n, v));
     if body.version() == Version::V2 {
-        let mut chains = [hasher.start(), hasher.start()];
-        for (place, label) in pairs.clone().enumerate() {
-            let [name, value] = [label.name, label.value].map(|t| hasher.bytes(t.as_bytes()));
-            let turned = value.rotate_left(64);
-            chains[place % 2] = hasher.combine(chains[place % 2], name.wrapping_add(turned));
-        }
-        let hash = hasher.with_tenant(hasher.combine(chains[0], chains[1]), 3);
+        let texts = pairs.clone().flat_map(|label| [label.name, label.value]);
+        let symbols: Vec<u64> = texts.map(|text| hasher.symbol(text.as_bytes())).collect();
+        let refs: Vec<u32> = (0..symbols.len() as u32).collect();
+        let hash = hasher.labels(&refs, &symbols).expect("each has its symbol");
+        let hash = hasher.with_tenant(hash, 3);
         assert_eq!(entry.hash, hash);
     }
     let mut sorted: Vec<Label<'_>> = pairs.collect();

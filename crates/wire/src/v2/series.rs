@@ -1,7 +1,6 @@
-//! The parts of a 2.0 series: its usual form in one look, references, their hash, samples and
-//! metadata. Nothing here knows the symbol table's text.
+//! The parts of a 2.0 series: its usual form in one look, references, samples and metadata. Nothing here knows the symbol table's text.
 
-use weir_model::{BlockHasher, Timestamp};
+use weir_model::Timestamp;
 
 use crate::error::DecodeError;
 use crate::varint::{FIXED64, Reader, VARINT, varint_in};
@@ -33,51 +32,37 @@ impl SeriesMetadata {
 }
 
 /// Appends packed references, which stand at `at` of the body. They are most of a series, so those
-/// of up to three bytes (two million symbols) are read without a reader.
+/// of one or two bytes (16,384 symbols) are read without a reader, and put down in one go.
 #[inline]
 pub(super) fn read_refs(packed: &[u8], at: usize, out: &mut Vec<u32>) -> Result<(), DecodeError> {
     let mut rest = packed;
+    let mut few = [0; FEW_REFS];
     loop {
-        let (reference, tail) = match rest {
-            [] => return Ok(()),
-            [a, tail @ ..] if *a < 0x80 => (u32::from(*a), tail),
-            [a, b, tail @ ..] if *b < 0x80 => (u32::from(a & 0x7f) | u32::from(*b) << 7, tail),
-            [a, b, c, tail @ ..] if *c < 0x80 => {
-                let low = u32::from(a & 0x7f) | u32::from(b & 0x7f) << 7;
-                (low | u32::from(*c) << 14, tail)
-            }
-            _ => {
-                let mut long = Reader::new(rest);
-                let reference = long
-                    .varint()
-                    .map_err(|e| DecodeError { offset: at + packed.len() - rest.len(), ..e })?;
-                (reference as u32, long.rest())
-            }
-        };
-        out.push(reference);
-        rest = tail;
+        let mut count = 0;
+        for place in &mut few {
+            (*place, rest) = match rest {
+                [a, tail @ ..] if *a < 0x80 => (u32::from(*a), tail),
+                [a, b, tail @ ..] if *b < 0x80 => (u32::from(a & 0x7f) | u32::from(*b) << 7, tail),
+                _ => break,
+            };
+            count += 1;
+        }
+        out.extend_from_slice(&few[..count]);
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if count < FEW_REFS {
+            let mut long = Reader::new(rest);
+            let offset = at + packed.len() - rest.len();
+            let reference = long.varint().map_err(|e| DecodeError { offset, ..e })?;
+            out.push(reference as u32);
+            rest = long.rest();
+        }
     }
 }
 
-/// The hash of a label set; `None` if a symbol is not in the table.
-#[inline]
-pub(super) fn combine_refs(hasher: &BlockHasher, refs: &[u32], symbols: &[u128]) -> Option<u128> {
-    // Turning the value's hash makes {a="b"} and {b="a"} differ.
-    let label = |name: u32, value: u32| {
-        let (name, value) = (symbols.get(name as usize)?, symbols.get(value as usize)?);
-        Some(name.wrapping_add(value.rotate_left(64)))
-    };
-    let (mut odd, mut even) = (hasher.start(), hasher.start());
-    let (labels, last) = refs.as_chunks::<4>();
-    for &[a, b, c, d] in labels {
-        odd = hasher.combine(odd, label(a, b)?);
-        even = hasher.combine(even, label(c, d)?);
-    }
-    if let &[name, value] = last {
-        odd = hasher.combine(odd, label(name, value)?);
-    }
-    Some(hasher.combine(odd, even))
-}
+/// References that are put down together: those of 16 labels.
+const FEW_REFS: usize = 32;
 
 /// A series of the usual form.
 pub(super) struct PlainSeries<'a> {
