@@ -6,14 +6,16 @@
 //! renewed OAuth token, once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -24,10 +26,12 @@ use crate::tls::{ClientTls, ClientTlsConfig, TlsError};
 
 mod connect;
 mod headers;
+mod stream;
 mod transport;
 mod url;
 
 use headers::SecretHeaders;
+pub use stream::Stream;
 pub(crate) use transport::{Transport, TransportConfig};
 pub use url::header_map;
 use url::{remove_secrets, resolve, split_userinfo};
@@ -61,6 +65,8 @@ pub struct ClientConfig {
     /// Follow redirects, ten at most: those of GET, and 307 and 308 of POST, which is posted again
     /// with its body. Other redirects of a POST are handed back as they are.
     pub follow_redirects: bool,
+    /// A Unix socket on which the upstream listens, whatever the URL's host says. Plain `http`.
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// An answer.
@@ -157,6 +163,7 @@ impl Default for ClientConfig {
             http2: transport.http2,
             proxy_url: transport.proxy_url,
             follow_redirects: true,
+            unix_socket: transport.unix_socket,
         }
     }
 }
@@ -188,6 +195,7 @@ impl Client {
             reply_bytes_max: config.reply_bytes_max,
             http2: config.http2,
             proxy_url: config.proxy_url,
+            unix_socket: config.unix_socket,
         };
         let inner = Inner {
             transport: Transport::new(transport, now)?,
@@ -222,6 +230,26 @@ impl Client {
         self.request(Method::GET, url, headers, Bytes::new(), timeout).await
     }
 
+    /// Asks for `url` like [`Client::get`], and hands the body over as it comes. `timeout` is for
+    /// the answer's head; each wait for more of the body has its own.
+    pub async fn stream(
+        &self,
+        url: &Uri,
+        headers: HeaderMap,
+        timeout: Duration,
+    ) -> Result<Stream, ClientError> {
+        let counters = &self.inner.counters;
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        let _in_flight = InFlight::enter(counters);
+        let deadline = tokio::time::Instant::now() + timeout;
+        let run = self.inner.run(Method::GET, url, headers, Bytes::new(), deadline);
+        let outcome = Box::pin(run).await.map(Stream::new);
+        if outcome.is_err() {
+            counters.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
     /// The live counters.
     pub fn counters(&self) -> &Arc<ClientCounters> {
         &self.inner.counters
@@ -244,7 +272,7 @@ impl Client {
         counters.requests.fetch_add(1, Ordering::Relaxed);
         let _in_flight = InFlight::enter(counters);
         let deadline = tokio::time::Instant::now() + timeout;
-        let outcome = Box::pin(self.inner.run(method, url, headers, body, deadline)).await;
+        let outcome = Box::pin(self.inner.exchange(method, url, headers, body, deadline)).await;
         if outcome.is_err() {
             counters.errors.fetch_add(1, Ordering::Relaxed);
         }
@@ -253,6 +281,20 @@ impl Client {
 }
 
 impl Inner {
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        deadline: tokio::time::Instant,
+    ) -> Result<Reply, ClientError> {
+        let place = tokio::time::timeout_at(deadline, self.places.acquire()).await;
+        let _place = place.map_err(|_| ClientError::Timeout)?;
+        let response = self.run(method, url, headers, body, deadline).await?;
+        Ok(self.transport.read(response, deadline).await)
+    }
+
     async fn run(
         &self,
         method: Method,
@@ -260,9 +302,7 @@ impl Inner {
         mut headers: HeaderMap,
         body: Bytes,
         deadline: tokio::time::Instant,
-    ) -> Result<Reply, ClientError> {
-        let place = tokio::time::timeout_at(deadline, self.places.acquire()).await;
-        let _place = place.map_err(|_| ClientError::Timeout)?;
+    ) -> Result<Response<Incoming>, ClientError> {
         for (name, value) in &self.headers {
             if !headers.contains_key(name) {
                 headers.append(name, value.clone());
@@ -273,14 +313,16 @@ impl Inner {
         let mut trusted = true;
         for _ in 0..=REDIRECTS_MAX {
             let call = Call { method: &method, url: &url, headers: &headers, body: &body };
-            let reply = self.authorized(call, trusted, deadline).await?;
-            if !self.follow_redirects || !is_followed(&method, reply.status) {
-                return Ok(reply);
+            let response = self.authorized(call, trusted, deadline).await?;
+            if !self.follow_redirects || !is_followed(&method, response.status()) {
+                return Ok(response);
             }
-            let Some(target) = reply.headers.get(LOCATION) else {
-                return Ok(reply);
+            let Some(target) = response.headers().get(LOCATION) else {
+                return Ok(response);
             };
             let target = resolve(&url, target)?;
+            // Read, so that the connection can be used again.
+            self.transport.read(response, deadline).await;
             // Credentials are for the host that they were configured for.
             if target.authority() != url.authority() || target.scheme() != url.scheme() {
                 trusted = false;
@@ -297,7 +339,7 @@ impl Inner {
         call: Call<'_>,
         trusted: bool,
         deadline: tokio::time::Instant,
-    ) -> Result<Reply, ClientError> {
+    ) -> Result<Response<Incoming>, ClientError> {
         let mut renewed = false;
         loop {
             let now = Instant::now();
@@ -308,11 +350,11 @@ impl Inner {
                 None
             };
             let request = call.build(authorization.clone())?;
-            let reply = self.transport.send(request, deadline, now).await?;
-            let refused = reply.status == StatusCode::UNAUTHORIZED && !renewed;
+            let response = self.transport.send(request, deadline, now).await?;
+            let refused = response.status() == StatusCode::UNAUTHORIZED && !renewed;
             match authorization {
                 Some(used) if refused && self.auth.refused(&used).await => renewed = true,
-                _ => return Ok(reply),
+                _ => return Ok(response),
             }
         }
     }

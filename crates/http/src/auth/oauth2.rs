@@ -178,10 +178,12 @@ impl OAuth2 {
             .body(Bytes::from(form).into())
             .map_err(|error| ClientError::Url(error.to_string()))?;
         let deadline = tokio::time::Instant::now() + TOKEN_TIMEOUT;
-        self.transport.send(request, deadline, now).await.map_err(|error| match error {
+        let response = self.transport.send(request, deadline, now).await;
+        let response = response.map_err(|error| match error {
             ClientError::Url(reason) => ClientError::Url(reason),
             other => ClientError::Auth(format!("the token endpoint cannot be asked: {other}")),
-        })
+        })?;
+        Ok(self.transport.read(response, deadline).await)
     }
 }
 

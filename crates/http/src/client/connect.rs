@@ -1,10 +1,11 @@
-//! Making one connection: TCP, through a proxy if configured, TLS for `https`.
+//! Making one connection: TCP, through a proxy if configured, TLS for `https`; or a Unix socket.
 //!
 //! Invariant: all of it together ends within the connect timeout. The TLS configuration is the one
 //! current at that moment.
 
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +17,7 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
@@ -27,6 +28,7 @@ pub(crate) struct Connector {
     tcp: HttpConnector,
     tls: Arc<ClientTls>,
     proxy: Option<Proxy>,
+    unix_socket: Option<PathBuf>,
     timeout: Duration,
 }
 
@@ -50,16 +52,25 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
-    pub(crate) fn new(tls: Arc<ClientTls>, proxy: Option<Proxy>, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        tls: Arc<ClientTls>,
+        proxy: Option<Proxy>,
+        unix_socket: Option<PathBuf>,
+        timeout: Duration,
+    ) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         tcp.set_connect_timeout(Some(timeout));
-        Self { tcp, tls, proxy, timeout }
+        Self { tcp, tls, proxy, unix_socket, timeout }
     }
 
     async fn connect(mut self, target: Uri) -> Result<Link, BoxError> {
+        if let Some(path) = &self.unix_socket {
+            let socket = UnixStream::connect(path).await?;
+            return Ok(Link { io: Box::new(socket), h2: false, proxied: false });
+        }
         let https = target.scheme_str() == Some("https");
         let tcp: TcpStream = match self.proxy {
             None => self.tcp.call(target.clone()).await?,

@@ -5,6 +5,7 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, PROXY_AUTHORIZATION};
-use hyper::{Request, Uri};
+use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant as Deadline;
@@ -33,6 +34,7 @@ pub(crate) struct TransportConfig {
     pub(crate) reply_bytes_max: usize,
     pub(crate) http2: bool,
     pub(crate) proxy_url: Option<Secret>,
+    pub(crate) unix_socket: Option<PathBuf>,
 }
 
 pub(crate) struct Transport {
@@ -56,6 +58,7 @@ impl Default for TransportConfig {
             reply_bytes_max: 64 << 10,
             http2: true,
             proxy_url: None,
+            unix_socket: None,
         }
     }
 }
@@ -75,30 +78,32 @@ impl Transport {
         &self.tls
     }
 
-    /// Sends a request whose URL is absolute.
+    /// Sends a request whose URL is absolute, and waits for the answer's head.
     pub(crate) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
         deadline: Deadline,
         now: Instant,
-    ) -> Result<Reply, ClientError> {
+    ) -> Result<Response<Incoming>, ClientError> {
         if let Some(Proxy { authorization: Some(value), .. }) = &self.proxy
             && request.uri().scheme_str() == Some("http")
         {
             request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
         }
         let exchange = self.pool(now).request(request);
-        let response = match tokio::time::timeout_at(deadline, exchange).await {
-            Err(_) => return Err(ClientError::Timeout),
-            Ok(Err(error)) if error.is_connect() => {
-                return Err(ClientError::Connect(chain(&error)));
-            }
-            Ok(Err(error)) => return Err(ClientError::Broken(chain(&error))),
-            Ok(Ok(response)) => response,
-        };
+        match tokio::time::timeout_at(deadline, exchange).await {
+            Err(_) => Err(ClientError::Timeout),
+            Ok(Err(error)) if error.is_connect() => Err(ClientError::Connect(chain(&error))),
+            Ok(Err(error)) => Err(ClientError::Broken(chain(&error))),
+            Ok(Ok(response)) => Ok(response),
+        }
+    }
+
+    /// Reads the rest of an answer.
+    pub(crate) async fn read(&self, response: Response<Incoming>, deadline: Deadline) -> Reply {
         let (head, body) = response.into_parts();
         let (body, truncated) = read_reply(body, self.config.reply_bytes_max, deadline).await;
-        Ok(Reply { status: head.status, headers: head.headers, body, truncated })
+        Reply { status: head.status, headers: head.headers, body, truncated }
     }
 
     fn pool(&self, now: Instant) -> legacy::Client<Connector, Full<Bytes>> {
@@ -116,7 +121,8 @@ impl Transport {
 impl Pool {
     fn new(config: &TransportConfig, tls: &Arc<ClientTls>, proxy: Option<Proxy>) -> Self {
         let generation = tls.generation();
-        let connector = Connector::new(Arc::clone(tls), proxy, config.connect_timeout);
+        let socket = config.unix_socket.clone();
+        let connector = Connector::new(Arc::clone(tls), proxy, socket, config.connect_timeout);
         let client = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
