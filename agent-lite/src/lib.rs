@@ -3,3 +3,8 @@
 //!
 //! Invariant: what a target served is either in the buffer, delivered, or counted as given up with
 //! its reason. Not here: aggregation across hosts, which is the gateway's.
+
+pub mod config;
+pub mod discovery;
+pub mod schedule;
+pub mod target;

@@ -1,0 +1,225 @@
+//! The configuration, validated: types that cannot be wrong.
+//!
+//! Invariant: texts are parsed, relabelling is compiled, defaults of `global` are filled in. What
+//! the keys are called and how a file is read is not known here.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use weir_config::Problem;
+use weir_http::ClientConfig;
+use weir_model::Millis;
+use weir_relabel::Program;
+use weir_remote::config::Destination;
+
+use crate::discovery::Mechanism;
+
+mod load;
+mod raw;
+mod validate;
+
+pub use load::load;
+
+/// The whole file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `scrape_configs`, and those of `scrape_config_files`.
+    pub scrape: Vec<ScrapeConfig>,
+    /// `global.external_labels`, with environment variables replaced.
+    pub external_labels: BTreeMap<String, String>,
+    /// `remote_write`: at least one.
+    pub destinations: Vec<Destination>,
+    /// What is odd, though it works.
+    pub warnings: Vec<Problem>,
+}
+
+/// One entry of `scrape_configs`.
+#[derive(Clone, Debug)]
+pub struct ScrapeConfig {
+    /// `job_name`: unique.
+    pub job_name: String,
+    /// `scrape_interval`. Default: the global one, 1m.
+    pub interval: Millis,
+    /// `scrape_timeout`: not above the interval. Default: the global one, 10s.
+    pub timeout: Millis,
+    /// `metrics_path`. Default `/metrics`.
+    pub metrics_path: String,
+    /// `scheme`. Default http.
+    pub scheme: Scheme,
+    /// `params`: of the URL's query.
+    pub params: BTreeMap<String, Vec<String>>,
+    /// `honor_labels`: a target's own `job` and `instance` win. Default false.
+    pub honor_labels: bool,
+    /// `honor_timestamps`: timestamps on a page count. Default true.
+    pub honor_timestamps: bool,
+    /// `track_timestamps_staleness`: stale markers for them too. Default false.
+    pub track_timestamps_staleness: bool,
+    /// `scrape_protocols`: in the order of preference.
+    pub protocols: Vec<ScrapeProtocol>,
+    /// `fallback_scrape_protocol`: for a page without a usable content type. Default none: such a
+    /// scrape fails.
+    pub fallback_protocol: Option<ScrapeProtocol>,
+    /// `scrape_native_histograms`. Default false.
+    pub native_histograms: bool,
+    /// `always_scrape_classic_histograms`: classic parts beside native ones. Default false.
+    pub classic_histograms: bool,
+    /// `extra_scrape_metrics`: limits and body size as series. Default false.
+    pub extra_metrics: bool,
+    /// `enable_compression`: pages may come as gzip. Default true.
+    pub compression: bool,
+    /// What a page may hold.
+    pub limits: ScrapeLimits,
+    /// `target_limit`: with more targets none is scraped.
+    pub target_limit: Option<NonZeroUsize>,
+    /// `keep_dropped_targets`: how many dropped ones are kept for display.
+    pub keep_dropped_targets: usize,
+    /// `metric_name_validation_scheme`. Default utf8.
+    pub names: NameScheme,
+    /// `metric_name_escaping_scheme`. Default allow-utf-8, or underscores for legacy names.
+    pub escaping: Escaping,
+    /// `relabel_configs`: run on each target.
+    pub relabel: Program,
+    /// `metric_relabel_configs`: run on each series.
+    pub metric_relabel: Program,
+    /// How targets are asked: credentials, TLS, proxy, headers.
+    pub client: ClientConfig,
+    /// `*_sd_configs` and `static_configs`.
+    pub discovery: Vec<Mechanism>,
+}
+
+/// Bounds of one page; a page past one of them is not taken at all.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct ScrapeLimits {
+    /// `body_size_limit`: bytes, uncompressed.
+    pub body_bytes: Option<NonZeroUsize>,
+    /// `sample_limit`: after relabelling.
+    pub samples: Option<NonZeroUsize>,
+    /// `label_limit`: labels of a series.
+    pub labels: Option<NonZeroUsize>,
+    /// `label_name_length_limit`: bytes.
+    pub label_name_bytes: Option<NonZeroUsize>,
+    /// `label_value_length_limit`: bytes.
+    pub label_value_bytes: Option<NonZeroUsize>,
+    /// `native_histogram_bucket_limit`: buckets above it are merged.
+    pub native_buckets: Option<NonZeroUsize>,
+    /// `native_histogram_min_bucket_factor`: finer buckets are merged; 0 is none.
+    pub native_min_factor: f64,
+}
+
+/// How a target is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Scheme {
+    /// Plain.
+    #[default]
+    Http,
+    /// Encrypted.
+    Https,
+}
+
+/// A form in which targets serve their series.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScrapeProtocol {
+    /// `PrometheusProto`: protobuf, with native histograms.
+    Proto,
+    /// `OpenMetricsText1.0.0`
+    OpenMetrics1,
+    /// `OpenMetricsText0.0.1`
+    OpenMetrics0,
+    /// `PrometheusText1.0.0`: quoted UTF-8 names.
+    Text1,
+    /// `PrometheusText0.0.4`
+    Text0,
+}
+
+/// Which names of metrics and labels are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NameScheme {
+    /// Any UTF-8.
+    #[default]
+    Utf8,
+    /// Letters, digits, underscores, and colons in metrics.
+    Legacy,
+}
+
+/// How a target is asked to escape names that are not [`NameScheme::Legacy`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Escaping {
+    /// `allow-utf-8`: not at all.
+    #[default]
+    AllowUtf8,
+    /// `underscores`
+    Underscores,
+    /// `dots`
+    Dots,
+    /// `values`
+    Values,
+}
+
+impl Scheme {
+    /// As in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl Escaping {
+    /// As in `Accept: …;escaping=`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AllowUtf8 => "allow-utf-8",
+            Self::Underscores => "underscores",
+            Self::Dots => "dots",
+            Self::Values => "values",
+        }
+    }
+}
+
+impl ScrapeProtocol {
+    /// What is accepted where a job says nothing; protobuf first if native histograms are wanted.
+    pub fn defaults(native_histograms: bool) -> Vec<Self> {
+        let text = [Self::OpenMetrics1, Self::OpenMetrics0, Self::Text1, Self::Text0];
+        let proto = native_histograms.then_some(Self::Proto);
+        proto.into_iter().chain(text).collect()
+    }
+}
+
+impl ScrapeConfig {
+    /// A job of this name with Prometheus's defaults and no targets.
+    pub fn new(job_name: &str) -> Self {
+        Self {
+            job_name: job_name.to_owned(),
+            interval: Millis::from_secs(60),
+            timeout: Millis::from_secs(10),
+            metrics_path: "/metrics".to_owned(),
+            scheme: Scheme::Http,
+            params: BTreeMap::new(),
+            honor_labels: false,
+            honor_timestamps: true,
+            track_timestamps_staleness: false,
+            protocols: ScrapeProtocol::defaults(false),
+            fallback_protocol: None,
+            native_histograms: false,
+            classic_histograms: false,
+            extra_metrics: false,
+            compression: true,
+            limits: ScrapeLimits::default(),
+            target_limit: None,
+            keep_dropped_targets: KEEP_DROPPED_TARGETS,
+            names: NameScheme::Utf8,
+            escaping: Escaping::AllowUtf8,
+            relabel: Program::default(),
+            metric_relabel: Program::default(),
+            client: ClientConfig::default(),
+            discovery: Vec::new(),
+        }
+    }
+}
+
+/// Dropped targets kept where the configuration says 0, which for Prometheus is all of them.
+pub const KEEP_DROPPED_TARGETS: usize = 1000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! Reads the configuration and the files of `scrape_config_files`, at start, for a check and at a
+//! reload.
+//!
+//! Invariant: it changes nothing, and a configuration that comes back was read as a whole. Every
+//! error of every file is returned, but for bad YAML, which ends a file at its first fault.
+
+use std::path::Path;
+
+use weir_config::{Check, ConfigErrors, Problem, Source, files};
+
+use super::Config;
+use super::raw::{FOREIGN, Raw, ScrapeFile};
+use super::validate::{Jobs, validate};
+
+/// Reads a configuration file. `env` gives an environment variable's value.
+pub fn load(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+    let name = file.display().to_string();
+    let text = files::read_text(file)
+        .map_err(|error| ConfigErrors(vec![Problem::of_file(&name, error)]))?;
+    read(&name, &text, file, env)
+}
+
+/// The same, from a text that is already read; `file` says where other files' names begin.
+pub(super) fn read(
+    name: &str,
+    text: &str,
+    file: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigErrors> {
+    let folder = files::folder_of(Some(file));
+    let (source, mut raw) = Source::read::<Raw>(name, text, FOREIGN).map_err(ConfigErrors)?;
+    let mut check = Check::new(&source);
+    let global = raw.global.take().unwrap_or_default();
+    let patterns = raw.scrape_config_files.take().unwrap_or_default();
+    let mut jobs = Jobs::new(&global, env, &mut check);
+    let mut config = validate(raw, &global, folder, env, &mut jobs, &mut check);
+    for (index, pattern) in patterns.iter().enumerate() {
+        let key = format!("scrape_config_files[{index}]");
+        match files::matching(folder, pattern) {
+            Err(message) => check.error(&key, message),
+            Ok(found) if found.is_empty() => {
+                check.warn(&key, format!("{pattern:?} matches no file"));
+            }
+            Ok(found) => found.iter().for_each(|path| part(path, &mut jobs, &mut check)),
+        }
+    }
+    config.scrape = jobs.finish();
+    config.warnings = std::mem::take(&mut check.warnings);
+    check.finish(config)
+}
+
+/// One file of `scrape_config_files`, with its own lines and its own folder.
+fn part(path: &Path, jobs: &mut Jobs<'_>, into: &mut Check<'_>) {
+    let name = path.display().to_string();
+    let read = files::read_text(path).map_err(|error| vec![Problem::of_file(&name, error)]);
+    let read = read.and_then(|text| Source::read::<ScrapeFile>(&name, &text, &[]));
+    match read {
+        Err(problems) => into.errors.extend(problems),
+        Ok((source, ScrapeFile { scrape_configs })) => {
+            let mut check = Check::new(&source);
+            let blocks = scrape_configs.unwrap_or_default();
+            jobs.add(&blocks, files::folder_of(Some(path)), &mut check);
+            into.errors.extend(check.errors);
+            into.warnings.extend(check.warnings);
+        }
+    }
+}
