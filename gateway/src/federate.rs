@@ -24,8 +24,8 @@ use weir_journal::{Item, Journal, ReadError, Reader};
 use weir_model::Timestamp;
 use weir_remote::frame;
 use weir_telemetry::Scrape;
+use weir_wire::Decompressor;
 use weir_wire::text::Format;
-use weir_wire::{Decompressor, Encoding};
 
 use series::{Counts, SILENCE_MS, Series};
 
@@ -224,12 +224,13 @@ impl Shared {
         let mut unpacked = Vec::new();
         let taken = frame::read(payload).map_err(|e| e.to_string()).and_then(|(header, body)| {
             let (written_ms, cap) = (header.written_ms, BODY_BYTES_MAX);
-            let body = if header.snappy {
-                let done = decompressor.decompress(Encoding::Snappy, body, cap, &mut unpacked);
-                done.map_err(|e| e.to_string())?;
-                unpacked.as_slice()
-            } else {
-                body
+            let body = match header.encoding {
+                Some(encoding) => {
+                    let done = decompressor.decompress(encoding, body, cap, &mut unpacked);
+                    done.map_err(|e| e.to_string())?;
+                    unpacked.as_slice()
+                }
+                None => body,
             };
             let series = self.meet(header.tenant);
             lock(&series)

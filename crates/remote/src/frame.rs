@@ -1,12 +1,13 @@
-//! A frame of the send queue: one EMIT or one PASS, as the gateway writes it and senders read it.
+//! A frame of the send queue: one EMIT or one PASS, as gateway and agent write it and senders read it.
 //!
 //! Layout: version (1 byte), kind (1), flags (1), source position, zigzag window end (EMIT only),
-//! zigzag time of writing, length of the tenant — all LEB128 — the tenant, then to the end of the
-//! payload the body: a remote write 2.0 request, plain or as one snappy block. The body is what
-//! `weir-wire` writes, so values keep their bits from here to every backend and every resend.
-//! Checksums are the journal's task.
+//! zigzag time of writing, length of the tenant — all LEB128 — the tenant, the lane key (8 bytes,
+//! little-endian, only with its flag), then to the end of the payload the body: a remote write 2.0
+//! request, plain, as one snappy block or as zstd. The body is what `weir-wire` writes, so values
+//! keep their bits from here to every backend and every resend. Checksums are the journal's task.
 
 use weir_model::{Timestamp, varint};
+use weir_wire::Encoding;
 
 /// The version that is written.
 const VERSION: u8 = 1;
@@ -15,7 +16,9 @@ const LAST_OF_POSITION: u8 = 1;
 const RECOVERED: u8 = 2;
 const ATOMIC: u8 = 4;
 const SNAPPY: u8 = 8;
-const FLAGS: u8 = LAST_OF_POSITION | RECOVERED | ATOMIC | SNAPPY;
+const ZSTD: u8 = 16;
+const LANE: u8 = 32;
+const FLAGS: u8 = LAST_OF_POSITION | RECOVERED | ATOMIC | SNAPPY | ZSTD | LANE;
 
 /// What a frame holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,8 +49,11 @@ pub struct FrameHeader<'a> {
     pub recovered: bool,
     /// Whether a classic histogram's buckets must leave in one request.
     pub atomic: bool,
-    /// Whether the body is a snappy block.
-    pub snappy: bool,
+    /// How the body is compressed, if it is.
+    pub encoding: Option<Encoding>,
+    /// What decides the lane of all its series; without it each series' labels do. A series must
+    /// not come in frames of both sorts, or its order is lost.
+    pub lane: Option<u64>,
 }
 
 /// Why a payload is no frame.
@@ -81,7 +87,9 @@ impl FrameHeader<'_> {
         let flags = flag(self.last_of_position, LAST_OF_POSITION)
             | flag(self.recovered, RECOVERED)
             | flag(self.atomic, ATOMIC)
-            | flag(self.snappy, SNAPPY);
+            | flag(self.encoding == Some(Encoding::Snappy), SNAPPY)
+            | flag(self.encoding == Some(Encoding::Zstd), ZSTD)
+            | flag(self.lane.is_some(), LANE);
         out.extend_from_slice(&[VERSION, kind, flags]);
         varint::write(self.source_position, out);
         if let FrameKind::Emit { window_end } = self.kind {
@@ -90,6 +98,9 @@ impl FrameHeader<'_> {
         varint::write(varint::zigzag(self.written_ms), out);
         varint::write(self.tenant.len() as u64, out);
         out.extend_from_slice(self.tenant.as_bytes());
+        if let Some(lane) = self.lane {
+            out.extend_from_slice(&lane.to_le_bytes());
+        }
     }
 }
 
@@ -103,6 +114,12 @@ pub fn read(payload: &[u8]) -> Result<(FrameHeader<'_>, &[u8]), FrameError> {
     if flags & !FLAGS != 0 {
         return Err(FrameError::Flags(flags));
     }
+    let encoding = match flags & (SNAPPY | ZSTD) {
+        0 => None,
+        SNAPPY => Some(Encoding::Snappy),
+        ZSTD => Some(Encoding::Zstd),
+        _ => return Err(FrameError::Flags(flags)),
+    };
     let mut number = || varint::read(&mut rest).ok_or(FrameError::Truncated);
     let source_position = number()?;
     let kind = match kind {
@@ -112,7 +129,12 @@ pub fn read(payload: &[u8]) -> Result<(FrameHeader<'_>, &[u8]), FrameError> {
     };
     let written_ms = varint::unzigzag(number()?);
     let tenant_len = usize::try_from(number()?).map_err(|_| FrameError::Truncated)?;
-    let (tenant, body) = rest.split_at_checked(tenant_len).ok_or(FrameError::Truncated)?;
+    let (tenant, mut body) = rest.split_at_checked(tenant_len).ok_or(FrameError::Truncated)?;
+    let mut lane = None;
+    if flags & LANE != 0 {
+        let (key, rest) = body.split_first_chunk().ok_or(FrameError::Truncated)?;
+        (lane, body) = (Some(u64::from_le_bytes(*key)), rest);
+    }
     let header = FrameHeader {
         kind,
         source_position,
@@ -121,7 +143,8 @@ pub fn read(payload: &[u8]) -> Result<(FrameHeader<'_>, &[u8]), FrameError> {
         last_of_position: flags & LAST_OF_POSITION != 0,
         recovered: flags & RECOVERED != 0,
         atomic: flags & ATOMIC != 0,
-        snappy: flags & SNAPPY != 0,
+        encoding,
+        lane,
     };
     Ok((header, body))
 }
@@ -139,7 +162,21 @@ mod tests {
         last_of_position: true,
         recovered: false,
         atomic: true,
-        snappy: false,
+        encoding: None,
+        lane: None,
+    };
+
+    /// As the agent writes it.
+    const SCRAPED: FrameHeader<'_> = FrameHeader {
+        kind: FrameKind::Pass,
+        source_position: 0,
+        written_ms: -1,
+        tenant: "",
+        last_of_position: true,
+        recovered: false,
+        atomic: false,
+        encoding: Some(Encoding::Zstd),
+        lane: Some(0x0102_0304_0506_0708),
     };
 
     /// Written by hand from the layout: 300 is ac 02, 10000 in zigzag is 20000 = a0 9c 01.
@@ -150,6 +187,11 @@ mod tests {
         bytes.extend_from_slice(b"body");
         assert_eq!(bytes, b"\x01\x01\x05\xac\x02\xa0\x9c\x01\x0a\x02t1body");
         assert_eq!(read(&bytes), Ok((EMIT, &b"body"[..])));
+        bytes.clear();
+        SCRAPED.write(&mut bytes);
+        bytes.extend_from_slice(b"body");
+        assert_eq!(bytes, b"\x01\x02\x31\x00\x01\x00\x08\x07\x06\x05\x04\x03\x02\x01body");
+        assert_eq!(read(&bytes), Ok((SCRAPED, &b"body"[..])));
     }
 
     #[test]
@@ -167,6 +209,8 @@ mod tests {
         assert_eq!(changed(0, 2), FrameError::Version(2));
         assert_eq!(changed(1, 3), FrameError::Kind(3));
         assert_eq!(changed(2, 0x80), FrameError::Flags(0x80));
+        assert_eq!(changed(2, SNAPPY | ZSTD), FrameError::Flags(SNAPPY | ZSTD));
+        assert_eq!(read(b"\x01\x02\x20\x00\x00\x00\x00"), Err(FrameError::Truncated));
         assert_eq!(changed(10, 0xff), FrameError::Tenant);
     }
 
@@ -174,13 +218,15 @@ mod tests {
         #[test]
         fn headers_come_back(
             emit in any::<Option<i64>>(), source_position in any::<u64>(), written_ms in any::<i64>(),
-            tenant in ".{0,20}", flags in 0u8..16, body in any::<Vec<u8>>(),
+            tenant in ".{0,20}", flags in 0u8..8, zstd in any::<Option<bool>>(),
+            lane in any::<Option<u64>>(), body in any::<Vec<u8>>(),
         ) {
             let header = FrameHeader {
                 kind: emit.map_or(FrameKind::Pass, |window_end| FrameKind::Emit { window_end }),
                 source_position, written_ms, tenant: &tenant,
                 last_of_position: flags & 1 != 0, recovered: flags & 2 != 0,
-                atomic: flags & 4 != 0, snappy: flags & 8 != 0,
+                atomic: flags & 4 != 0, lane,
+                encoding: zstd.map(|z| if z { Encoding::Zstd } else { Encoding::Snappy }),
             };
             let mut bytes = Vec::new();
             header.write(&mut bytes);

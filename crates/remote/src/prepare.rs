@@ -8,11 +8,11 @@ use std::sync::Arc;
 use weir_model::{Label, Labels, LabelsBuilder, Relabel as _, Timestamp};
 use weir_relabel::Program;
 use weir_wire::records::{SeriesView, decode_series};
-use weir_wire::{DecodeError, DecompressError, Decompressor, Encoding, Version};
+use weir_wire::{DecodeError, DecompressError, Decompressor, Version};
 
 use crate::config::Destination;
 use crate::frame::{self, FrameError};
-use crate::unit::{Series, Unit, into_units};
+use crate::unit::{Cut, Series, Unit, into_units};
 
 /// A frame's body after decompression; the gateway writes far smaller ones.
 const BODY_BYTES_MAX: usize = 256 << 20;
@@ -86,12 +86,13 @@ impl Preparer {
     ) -> Result<Prepared, PrepareError> {
         let (header, body) = frame::read(payload)?;
         let mut unpacked = std::mem::take(&mut self.body);
-        let body = if header.snappy {
-            let cap = BODY_BYTES_MAX;
-            self.decompressor.decompress(Encoding::Snappy, body, cap, &mut unpacked)?;
-            &unpacked
-        } else {
-            body
+        let body = match header.encoding {
+            Some(encoding) => {
+                let cap = BODY_BYTES_MAX;
+                self.decompressor.decompress(encoding, body, cap, &mut unpacked)?;
+                &unpacked
+            }
+            None => body,
         };
         let mut prepared = Prepared {
             written_ms: header.written_ms,
@@ -111,7 +112,8 @@ impl Preparer {
             maybe_stored: was_queued,
             series: Vec::new(),
         };
-        prepared.units = into_units(all, &template, header.atomic, self.samples_max);
+        let how = Cut { lane: header.lane, atomic: header.atomic, samples_max: self.samples_max };
+        prepared.units = into_units(all, &template, how);
         self.body = unpacked;
         Ok(prepared)
     }

@@ -98,19 +98,26 @@ fn base_name(name: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// Sorts a frame's series into units of at most `samples_max` samples, with their lanes. A
-/// histogram is never cut if the frame is `atomic`; otherwise only where it alone is too large.
-pub fn into_units(
-    series: Vec<Series>,
-    template: &Unit,
-    atomic: bool,
-    samples_max: usize,
-) -> Vec<(usize, Unit)> {
+/// How a frame is cut into units.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// What decides the lane, where it is not each series' labels; see
+    /// [`FrameHeader::lane`](crate::FrameHeader::lane).
+    pub lane: Option<u64>,
+    /// Whether a histogram must never be cut; otherwise it is where it alone is too large.
+    pub atomic: bool,
+    /// Samples of a unit.
+    pub samples_max: usize,
+}
+
+/// Sorts a frame's series into units, with their lanes.
+pub fn into_units(series: Vec<Series>, template: &Unit, how: Cut) -> Vec<(usize, Unit)> {
+    let Cut { lane, atomic, samples_max } = how;
     let mut keyed: Vec<(usize, u64, Series)> = series
         .into_iter()
         .map(|s| {
             let hash = group_hash(&s.labels);
-            ((hash % LANES as u64) as usize, hash, s)
+            ((lane.unwrap_or(hash) % LANES as u64) as usize, hash, s)
         })
         .collect();
     keyed.sort_by_key(|&(lane, hash, _)| (lane, hash));
@@ -175,6 +182,10 @@ pub(crate) mod tests {
         assert_ne!(bucket, hash("i_count", &[("a", "1")]));
     }
 
+    fn cut(atomic: bool, samples_max: usize) -> Cut {
+        Cut { lane: None, atomic, samples_max }
+    }
+
     #[test]
     fn units_are_cut_between_histograms_only() {
         let mut all = Vec::new();
@@ -188,7 +199,7 @@ pub(crate) mod tests {
                 });
             }
         }
-        let units = into_units(all.clone(), &unit(7, vec![]), true, 3);
+        let units = into_units(all.clone(), &unit(7, vec![]), cut(true, 3));
         assert_eq!(units.len(), 40);
         for (lane, unit) in &units {
             assert_eq!(unit.series.len(), 5);
@@ -196,10 +207,13 @@ pub(crate) mod tests {
             assert!(unit.series.iter().all(|s| group_hash(&s.labels) == hash));
             assert_eq!(*lane, (hash % 256) as usize);
         }
-        let loose = into_units(all.clone(), &unit(7, vec![]), false, 3);
+        let loose = into_units(all.clone(), &unit(7, vec![]), cut(false, 3));
         assert!(loose.iter().all(|(_, u)| u.sample_count() <= 3));
-        let wide = into_units(all, &unit(7, vec![]), true, 1000);
+        let wide = into_units(all.clone(), &unit(7, vec![]), cut(true, 1000));
         let count: usize = wide.iter().map(|(_, u)| u.sample_count()).sum();
         assert!(wide.len() < 40 && count == 200);
+        let one_lane = Cut { lane: Some(513), ..cut(true, 3) };
+        let units = into_units(all, &unit(7, vec![]), one_lane);
+        assert!(units.len() == 40 && units.iter().all(|&(lane, _)| lane == 1));
     }
 }

@@ -5,6 +5,7 @@
 //! order and the omission of zero values are those of Prometheus's generated code, except that
 //! −0 is written: it is not the default. Splitting and compressing are the caller's.
 
+pub mod cached;
 pub mod v1;
 pub mod v2;
 

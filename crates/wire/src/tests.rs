@@ -1,6 +1,7 @@
 //! The walkers against prost: whatever bytes prost takes, the walkers take, and find the same in
 //! them; whatever the walkers take beyond that differs in the text of labels alone.
 
+mod cached;
 mod encode;
 mod fixtures;
 mod generate;

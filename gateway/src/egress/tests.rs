@@ -57,7 +57,8 @@ fn frame(timestamp: i64) -> Vec<u8> {
         last_of_position: true,
         recovered: false,
         atomic: false,
-        snappy: false,
+        encoding: None,
+        lane: None,
     }
     .write(&mut payload);
     let mut writer = Writer::default();

@@ -195,7 +195,8 @@ fn frame(kind: FrameKind, position: u64, tenant: &str, flags: Flags, body: &[u8]
         last_of_position: flags.last_of_position,
         recovered: flags.recovered,
         atomic: flags.atomic,
-        snappy: false,
+        encoding: None,
+        lane: None,
     };
     let mut out = Vec::with_capacity(body.len() + 64);
     header.write(&mut out);

@@ -146,7 +146,8 @@ impl Queue {
             last_of_position: true,
             recovered: false,
             atomic: false,
-            snappy: false,
+            encoding: None,
+            lane: None,
         }
         .write(&mut payload);
         let mut writer = Writer::default();

@@ -2,7 +2,7 @@
 
 use weir_config::{Check, Source};
 use weir_model::{Exemplar, NativeHistogram, STALE_NAN, Sample};
-use weir_wire::{Compressor, encode};
+use weir_wire::{Compressor, Encoding, encode};
 
 use super::*;
 use crate::config::{raw, validate};
@@ -18,10 +18,15 @@ pub(crate) fn frame(tenant: &str, all: &[Given<'_>]) -> Vec<u8> {
     for (name, pairs, samples) in all {
         writer.series(labels(name, pairs).iter(), samples, &[], &[], None);
     }
-    with_header(tenant, false, &mut writer)
+    with_header(tenant, None, None, &mut writer)
 }
 
-fn with_header(tenant: &str, snappy: bool, writer: &mut encode::v2::Writer) -> Vec<u8> {
+fn with_header(
+    tenant: &str,
+    encoding: Option<Encoding>,
+    lane: Option<u64>,
+    writer: &mut encode::v2::Writer,
+) -> Vec<u8> {
     let header = FrameHeader {
         kind: FrameKind::Pass,
         source_position: 1,
@@ -30,15 +35,16 @@ fn with_header(tenant: &str, snappy: bool, writer: &mut encode::v2::Writer) -> V
         last_of_position: true,
         recovered: false,
         atomic: false,
-        snappy,
+        encoding,
+        lane,
     };
     let (mut payload, mut body) = (Vec::new(), Vec::new());
     header.write(&mut payload);
     writer.finish(&mut body);
-    if snappy {
+    if let Some(encoding) = encoding {
         let mut packed = Vec::new();
         let mut compressor = Compressor::new(1);
-        compressor.compress(Encoding::Snappy, &body, &mut packed).unwrap();
+        compressor.compress(encoding, &body, &mut packed).unwrap();
         body = packed;
     }
     payload.extend(body);
@@ -101,7 +107,7 @@ fn bits_survive_packing_and_what_is_not_sent_is_counted() {
     let up = labels("up", &[]);
     writer.series(up.iter(), &samples, &[], std::slice::from_ref(&exemplar), None);
     writer.series(labels("h", &[]).iter(), &[], &[histogram.clone(), histogram], &[], None);
-    let payload = with_header("t", true, &mut writer);
+    let payload = with_header("t", Some(Encoding::Snappy), None, &mut writer);
 
     let mut plain = preparer("{url: 'http://a', send_native_histograms: false}", &[]);
     let prepared = plain.prepare(1, &payload, false).unwrap();
@@ -118,6 +124,20 @@ fn bits_survive_packing_and_what_is_not_sent_is_counted() {
         all.map(|s| (s.exemplars.len(), s.histograms.len())).unzip();
     assert_eq!(exemplars.iter().sum::<usize>(), 1);
     assert_eq!(histograms.iter().sum::<usize>(), 2);
+}
+
+#[test]
+fn a_frame_with_a_lane_of_its_own_keeps_to_it() {
+    let mut writer = encode::v2::Writer::default();
+    for name in ["a", "b", "c", "d", "e"] {
+        writer.series(labels(name, &[]).iter(), &[Sample::new(1, 1.0)], &[], &[], None);
+    }
+    let payload = with_header("t", Some(Encoding::Zstd), Some(256 * 7 + 3), &mut writer);
+    let yaml = "{url: 'http://a', queue_config: {max_samples_per_send: 2}}";
+    let prepared = preparer(yaml, &[]).prepare(1, &payload, false).unwrap();
+    assert_eq!(names(&prepared), ["a{}", "b{}", "c{}", "d{}", "e{}"]);
+    let lanes: Vec<usize> = prepared.units.iter().map(|&(lane, _)| lane).collect();
+    assert_eq!(lanes, [3, 3, 3]);
 }
 
 #[test]
