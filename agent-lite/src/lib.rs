@@ -4,7 +4,9 @@
 //! Invariant: what a target served is either in the buffer, delivered, or counted as given up with
 //! its reason. Not here: aggregation across hosts, which is the gateway's.
 
+pub mod buffer;
 pub mod config;
 pub mod discovery;
 pub mod schedule;
+pub mod scrape;
 pub mod target;

@@ -9,8 +9,8 @@ use weir_model::Millis;
 
 use super::*;
 use crate::retry::Backoff;
-use crate::unit::into_units;
 use crate::unit::tests::{series, unit};
+use crate::unit::{Cut, into_units};
 use crate::verdict::{Reason, Written};
 
 fn settings() -> Settings {
@@ -65,7 +65,8 @@ impl Bench {
     fn take(&mut self, template: Unit, names: &[(&str, &[i64])]) {
         let position = template.position;
         let all = names.iter().map(|(name, times)| series(name, times));
-        let units = into_units(all.collect(), &template, false, 20);
+        let how = Cut { lane: None, atomic: false, samples_max: 20 };
+        let units = into_units(all.collect(), &template, how);
         let frame = OpenFrame {
             position,
             next: position + 1,

@@ -1,0 +1,112 @@
+//! The agent's buffer on disk: bodies of remote write as frames of a journal, from which the
+//! senders of all destinations read.
+//!
+//! Invariant: the bodies of one scrape are appended in order, all or none: room for all of them is
+//! reserved first. Not here: how large the buffer is, what is given up when it is full, and sending.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_journal::{Importance, Journal};
+use weir_model::Timestamp;
+use weir_remote::{FrameHeader, FrameKind};
+use weir_wire::Encoding;
+
+use crate::scrape::{Body, Sink, SinkError};
+
+/// The kind of a frame's record.
+const FRAME: u8 = 1;
+
+/// Appends to a journal.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    journal: Arc<Journal>,
+}
+
+impl Buffer {
+    /// On this journal.
+    pub fn new(journal: Arc<Journal>) -> Self {
+        Self { journal }
+    }
+}
+
+impl Sink for Buffer {
+    fn take(&self, lane: u64, now: Timestamp, bodies: Vec<Body>) -> Result<(), SinkError> {
+        let count = bodies.len();
+        let mut frames = Vec::with_capacity(count);
+        for (place, body) in bodies.into_iter().enumerate() {
+            let mut head = Vec::with_capacity(32);
+            FrameHeader {
+                kind: FrameKind::Pass,
+                source_position: 0,
+                written_ms: now,
+                tenant: "",
+                last_of_position: place + 1 == count,
+                recovered: false,
+                atomic: false,
+                encoding: Some(Encoding::Zstd),
+                lane: Some(lane),
+            }
+            .write(&mut head);
+            let bytes = (head.len() + body.bytes.len()) as u64;
+            let room = self.journal.reserve(bytes, Importance::Ordinary);
+            let room = room.map_err(|e| SinkError(e.to_string()))?;
+            frames.push((room, vec![Bytes::from(head), Bytes::from(body.bytes)]));
+        }
+        for (room, pieces) in frames {
+            let appended = self.journal.append(room, FRAME, pieces);
+            appended.map_err(|e| SinkError(e.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_journal::fs::DiskFs;
+    use weir_journal::{Config, Item};
+    use weir_remote::frame;
+
+    use super::*;
+
+    fn body(byte: u8, len: usize) -> Body {
+        Body { bytes: vec![byte; len], samples: 1 }
+    }
+
+    #[test]
+    fn bodies_of_a_scrape_become_frames_in_order_all_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let segment_bytes = 64 << 10;
+        let config = Config {
+            segment_bytes,
+            quota_bytes: Some(2 * segment_bytes),
+            spare_segments: 0,
+            recycled_segments: 0,
+            ..Config::new(folder.path())
+        };
+        let (journal, _) = Journal::open(Arc::new(DiskFs), config).unwrap();
+        let buffer = Buffer::new(Arc::new(journal));
+        buffer.take(9, 77, vec![body(1, 100), body(2, 50)]).unwrap();
+        // The second of these does not fit, so neither is appended.
+        let too_much = vec![body(3, 30 << 10), body(4, 200 << 10)];
+        assert!(buffer.take(9, 78, too_much).is_err());
+        buffer.take(8, 79, vec![body(5, 10)]).unwrap();
+        let journal = &buffer.journal;
+        journal.wait_durable(journal.next_position() - 1).unwrap();
+        let mut reader = journal.reader(1);
+        let mut seen = Vec::new();
+        while let Some(Item::Record(record)) = reader.next().unwrap() {
+            let (header, body) = frame::read(&record.payload).unwrap();
+            assert_eq!(header.encoding, Some(Encoding::Zstd));
+            seen.push((header.lane, header.written_ms, header.last_of_position, body.to_vec()));
+        }
+        assert_eq!(
+            seen,
+            [
+                (Some(9), 77, false, vec![1; 100]),
+                (Some(9), 77, true, vec![2; 50]),
+                (Some(8), 79, true, vec![5; 10]),
+            ]
+        );
+    }
+}
