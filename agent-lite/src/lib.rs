@@ -7,6 +7,7 @@
 pub mod buffer;
 pub mod config;
 pub mod discovery;
+pub mod push;
 pub mod schedule;
 pub mod scrape;
 pub mod target;
