@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use weir_journal::{Importance, Journal};
 use weir_model::Timestamp;
 use weir_remote::{FrameHeader, FrameKind};
@@ -21,12 +22,25 @@ const FRAME: u8 = 1;
 #[derive(Clone, Debug)]
 pub struct Buffer {
     journal: Arc<Journal>,
+    durable: watch::Receiver<u64>,
 }
 
 impl Buffer {
-    /// On this journal.
-    pub fn new(journal: Arc<Journal>) -> Self {
-        Self { journal }
+    /// On this journal, whose durable position `durable` follows; `u64::MAX` there is its failure.
+    pub fn new(journal: Arc<Journal>, durable: watch::Receiver<u64>) -> Self {
+        Self { journal, durable }
+    }
+
+    /// Waits until all that was taken so far is on disk.
+    pub async fn wait_durable(&self) -> Result<(), String> {
+        let last = self.journal.next_position() - 1;
+        if self.journal.durable() >= last {
+            return Ok(());
+        }
+        match self.durable.clone().wait_for(|&durable| durable >= last).await {
+            Ok(reached) if *reached != u64::MAX => Ok(()),
+            _ => Err("the buffer cannot be written".to_owned()),
+        }
     }
 }
 
@@ -85,7 +99,7 @@ mod tests {
             ..Config::new(folder.path())
         };
         let (journal, _) = Journal::open(Arc::new(DiskFs), config).unwrap();
-        let buffer = Buffer::new(Arc::new(journal));
+        let buffer = Buffer::new(Arc::new(journal), watch::channel(0).1);
         buffer.take(9, 77, vec![body(1, 100), body(2, 50)]).unwrap();
         // The second of these does not fit, so neither is appended.
         let too_much = vec![body(3, 30 << 10), body(4, 200 << 10)];

@@ -11,14 +11,17 @@ use weir_http::ClientConfig;
 use weir_model::Millis;
 use weir_relabel::Program;
 use weir_remote::config::Destination;
+pub use weir_wire::exposition::protocol::{Escaping, ScrapeProtocol};
 
 use crate::discovery::Mechanism;
 
 mod load;
 mod raw;
+mod report;
 mod validate;
 
 pub use load::load;
+pub use report::check_report;
 
 /// The whole file.
 #[derive(Clone, Debug)]
@@ -116,21 +119,6 @@ pub enum Scheme {
     Https,
 }
 
-/// A form in which targets serve their series.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ScrapeProtocol {
-    /// `PrometheusProto`: protobuf, with native histograms.
-    Proto,
-    /// `OpenMetricsText1.0.0`
-    OpenMetrics1,
-    /// `OpenMetricsText0.0.1`
-    OpenMetrics0,
-    /// `PrometheusText1.0.0`: quoted UTF-8 names.
-    Text1,
-    /// `PrometheusText0.0.4`
-    Text0,
-}
-
 /// Which names of metrics and labels are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum NameScheme {
@@ -139,20 +127,6 @@ pub enum NameScheme {
     Utf8,
     /// Letters, digits, underscores, and colons in metrics.
     Legacy,
-}
-
-/// How a target is asked to escape names that are not [`NameScheme::Legacy`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Escaping {
-    /// `allow-utf-8`: not at all.
-    #[default]
-    AllowUtf8,
-    /// `underscores`
-    Underscores,
-    /// `dots`
-    Dots,
-    /// `values`
-    Values,
 }
 
 impl Scheme {
@@ -165,24 +139,11 @@ impl Scheme {
     }
 }
 
-impl Escaping {
-    /// As in `Accept: …;escaping=`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AllowUtf8 => "allow-utf-8",
-            Self::Underscores => "underscores",
-            Self::Dots => "dots",
-            Self::Values => "values",
-        }
-    }
-}
-
-impl ScrapeProtocol {
-    /// What is accepted where a job says nothing; protobuf first if native histograms are wanted.
-    pub fn defaults(native_histograms: bool) -> Vec<Self> {
-        let text = [Self::OpenMetrics1, Self::OpenMetrics0, Self::Text1, Self::Text0];
-        let proto = native_histograms.then_some(Self::Proto);
-        proto.into_iter().chain(text).collect()
+/// What is accepted where a job says nothing; protobuf first if native histograms are wanted.
+fn default_protocols(native_histograms: bool) -> Vec<ScrapeProtocol> {
+    match native_histograms {
+        true => ScrapeProtocol::DEFAULT_NATIVE.to_vec(),
+        false => ScrapeProtocol::DEFAULT.to_vec(),
     }
 }
 
@@ -199,7 +160,7 @@ impl ScrapeConfig {
             honor_labels: false,
             honor_timestamps: true,
             track_timestamps_staleness: false,
-            protocols: ScrapeProtocol::defaults(false),
+            protocols: default_protocols(false),
             fallback_protocol: None,
             native_histograms: false,
             classic_histograms: false,

@@ -4,10 +4,17 @@
 //! Invariant: what a target served is either in the buffer, delivered, or counted as given up with
 //! its reason. Not here: aggregation across hosts, which is the gateway's.
 
+pub mod admin;
+pub mod app;
 pub mod buffer;
+pub mod cli;
 pub mod config;
 pub mod discovery;
+pub mod pools;
 pub mod push;
+pub mod receive;
+pub mod router;
 pub mod schedule;
 pub mod scrape;
+pub mod storage;
 pub mod target;

@@ -58,8 +58,9 @@ fn a_job_that_says_nothing_has_prometheus_defaults() {
     assert_eq!((&*job.metrics_path, job.scheme), ("/metrics", Scheme::Http));
     assert_eq!((job.honor_labels, job.honor_timestamps), (false, true));
     assert!(!job.track_timestamps_staleness && job.compression && !job.native_histograms);
-    let text = [ScrapeProtocol::OpenMetrics1, ScrapeProtocol::OpenMetrics0];
-    let text = [text, [ScrapeProtocol::Text1, ScrapeProtocol::Text0]].concat();
+    let text = [ScrapeProtocol::OpenMetricsText1_0_0, ScrapeProtocol::OpenMetricsText0_0_1];
+    let text =
+        [text, [ScrapeProtocol::PrometheusText1_0_0, ScrapeProtocol::PrometheusText0_0_4]].concat();
     assert_eq!((job.protocols, job.fallback_protocol), (text, None));
     assert_eq!((job.limits, job.target_limit), (ScrapeLimits::default(), None));
     assert_eq!((job.names, job.escaping), (NameScheme::Utf8, Escaping::AllowUtf8));
@@ -73,8 +74,11 @@ fn every_key_of_a_job_is_read() {
     assert_eq!((&*job.metrics_path, job.scheme), ("/m", Scheme::Https));
     assert_eq!(job.params["module"], ["a", "b"]);
     assert!(job.honor_labels && !job.honor_timestamps && job.track_timestamps_staleness);
-    assert_eq!(job.protocols, [ScrapeProtocol::Proto, ScrapeProtocol::Text0]);
-    assert_eq!(job.fallback_protocol, Some(ScrapeProtocol::Text0));
+    assert_eq!(
+        job.protocols,
+        [ScrapeProtocol::PrometheusProto, ScrapeProtocol::PrometheusText0_0_4]
+    );
+    assert_eq!(job.fallback_protocol, Some(ScrapeProtocol::PrometheusText0_0_4));
     assert!(job.native_histograms && job.classic_histograms && job.extra_metrics);
     assert!(!job.compression);
     let limits = ScrapeLimits {
@@ -127,8 +131,8 @@ scrape_configs:
     assert_eq!((a.limits.samples, b.limits.samples), (some(10), some(20)));
     assert_eq!((a.limits.body_bytes, b.limits.body_bytes), (some(1 << 20), some(1 << 20)));
     assert_eq!((a.native_histograms, b.native_histograms), (true, false));
-    assert_eq!(a.protocols, [ScrapeProtocol::Text0]);
-    assert_eq!(b.protocols, ScrapeProtocol::defaults(false), "an empty list says nothing");
+    assert_eq!(a.protocols, [ScrapeProtocol::PrometheusText0_0_4]);
+    assert_eq!(b.protocols, default_protocols(false), "an empty list says nothing");
     assert_eq!(config.warnings, [], "everyone's file has an evaluation interval");
 }
 

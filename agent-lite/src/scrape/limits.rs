@@ -5,6 +5,7 @@
 use weir_model::LabelsBuilder;
 use weir_model::labels::METRIC_NAME;
 use weir_wire::exposition::ParseError;
+use weir_wire::exposition::protocol::UnknownFormat;
 
 use super::fetch::FetchError;
 
@@ -33,8 +34,8 @@ pub enum ScrapeError {
     #[error(transparent)]
     Parse(#[from] ParseError),
     /// A page in no format that is known.
-    #[error("{0}")]
-    ContentType(String),
+    #[error(transparent)]
+    ContentType(UnknownFormat),
     /// More samples than `sample_limit`.
     #[error("sample limit exceeded")]
     SampleLimit,

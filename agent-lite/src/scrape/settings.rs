@@ -9,7 +9,7 @@ use weir_wire::exposition;
 use super::limits::Limits;
 
 /// Settings of a job, shared by its targets.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// `honor_labels`: the page's labels win over the target's.
     pub honor_labels: bool,

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use weir_http::{Client, ClientError};
 use weir_model::{Labels, Millis, Timestamp};
 use weir_wire::exposition::Format;
+use weir_wire::exposition::protocol::{self, ScrapeProtocol};
 
 use super::fetch::{FetchError, FetchSettings, fetch};
 use super::limits::ScrapeError;
@@ -59,8 +60,8 @@ pub struct Job {
     pub compression: bool,
     /// Credentials, TLS, proxy.
     pub client: Client,
-    /// The format of a page by its `Content-Type`; an error where it is none that is known.
-    pub format: fn(content_type: &str) -> Result<Format, String>,
+    /// `fallback_scrape_protocol`: what a page is whose `Content-Type` says nothing.
+    pub fallback: Option<ScrapeProtocol>,
     /// Fails every scrape (`target_limit`).
     pub forced_error: Option<ScrapeError>,
 }
@@ -222,7 +223,7 @@ impl Task {
         // The semaphore is never closed.
         let _place = self.shared.places.acquire().await;
         let content_type = fetch(&job.client, &url, &settings, page).await?;
-        (job.format)(&content_type).map_err(ScrapeError::ContentType)
+        protocol::format(Some(&content_type), job.fallback).map_err(ScrapeError::ContentType)
     }
 
     fn note(&self, outcome: &Outcome, scraper: &Scraper, time: Timestamp) {

@@ -12,13 +12,13 @@ use crate::config::{Action, REGEX, REPLACEMENT, RelabelConfig, SEPARATOR};
 use crate::template::Template;
 
 /// A compiled `relabel_configs` list; it runs through [`weir_model::Relabel`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Program {
     pub(crate) steps: Vec<Step>,
 }
 
 /// One rule: which values it reads, and what it does with them.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Step {
     pub(crate) source_labels: Vec<String>,
     pub(crate) separator: String,
@@ -26,7 +26,7 @@ pub(crate) struct Step {
 }
 
 /// An action with what it needs, and nothing else.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Operation {
     Replace { regex: Re2, target: Template, replacement: Template },
     Keep(Re2),

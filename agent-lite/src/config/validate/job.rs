@@ -9,13 +9,12 @@ use weir_config::Check;
 use weir_relabel::{Program, RelabelConfig};
 
 use super::http::{Bearer, client};
-use super::limits::{
-    Defaults, PROTOCOLS, bytes, convert_classic, count, factor, interval, names, protocols,
-};
+use super::limits::{Defaults, bytes, convert_classic, count, factor, interval, names, protocols};
 use super::{FAILURE_LOG, discovery};
 use crate::config::raw::{Global, ScrapeBlock};
 use crate::config::{
     Escaping, KEEP_DROPPED_TARGETS, NameScheme, Scheme, ScrapeConfig, ScrapeLimits, ScrapeProtocol,
+    default_protocols,
 };
 
 /// The jobs of all files.
@@ -100,7 +99,7 @@ fn job(
         protocols: job_protocols(block, defaults, native, check),
         fallback_protocol: block.fallback_scrape_protocol.as_ref().and_then(|_| {
             let text = &block.fallback_scrape_protocol;
-            let words = PROTOCOLS.map(|(name, protocol)| (name, Some(protocol)));
+            let words = ScrapeProtocol::ALL.map(|protocol| (protocol.name(), Some(protocol)));
             check.choice("fallback_scrape_protocol", text, None, &words)
         }),
         native_histograms: native,
@@ -158,7 +157,7 @@ fn job_protocols(
 ) -> Vec<ScrapeProtocol> {
     let own = block.scrape_protocols.as_ref().map(|names| protocols(names, check));
     let own = own.or_else(|| defaults.protocols.clone()).filter(|list| !list.is_empty());
-    own.unwrap_or_else(|| ScrapeProtocol::defaults(native))
+    own.unwrap_or_else(|| default_protocols(native))
 }
 
 fn classic(block: &ScrapeBlock, defaults: &Defaults, check: &mut Check<'_>) -> bool {

@@ -140,16 +140,15 @@ pub(super) fn protocols(names: &[String], check: &mut Check<'_>) -> Vec<ScrapePr
     let mut protocols = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let key = format!("scrape_protocols[{index}]");
-        let known = PROTOCOLS.iter().find(|(known, _)| known == name);
-        match known {
+        match ScrapeProtocol::from_name(name) {
             None => {
-                let all = PROTOCOLS.map(|(name, _)| name).join(", ");
+                let all = ScrapeProtocol::ALL.map(ScrapeProtocol::name).join(", ");
                 check.error(&key, format!("{name:?} is not one of {all}"));
             }
-            Some((_, protocol)) if protocols.contains(protocol) => {
+            Some(protocol) if protocols.contains(&protocol) => {
                 check.error(&key, format!("{name:?} stands here twice"));
             }
-            Some((_, protocol)) => protocols.push(*protocol),
+            Some(protocol) => protocols.push(protocol),
         }
     }
     protocols
@@ -168,15 +167,6 @@ pub(super) fn convert_classic(text: &Text, check: &mut Check<'_>) {
         check.error(key, "is not supported: classic histograms are forwarded as they are served");
     }
 }
-
-/// As they are written, case and all.
-pub(super) const PROTOCOLS: [(&str, ScrapeProtocol); 5] = [
-    ("PrometheusProto", ScrapeProtocol::Proto),
-    ("OpenMetricsText1.0.0", ScrapeProtocol::OpenMetrics1),
-    ("OpenMetricsText0.0.1", ScrapeProtocol::OpenMetrics0),
-    ("PrometheusText1.0.0", ScrapeProtocol::Text1),
-    ("PrometheusText0.0.4", ScrapeProtocol::Text0),
-];
 
 const MINUTE: Millis = Millis::from_secs(60);
 const TEN_SECONDS: Millis = Millis::from_secs(10);

@@ -79,7 +79,7 @@ fn job() -> Arc<Job> {
         accept: "*/*".into(),
         compression: true,
         client: Client::new(ClientConfig::default(), Instant::now()).unwrap(),
-        format: |_| Ok(Format::Text),
+        fallback: None,
         forced_error: None,
     })
 }

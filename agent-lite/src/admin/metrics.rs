@@ -1,0 +1,230 @@
+//! The agent's metrics. Where the meaning is the same they carry the names that Prometheus's agent
+//! gives them, so that dashboards and alerts go on; what is Weir's own begins with `weir_agent_`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir_journal::Journal;
+use weir_remote::metrics::GIVEN_UP;
+use weir_remote::verdict::REASONS;
+use weir_remote::{Destination, Destinations, Metrics, Sender};
+use weir_telemetry::Scrape;
+
+use crate::pools::Pools;
+use crate::scrape::ScrapeCounters;
+
+/// When the configuration was last read, for `prometheus_config_*`.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    /// Whether the last attempt was good.
+    pub failed: AtomicU64,
+    /// When the last good one was, seconds since the epoch.
+    pub succeeded_s: AtomicI64,
+}
+
+impl Reloads {
+    /// Adds them to a scrape.
+    pub fn collect(&self, scrape: &mut Scrape) {
+        let failed = self.failed.load(Ordering::Relaxed) != 0;
+        let help = "Whether the last configuration reload attempt was successful.";
+        let name = "prometheus_config_last_reload_successful";
+        scrape.gauge(name, help, &[], if failed { 0.0 } else { 1.0 });
+        let help = "Timestamp of the last successful configuration reload.";
+        let name = "prometheus_config_last_reload_success_timestamp_seconds";
+        scrape.gauge(name, help, &[], self.succeeded_s.load(Ordering::Relaxed) as f64);
+    }
+}
+
+/// Scrapes and targets.
+pub fn collect_scrapes(pools: &Pools, scrape: &mut Scrape) {
+    pools.with_manager(|manager| collect_counters(manager.counters(), scrape));
+    let help = "Total number of active scrape targets of a job.";
+    let dropped_help = "Targets of a job that relabelling drops.";
+    for pool in pools.view() {
+        let job = [("scrape_job", pool.name.as_str())];
+        let count = pool.active.len() as f64;
+        scrape.gauge("prometheus_target_scrape_pool_targets", help, &job, count);
+        let dropped = pool.targets.dropped_count as f64;
+        scrape.gauge("weir_agent_dropped_targets", dropped_help, &job, dropped);
+        let discovered = read(&pool.facts.targets) as f64;
+        let help = "Current number of discovered targets.";
+        scrape.gauge(
+            "prometheus_sd_discovered_targets",
+            help,
+            &[("config", &pool.name)],
+            discovered,
+        );
+        let help = "Total number of update events received from the SD providers.";
+        let updates = read(&pool.facts.updates);
+        scrape.counter("prometheus_sd_received_updates_total", help, &job, updates);
+        let help = "Times that a discovery mechanism failed and kept what it had.";
+        let failures = read(&pool.facts.failures);
+        scrape.counter("weir_agent_discovery_failures_total", help, &job, failures);
+    }
+}
+
+fn collect_counters(counters: &ScrapeCounters, scrape: &mut Scrape) {
+    let all = [
+        (
+            "prometheus_target_scrapes_exceeded_sample_limit_total",
+            "Total number of scrapes that hit the sample limit and were rejected.",
+            &counters.over_sample_limit,
+        ),
+        (
+            "prometheus_target_scrapes_exceeded_body_size_limit_total",
+            "Total number of scrapes that hit the body size limit.",
+            &counters.over_body_limit,
+        ),
+        (
+            "prometheus_target_scrape_pool_exceeded_label_limits_total",
+            "Total number of times scrape pools hit the label limits, during sync or config reload.",
+            &counters.over_label_limits,
+        ),
+        (
+            "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+            "Total number of samples rejected due to duplicate timestamps but different values.",
+            &counters.duplicates,
+        ),
+        (
+            "prometheus_target_scrapes_sample_out_of_order_total",
+            "Total number of samples rejected due to not being out of the expected order.",
+            &counters.out_of_order,
+        ),
+        (
+            "prometheus_target_scrapes_sample_out_of_bounds_total",
+            "Total number of samples rejected due to timestamp falling outside of the time bounds.",
+            &counters.out_of_bounds,
+        ),
+        (
+            "prometheus_agent_samples_appended_total",
+            "Total number of samples appended to the storage.",
+            &counters.samples_buffered,
+        ),
+        (
+            "weir_agent_samples_refused_total",
+            "Samples that the buffer had no room for. They are lost.",
+            &counters.samples_refused,
+        ),
+        ("weir_agent_scrapes_total", "Scrapes that ended, good and bad.", &counters.scrapes),
+        ("weir_agent_scrapes_failed_total", "Scrapes that failed.", &counters.failures),
+        ("weir_agent_samples_scraped_total", "Samples on all pages.", &counters.samples_scraped),
+        (
+            "weir_agent_page_bytes_total",
+            "Bytes of pages after decompression.",
+            &counters.page_bytes,
+        ),
+        (
+            "weir_agent_ticks_missed_total",
+            "Scrapes left out because the one before took too long.",
+            &counters.missed_ticks,
+        ),
+    ];
+    for (name, help, counter) in all {
+        scrape.counter(name, help, &[], read(counter));
+    }
+    let help = "Actual intervals between scrapes.";
+    for (interval, count, sum) in counters.intervals() {
+        let interval = [("interval", interval.to_string())];
+        let labels = [(interval[0].0, interval[0].1.as_str())];
+        let name = "prometheus_target_interval_length_seconds";
+        scrape.counter(&format!("{name}_count"), help, &labels, count);
+        scrape.counter_f64(&format!("{name}_sum"), help, &labels, sum.as_secs_f64());
+    }
+}
+
+/// The buffer.
+pub fn collect_buffer(journal: &Journal, scrape: &mut Scrape) {
+    let help = "Bytes of the buffer on disk, delivered parts that are not cut yet included.";
+    scrape.gauge("weir_agent_buffer_bytes", help, &[], journal.bytes() as f64);
+    let help = "Frames in the buffer.";
+    let frames = (journal.durable() + 1).saturating_sub(journal.first());
+    scrape.gauge("weir_agent_buffer_frames", help, &[], frames as f64);
+}
+
+/// All destinations.
+pub fn collect_destinations(destinations: &Destinations, now_ms: i64, scrape: &mut Scrape) {
+    destinations.each(|destination, sender| collect_one(destination, sender, now_ms, scrape));
+}
+
+fn collect_one(destination: &Destination, sender: &Sender, now_ms: i64, scrape: &mut Scrape) {
+    let metrics: &Metrics = sender.metrics();
+    let name = [("remote_name", destination.name.as_str()), ("url", destination.url.as_str())];
+    let sent = read(&metrics.samples_sent) + read(&metrics.samples_repeated);
+    let counters = [
+        (
+            "prometheus_remote_storage_samples_total",
+            "Total number of samples sent to remote storage.",
+            sent,
+        ),
+        (
+            "prometheus_remote_storage_samples_failed_total",
+            "Total number of samples which failed on send to remote storage, non-recoverable errors.",
+            metrics.set_aside_total() + read(&metrics.samples_unwritten),
+        ),
+        (
+            "prometheus_remote_storage_samples_retried_total",
+            "Total number of samples which failed on send to remote storage but were retried because \
+             the send error was recoverable.",
+            read(&metrics.samples_retried),
+        ),
+        (
+            "prometheus_remote_storage_bytes_total",
+            "The total number of bytes of data (not metadata) sent by the queue after compression.",
+            read(&metrics.bytes_sent),
+        ),
+    ];
+    for (metric, help, value) in counters {
+        scrape.counter(metric, help, &name, value);
+    }
+    let dropped = "prometheus_remote_storage_samples_dropped_total";
+    let help = "Total number of samples which were dropped, by reason.";
+    for reason in GIVEN_UP {
+        let labels = [name[0], name[1], ("reason", reason.as_str())];
+        scrape.counter(dropped, help, &labels, metrics.given_up(reason));
+    }
+    let help = "Samples that the other side refuses for good, by reason.";
+    for (reason, counter) in REASONS.iter().zip(&metrics.set_aside) {
+        let labels = [name[0], name[1], ("reason", reason.as_str())];
+        scrape.counter("weir_agent_set_aside_samples_total", help, &labels, read(counter));
+    }
+    let oldest_ms = metrics.oldest_unsent_ms.load(Ordering::Relaxed);
+    let lag = if oldest_ms == 0 { 0 } else { (now_ms - oldest_ms).max(0) };
+    let gauges = [
+        (
+            "prometheus_remote_storage_shards",
+            "Requests on their way or waiting for a retry.",
+            read(&metrics.batches_open) as f64,
+        ),
+        (
+            "weir_agent_send_lag_frames",
+            "Frames that are not delivered.",
+            read(&metrics.lag_frames) as f64,
+        ),
+        (
+            "weir_agent_send_lag_bytes",
+            "Bytes in the buffer that are not delivered, about.",
+            read(&metrics.lag_bytes) as f64,
+        ),
+        (
+            "weir_agent_send_lag_seconds",
+            "Age of the oldest frame that is not delivered.",
+            Duration::from_millis(lag.unsigned_abs()).as_secs_f64(),
+        ),
+    ];
+    for (metric, help, value) in gauges {
+        scrape.gauge(metric, help, &name, value);
+    }
+}
+
+/// Registers what has no other home.
+pub fn register(registry: &weir_telemetry::Registry, journal: &Arc<Journal>) {
+    weir_telemetry::process::build_info(registry, "weir_agent", env!("CARGO_PKG_VERSION"), "");
+    registry.set_collector("process", Arc::new(weir_telemetry::ProcessCollector::new()));
+    let journal = Arc::clone(journal);
+    registry.set_collector("buffer", Arc::new(move |s: &mut Scrape| collect_buffer(&journal, s)));
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

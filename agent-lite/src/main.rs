@@ -1,0 +1,97 @@
+//! Arguments → configuration → run → exit code. Nothing else.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use weir_agent_lite::app::{App, read};
+use weir_agent_lite::cli::Args;
+use weir_agent_lite::config::check_report;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let advice = args.advice();
+    if !advice.errors.is_empty() {
+        return fail(&advice.errors.join("\n"));
+    }
+    let config = match read(&args.config_file) {
+        Ok(config) => config,
+        Err(errors) => return fail(&errors),
+    };
+    if args.check {
+        return say(&check_report(&config));
+    }
+    if let Err(why) = weir_telemetry::logs::init(&args.log_level, args.log_format) {
+        return fail(&why.to_string());
+    }
+    for warning in advice.warnings {
+        tracing::warn!(warning, "flags");
+    }
+    for warning in &config.warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    // Pages are parsed one at a time anyway; a second thread keeps requests going meanwhile.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            match App::build(args, config).await {
+                Ok(app) => run(app).await,
+                Err(why) => {
+                    tracing::error!(why, "cannot start");
+                    fail(&why)
+                }
+            }
+        }),
+        Err(why) => fail(&why.to_string()),
+    }
+}
+
+/// Serves until SIGTERM, SIGINT or `/-/quit`; SIGHUP reloads; a second signal ends at once.
+async fn run(app: App) -> ExitCode {
+    let signals = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
+        (signal(signals.0), signal(signals.1), signal(signals.2))
+    else {
+        return fail("cannot listen for signals");
+    };
+    let (mut quit, mut durable) = (app.quit.clone(), app.durable.clone());
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = quit.wait_for(|asked| *asked) => break,
+            _ = hup.recv() => {
+                let admin = app.admin.clone();
+                // The reload says itself what came of it.
+                drop(tokio::task::spawn_blocking(move || admin.reload()).await);
+            }
+            _ = durable.wait_for(|position| *position == u64::MAX) => return fail(BUFFER_FAILED),
+        }
+    }
+    tracing::info!("stopping");
+    tokio::select! {
+        () = app.stop() => ExitCode::SUCCESS,
+        _ = term.recv() => fail(ENDED_AT_ONCE),
+        _ = int.recv() => fail(ENDED_AT_ONCE),
+    }
+}
+
+const BUFFER_FAILED: &str =
+    "the buffer could not be written; on the next start what is on disk is recovered";
+const ENDED_AT_ONCE: &str = "ended at once; the buffer has what was not delivered";
+
+#[allow(clippy::print_stdout, reason = "--check answers on standard output")]
+fn say(text: &str) -> ExitCode {
+    println!("{text}");
+    ExitCode::SUCCESS
+}
+
+#[allow(clippy::print_stderr, reason = "there may be no logger yet")]
+fn fail(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,81 @@
+//! The buffer's journal: how it is opened, bounded and cut.
+//!
+//! Invariant: a segment goes only when every destination is done with all of it. A buffer that is
+//! full gives up its oldest frames (that is the senders' part, who count it); only if that does not
+//! make room fast enough are new samples refused, and counted. Not here: what frames hold.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use weir_journal::fs::DiskFs;
+use weir_journal::{Config, Journal};
+use weir_remote::Destinations;
+use weir_remote::config::{Destination, OnFull};
+
+/// The journal, and what follows its durable position; `u64::MAX` once it can no longer be written.
+#[derive(Debug)]
+pub struct Storage {
+    /// Frames.
+    pub journal: Arc<Journal>,
+    /// Told of each group commit.
+    pub durable: watch::Receiver<u64>,
+}
+
+impl Storage {
+    /// Opens the buffer in `dir`, or begins one there, of at most `max_bytes`.
+    pub fn open(dir: &Path, max_bytes: u64) -> Result<Self, String> {
+        let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", dir.display());
+        std::fs::create_dir_all(dir).map_err(|why| failed(&why))?;
+        let (told, durable) = watch::channel(0);
+        let config = Config {
+            segment_bytes: segment_bytes(max_bytes),
+            quota_bytes: Some(max_bytes),
+            spare_segments: 1,
+            recycled_segments: 1,
+            queue_bytes: QUEUE_BYTES,
+            on_durable: Some(Arc::new(move |result| {
+                told.send_replace(result.unwrap_or(u64::MAX));
+            })),
+            ..Config::new(dir.join("buffer"))
+        };
+        let (journal, recovery) =
+            Journal::open(Arc::new(DiskFs), config).map_err(|why| failed(&why))?;
+        if recovery.lost() > 0 {
+            tracing::error!(frames = recovery.lost(), "the buffer is damaged: frames are lost");
+        }
+        Ok(Self { journal: Arc::new(journal), durable })
+    }
+}
+
+/// Bounds a destination by the buffer: it may lag by less than the buffer holds, so that what it
+/// gives up makes room before the disk's bound is met.
+pub fn bound(destination: &mut Destination, max_bytes: u64, max_age: weir_model::Millis) {
+    let queue = &mut destination.queue;
+    let most = max_bytes.saturating_sub(SEGMENTS_FREE * segment_bytes(max_bytes));
+    queue.max_bytes = queue.max_bytes.min(most);
+    queue.on_full = OnFull::DropOldest;
+    queue.max_age.get_or_insert(max_age);
+}
+
+/// Cuts what every destination is done with, for ever.
+pub async fn keep_cutting(journal: Arc<Journal>, destinations: Arc<Destinations>) {
+    loop {
+        tokio::time::sleep(CUT_EVERY).await;
+        if let Err(why) = journal.cut_below(destinations.needed_from()) {
+            tracing::error!(%why, "the buffer cannot be cut");
+        }
+    }
+}
+
+/// A sixteenth of the buffer, so that cutting by segments is not coarse.
+fn segment_bytes(max_bytes: u64) -> u64 {
+    (max_bytes / 16).clamp(1 << 20, 16 << 20)
+}
+
+/// The segment that is written, its spare, a recycled one, and one that is done with in part.
+const SEGMENTS_FREE: u64 = 4;
+/// Appended and not yet on disk.
+const QUEUE_BYTES: u64 = 16 << 20;
+const CUT_EVERY: Duration = Duration::from_secs(5);
