@@ -1,6 +1,6 @@
 //! The native part of a `Histogram`.
 
-use weir_model::histogram::ResetHint;
+use weir_model::histogram::{ResetHint, Span};
 use weir_model::{MetricType, NativeHistogram};
 
 use super::metric::Metric;
@@ -41,7 +41,7 @@ pub(super) fn read(metric: &Metric<'_>) -> Result<NativeHistogram, ParseError> {
         || !fields.negative.counts.is_empty();
     let (negative_spans, negative) = fields.negative.absolute(!float);
     let (positive_spans, positive) = fields.positive.absolute(!float);
-    let mut histogram = NativeHistogram {
+    let histogram = NativeHistogram {
         timestamp: metric.timestamp().unwrap_or_default(),
         start: metric.start().unwrap_or_default(),
         schema: fields.schema,
@@ -61,9 +61,42 @@ pub(super) fn read(metric: &Metric<'_>) -> Result<NativeHistogram, ParseError> {
         integer: !float,
         ..NativeHistogram::default()
     };
-    let sound = histogram.validate().and_then(|()| histogram.compact());
-    sound.map_err(|error| ParseError::at_byte(place.message.pos(), Kind::Histogram(error)))?;
-    Ok(histogram)
+    let unsound = |error| ParseError::at_byte(place.message.pos(), Kind::Histogram(error));
+    histogram.validate().map_err(unsound)?;
+    Ok(compacted(histogram))
+}
+
+/// Leaves out empty buckets, as Prometheus does on taking a histogram in. Nothing else: a bucket
+/// within the zero bucket stays where its target has put it.
+fn compacted(mut histogram: NativeHistogram) -> NativeHistogram {
+    let NativeHistogram { positive_spans, positive, negative_spans, negative, .. } = &mut histogram;
+    for (spans, counts) in [(positive_spans, positive), (negative_spans, negative)] {
+        (*spans, *counts) = without_empty(spans, counts);
+    }
+    histogram
+}
+
+fn without_empty(spans: &[Span], counts: &[f64]) -> (Vec<Span>, Vec<f64>) {
+    let (mut kept_spans, mut kept): (Vec<Span>, Vec<f64>) = (Vec::new(), Vec::new());
+    let mut counts = counts.iter();
+    // Empty buckets since the last one that is kept.
+    let mut gap = 0i32;
+    for span in spans {
+        gap = gap.saturating_add(span.offset);
+        for &count in counts.by_ref().take(span.length as usize) {
+            if count == 0.0 {
+                gap = gap.saturating_add(1);
+                continue;
+            }
+            match kept_spans.last_mut() {
+                Some(last) if gap == 0 => last.length += 1,
+                _ => kept_spans.push(Span { offset: gap, length: 1 }),
+            }
+            kept.push(count);
+            gap = 0;
+        }
+    }
+    (kept_spans, kept)
 }
 
 impl Fields {

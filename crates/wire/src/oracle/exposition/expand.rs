@@ -109,7 +109,8 @@ impl Series<'_> {
         native.timestamp = timestamp.unwrap_or_default();
         native.start = self.start.unwrap_or_default();
         native.validate().ok()?;
-        native.compact().ok()?;
+        drop_empty(&mut native.positive_spans, &mut native.positive);
+        drop_empty(&mut native.negative_spans, &mut native.negative);
         let line = format!("{} {native:?}", self.labels("", None)?);
         let mut line = with_times(line, timestamp, self.start);
         let own: Vec<&messages::Exemplar> = if histogram.exemplars.is_empty() {
@@ -194,6 +195,26 @@ fn native(histogram: &Histogram, kind: MetricType) -> NativeHistogram {
         native.reset_hint = ResetHint::Gauge;
     }
     native
+}
+
+/// Buckets by their indexes, less the empty ones, and back.
+fn drop_empty(spans: &mut Vec<Span>, counts: &mut Vec<f64>) {
+    let mut buckets = Vec::new();
+    let mut index = 0i64;
+    for span in spans.iter() {
+        index += i64::from(span.offset);
+        buckets.extend((0..i64::from(span.length)).map(|at| index + at));
+        index += i64::from(span.length);
+    }
+    let full = buckets.into_iter().zip(counts.iter().copied()).filter(|&(_, count)| count != 0.0);
+    let full: Vec<(i64, f64)> = full.collect();
+    *counts = full.iter().map(|&(_, count)| count).collect();
+    spans.clear();
+    let mut end = 0;
+    for run in full.chunk_by(|one, next| one.0 + 1 == next.0) {
+        spans.push(Span { offset: (run[0].0 - end) as i32, length: run.len() as u32 });
+        end = run[0].0 + run.len() as i64;
+    }
 }
 
 fn millis(timestamp: Option<Timestamp>) -> Option<i64> {
