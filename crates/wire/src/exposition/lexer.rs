@@ -50,10 +50,6 @@ impl<'a> Lexer<'a> {
         Self { page, pos: 0, utf8: true }
     }
 
-    pub(super) fn page(&self) -> &'a [u8] {
-        self.page
-    }
-
     #[inline]
     pub(super) fn pos(&self) -> usize {
         self.pos

@@ -19,8 +19,8 @@ use super::{Entry, Series};
 #[derive(Debug)]
 pub(super) struct OpenMetrics<'a> {
     lexer: Lexer<'a>,
-    /// What the last `TYPE` said.
-    kind: MetricType,
+    /// The line at hand, and what the last `TYPE` said.
+    line: LineSource<'a>,
     /// The family that the last line of metadata named, still escaped.
     family: &'a [u8],
     /// Start timestamps, where they are asked for.
@@ -30,24 +30,27 @@ pub(super) struct OpenMetrics<'a> {
 
 /// What one line was.
 enum Line<'a> {
-    Entry(Entry<'a>),
+    Series(Sample<'a>),
     Created,
+    Help { family: &'a [u8], text: &'a str },
+    Type { family: &'a [u8] },
+    Unit { family: &'a [u8], unit: &'a str },
     Eof,
 }
 
-/// The part of a sample's line behind the series.
+/// A series' line, but for its exemplar.
 struct Sample<'a> {
+    raw: &'a [u8],
     value: f64,
     timestamp: Option<Timestamp>,
-    /// From behind the exemplar's opening brace to the end of the line; empty without one.
-    exemplar: &'a [u8],
+    start: Option<Timestamp>,
 }
 
 impl<'a> OpenMetrics<'a> {
     pub(super) fn new(page: &'a [u8], created_as_start: bool) -> Self {
         Self {
             lexer: Lexer::new(page),
-            kind: MetricType::Unknown,
+            line: LineSource { page, at: 0, kind: MetricType::Unknown, exemplar: b"" },
             family: b"",
             created: created_as_start.then(Created::default),
             done: false,
@@ -55,69 +58,82 @@ impl<'a> OpenMetrics<'a> {
     }
 
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
+    pub(super) fn next(&mut self) -> Result<Option<Entry<'_>>, ParseError> {
         while !self.done {
-            let start = self.lexer.pos();
+            self.line.at = self.lexer.pos();
             let line = match self.lexer.peek() {
                 None => Err(Kind::NoEof),
                 Some(b'#') => self.metadata(),
                 Some(_) => self.series(),
             };
-            match line {
-                Ok(Line::Entry(entry)) => return Ok(Some(entry)),
-                Ok(Line::Created) => {}
-                Ok(Line::Eof) => self.done = true,
-                Err(kind) => return Err(ParseError::in_line(self.lexer.page(), start, kind)),
-            }
+            let entry = match line.map_err(|kind| self.line.error(kind))? {
+                Line::Series(Sample { raw, value, timestamp, start }) => {
+                    let source = Source::Line(&self.line);
+                    Entry::Series(Series { raw, value, timestamp, start, source })
+                }
+                Line::Help { family, text } => {
+                    Entry::Help { family: Entry::family(family), text: unescape(text, true) }
+                }
+                Line::Type { family } => {
+                    Entry::Type { family: Entry::family(family), kind: self.line.kind }
+                }
+                Line::Unit { family, unit } => {
+                    Entry::Unit { family: Entry::family(family), unit: unit.into() }
+                }
+                Line::Created => continue,
+                Line::Eof => {
+                    self.done = true;
+                    break;
+                }
+            };
+            return Ok(Some(entry));
         }
         Ok(None)
     }
 
     #[inline]
     fn series(&mut self) -> Result<Line<'a>, Kind> {
-        let before = self.lexer.clone();
-        let at = self.lexer.pos();
+        let (before, kind) = (self.lexer.clone(), self.line.kind);
         let mut name = &[][..];
         let raw = self.lexer.series::<true>(|part| {
             if let Part::Name(text) = part {
                 name = text;
             }
         })?;
-        let sample = self.sample()?;
+        let value = value(&mut self.lexer)?;
+        let timestamp = self.rest_of_line()?;
         let mut start = None;
-        if let Some(created) = self.created.as_mut().filter(|_| has_start(self.kind)) {
-            created.look_ahead(before, self.family, self.kind);
+        if let Some(created) = self.created.as_mut().filter(|_| has_start(kind)) {
+            created.look_ahead(before, self.family, kind);
             if name.ends_with(b"_created") {
                 return Ok(Line::Created);
             }
-            start = created.start_of(raw, self.family, self.kind);
+            start = created.start_of(raw, self.family, kind);
         }
-        let Sample { value, timestamp, exemplar } = sample;
-        let (page, kind) = (self.lexer.page(), self.kind);
-        let source = Source::Line(LineSource { page, at, kind, exemplar });
-        Ok(Line::Entry(Entry::Series(Series { raw, value, timestamp, start, source })))
+        Ok(Line::Series(Sample { raw, value, timestamp, start }))
     }
 
+    /// Timestamp and exemplar, if they are there.
     #[inline]
-    fn sample(&mut self) -> Result<Sample<'a>, Kind> {
-        let mut sample = Sample { value: value(&mut self.lexer)?, timestamp: None, exemplar: b"" };
+    fn rest_of_line(&mut self) -> Result<Option<Timestamp>, Kind> {
+        self.line.exemplar = b"";
+        let mut timestamp = None;
         loop {
             if self.lexer.eat(b'\n') {
-                return Ok(sample);
+                return Ok(timestamp);
             }
             if self.lexer.eat_all(b" # {") {
-                sample.exemplar = self.exemplar()?;
-                return Ok(sample);
+                self.line.exemplar = self.exemplar()?;
+                return Ok(timestamp);
             }
             if self.lexer.peek().is_none() {
                 return Err(Kind::NoEof);
             }
-            if sample.timestamp.is_some() {
+            if timestamp.is_some() {
                 return Err(self.lexer.expected("an exemplar or the end of the line"));
             }
             let text = word(&mut self.lexer, "a timestamp")?;
-            let millis = seconds(text).ok_or_else(|| Kind::Timestamp(excerpt(text)))?;
-            sample.timestamp = Some(millis);
+            timestamp = Some(seconds(text).ok_or_else(|| Kind::Timestamp(excerpt(text)))?);
         }
     }
 
@@ -161,21 +177,21 @@ impl<'a> OpenMetrics<'a> {
             return Err(Kind::NoEof);
         }
         let text = self.lexer.check_text(text)?;
-        let family = Entry::family(family);
-        Ok(Line::Entry(match field {
-            0 => Entry::Help { family, text: unescape(text, true) },
+        match field {
+            0 => Ok(Line::Help { family, text }),
             1 => {
-                self.kind = metric_type(text).ok_or_else(|| Kind::Type(text.to_owned()))?;
-                Entry::Type { family, kind: self.kind }
+                self.line.kind = metric_type(text).ok_or_else(|| Kind::Type(text.to_owned()))?;
+                Ok(Line::Type { family })
             }
             _ => {
-                let ends_in_it = family.strip_suffix(text).is_some_and(|rest| rest.ends_with('_'));
-                if !text.is_empty() && !ends_in_it {
-                    return Err(Kind::Unit { family: family.into_owned(), unit: text.to_owned() });
+                let rest = family.strip_suffix(text.as_bytes());
+                if !text.is_empty() && !rest.is_some_and(|rest| rest.ends_with(b"_")) {
+                    let family = Entry::family(family).into_owned();
+                    return Err(Kind::Unit { family, unit: text.to_owned() });
                 }
-                Entry::Unit { family, unit: text.into() }
+                Ok(Line::Unit { family, unit: text })
             }
-        }))
+        }
     }
 }
 

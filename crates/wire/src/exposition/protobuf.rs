@@ -32,6 +32,8 @@ pub(super) struct Protobuf<'a> {
     family: Family<'a>,
     stage: Stage,
     metric: Metric<'a>,
+    /// The series at hand.
+    source: MetricSource<'a>,
     /// The series that are left of the metric.
     parts: Parts<'a>,
     /// Bytes that name the series at hand; its memory is used again.
@@ -70,6 +72,7 @@ impl<'a> Protobuf<'a> {
             family: Family::default(),
             stage: Stage::Family,
             metric: Metric::default(),
+            source: MetricSource::default(),
             parts: Parts::default(),
             key: Vec::new(),
             shared: 0,
@@ -133,14 +136,13 @@ impl<'a> Protobuf<'a> {
         part.write_key(&mut self.key);
         let metric = &self.metric;
         let (raw, timestamp, start) = (&self.key[..], metric.timestamp(), metric.start());
-        let source = MetricSource { metric: metric.place().clone(), part };
-        if matches!(source.part, Part::Native) {
+        self.source = MetricSource { metric: metric.place().clone(), part };
+        let (part, source) = (&self.source.part, Source::Metric(&self.source));
+        if matches!(part, Part::Native) {
             let value = Box::new(native::read(metric)?);
-            let source = Source::Metric(source);
             return Ok(Entry::Histogram(Histogram { raw, value, timestamp, start, source }));
         }
-        let value = ordinary_nan(metric.value_of(&source.part));
-        let source = Source::Metric(source);
+        let value = ordinary_nan(metric.value_of(part));
         Ok(Entry::Series(Series { raw, value, timestamp, start, source }))
     }
 }

@@ -42,11 +42,11 @@ pub struct Histogram<'p> {
     pub(super) source: Source<'p>,
 }
 
-/// Where labels and exemplars are to be found.
-#[derive(Clone, Debug)]
+/// Where labels and exemplars are to be found; lent by the parser, so that an entry stays small.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Source<'p> {
-    Line(LineSource<'p>),
-    Metric(MetricSource<'p>),
+    Line(&'p LineSource<'p>),
+    Metric(&'p MetricSource<'p>),
 }
 
 /// A line of a text page.
@@ -118,7 +118,9 @@ impl Source<'_> {
 }
 
 impl LineSource<'_> {
-    fn error(&self, kind: super::ParseErrorKind) -> ParseError {
+    /// An error in this line.
+    #[cold]
+    pub(super) fn error(&self, kind: super::ParseErrorKind) -> ParseError {
         ParseError::in_line(self.page, self.at, kind)
     }
 }

@@ -5,7 +5,7 @@
 //! breaks in label values. Two things differ on purpose. Blanks before a name are no part of it,
 //! and a zero byte at the beginning of a line is an error rather than the end of the page.
 
-use weir_model::MetricType;
+use weir_model::{MetricType, Timestamp};
 
 use super::error::{ParseError, ParseErrorKind as Kind, excerpt};
 use super::labels::unescape_help;
@@ -18,40 +18,56 @@ use super::{Entry, Series};
 #[derive(Debug)]
 pub(super) struct Text<'a> {
     lexer: Lexer<'a>,
-    /// What the last `TYPE` said; it decides how `le` and `quantile` are written.
-    kind: MetricType,
+    /// The line at hand, and what the last `TYPE` said; it decides how `le` and `quantile` are
+    /// written.
+    line: LineSource<'a>,
+}
+
+/// What a line that begins with `#` was.
+enum Metadata<'a> {
+    Help { family: &'a [u8], text: &'a str },
+    Type { family: &'a [u8] },
+    Comment,
 }
 
 impl<'a> Text<'a> {
     pub(super) fn new(page: &'a [u8]) -> Self {
-        Self { lexer: Lexer::new(page), kind: MetricType::Unknown }
+        let line = LineSource { page, at: 0, kind: MetricType::Unknown, exemplar: b"" };
+        Self { lexer: Lexer::new(page), line }
     }
 
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
+    pub(super) fn next(&mut self) -> Result<Option<Entry<'_>>, ParseError> {
         loop {
-            let start = self.lexer.pos();
             self.lexer.blanks();
-            let entry = match self.lexer.peek() {
+            self.line.at = self.lexer.pos();
+            match self.lexer.peek() {
                 None => return Ok(None),
-                Some(b'\n') => {
-                    self.lexer.advance(1);
-                    continue;
+                Some(b'\n') => self.lexer.advance(1),
+                Some(b'#') => match self.metadata().map_err(|kind| self.line.error(kind))? {
+                    Metadata::Help { family, text } => {
+                        let (family, text) = (Entry::family(family), unescape_help(text));
+                        return Ok(Some(Entry::Help { family, text }));
+                    }
+                    Metadata::Type { family } => {
+                        let (family, kind) = (Entry::family(family), self.line.kind);
+                        return Ok(Some(Entry::Type { family, kind }));
+                    }
+                    Metadata::Comment => {}
+                },
+                Some(_) => {
+                    let (raw, value, timestamp) =
+                        self.series().map_err(|kind| self.line.error(kind))?;
+                    let source = Source::Line(&self.line);
+                    let series = Series { raw, value, timestamp, start: None, source };
+                    return Ok(Some(Entry::Series(series)));
                 }
-                Some(b'#') => self.metadata(),
-                Some(_) => self.series().map(Some),
-            };
-            match entry {
-                Ok(Some(entry)) => return Ok(Some(entry)),
-                Ok(None) => {}
-                Err(kind) => return Err(ParseError::in_line(self.lexer.page(), start, kind)),
             }
         }
     }
 
     #[inline]
-    fn series(&mut self) -> Result<Entry<'a>, Kind> {
-        let at = self.lexer.pos();
+    fn series(&mut self) -> Result<(&'a [u8], f64, Option<Timestamp>), Kind> {
         let raw = self.lexer.series::<false>(|_| {})?;
         let value = self.value()?;
         self.lexer.blanks();
@@ -61,9 +77,7 @@ impl<'a> Text<'a> {
             Some(_) => return Err(self.lexer.expected("a timestamp or the end of the line")),
         };
         self.lexer.advance(1);
-        let (page, kind) = (self.lexer.page(), self.kind);
-        let source = Source::Line(LineSource { page, at, kind, exemplar: b"" });
-        Ok(Entry::Series(Series { raw, value, timestamp, start: None, source }))
+        Ok((raw, value, timestamp))
     }
 
     #[inline]
@@ -92,15 +106,14 @@ impl<'a> Text<'a> {
         millis(digits).ok_or_else(|| Kind::Timestamp(excerpt(digits)))
     }
 
-    /// A line that begins with `#`; `None` if it is a comment.
-    fn metadata(&mut self) -> Result<Option<Entry<'a>>, Kind> {
+    fn metadata(&mut self) -> Result<Metadata<'a>, Kind> {
         self.lexer.advance(1);
         let spaced = self.lexer.blanks();
         let help = spaced && self.lexer.eat_all(b"HELP");
         let kind = spaced && !help && self.lexer.eat_all(b"TYPE");
         if !(help || kind) || !self.lexer.blanks() {
             self.lexer.line();
-            return Ok(None);
+            return Ok(Metadata::Comment);
         }
         let family = self.lexer.family()?;
         let line = self.lexer.line();
@@ -108,10 +121,9 @@ impl<'a> Text<'a> {
         let blank = line.iter().all(|b| matches!(b, b' ' | b'\t'));
         let text = line.get(1..).filter(|_| !blank).unwrap_or_default();
         if help {
-            let text = unescape_help(self.lexer.check_text(text)?);
-            return Ok(Some(Entry::Help { family: Entry::family(family), text }));
+            return Ok(Metadata::Help { family, text: self.lexer.check_text(text)? });
         }
-        self.kind = match text {
+        self.line.kind = match text {
             b"counter" => MetricType::Counter,
             b"gauge" => MetricType::Gauge,
             b"histogram" => MetricType::Histogram,
@@ -119,6 +131,6 @@ impl<'a> Text<'a> {
             b"untyped" => MetricType::Unknown,
             _ => return Err(Kind::Type(excerpt(text))),
         };
-        Ok(Some(Entry::Type { family: Entry::family(family), kind: self.kind }))
+        Ok(Metadata::Type { family })
     }
 }

@@ -7,9 +7,10 @@ use crate::error::DecodeError;
 use crate::varint::{FIXED64, Reader, VARINT};
 
 /// A series of a metric.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::exposition) enum Part<'a> {
     /// Counter, gauge, untyped: the metric is one series.
+    #[default]
     Whole,
     /// A native histogram.
     Native,

@@ -23,7 +23,7 @@ pub(super) struct MetricPlace<'a> {
 }
 
 /// A series of a metric.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::exposition) struct MetricSource<'a> {
     pub(super) metric: MetricPlace<'a>,
     pub(super) part: Part<'a>,
