@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use weir_http::{Client, ClientConfig};
 use weir_model::sample::STALE_NAN_BITS;
 use weir_model::{Label, Millis, Timestamp};
-use weir_wire::exposition::Format;
 
 use super::super::tests::{Said, read};
 use super::*;
