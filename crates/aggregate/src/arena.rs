@@ -14,9 +14,12 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Stores a run (not empty) and returns its offset.
+    /// Stores a run and returns its offset.
     pub fn alloc(&mut self, run: &[u32]) -> u32 {
         let len = run.len();
+        if len == 0 {
+            return 0;
+        }
         if let Some(head) = self.free.get_mut(len)
             && *head != NONE
         {
@@ -39,6 +42,9 @@ impl Arena {
 
     /// Gives a run back.
     pub fn free(&mut self, offset: u32, len: usize) {
+        if len == 0 {
+            return;
+        }
         if self.free.len() <= len {
             self.free.resize(len + 1, NONE);
         }

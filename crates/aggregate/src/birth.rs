@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use weir_model::labels::{METRIC_NAME, normalize};
+use weir_model::labels::{METRIC_NAME, normalize, value_of};
 use weir_model::symbols::PairId;
 use weir_model::{Entry, Label, Labels, LabelsBuilder, LabelsError, TenantId, Timestamp, VShard};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::alias::{Alias, DROPPED};
-use crate::decisions::{Decisions, HaLabels, SeriesLimits};
-use crate::group::{GroupKey, GroupNews};
+use crate::bind::Bound;
+use crate::decisions::{HaLabels, SeriesLimits};
 use crate::shard::{Shard, Work};
 use crate::vshard::{NO_TARGET, Series, Vshard};
 
@@ -87,16 +87,22 @@ impl Shard {
         check(&labels, &config.limits)?;
         let (replica, cluster) = take_replica(&mut labels, &config.ha);
         let replica = replica.map_or(0, |name| self.replica_number(name));
-        let target = target_key(work.tenant, &labels, cluster, &config);
-        let mut builder = LabelsBuilder::from_labels(labels.iter().copied());
-        if let Some(relabel) = &config.relabel
-            && (!relabel.apply(&mut builder) || builder.is_empty())
-        {
-            let alias = Alias { series: DROPPED, generation: 0, replica };
-            self.record(entry, alias);
-            return Ok(alias);
-        }
-        let series = self.find_or_add(work, entry.vshard, &builder, target)?;
+        let target = self.target_key(work.tenant, &labels, cluster);
+        let series = match &config.relabel {
+            None => self.find_or_add(work, entry.vshard, &labels, target)?,
+            Some(relabel) => {
+                let mut builder = LabelsBuilder::from_labels(labels.iter().copied());
+                if !relabel.apply(&mut builder) || builder.is_empty() {
+                    let alias = Alias { series: DROPPED, generation: 0, replica };
+                    self.record(entry, alias);
+                    return Ok(alias);
+                }
+                let labels: Vec<Label<'_>> = builder.iter().collect();
+                let name = value_of(&labels, METRIC_NAME);
+                check_count(name, labels.len(), usize::from(u8::MAX))?;
+                self.find_or_add(work, entry.vshard, &labels, target)?
+            }
+        };
         let generation = self.vshard_mut(entry.vshard).series[series as usize].generation;
         let alias = Alias { series, generation, replica };
         self.record(entry, alias);
@@ -114,103 +120,107 @@ impl Shard {
         &mut self,
         work: &Work<'_>,
         vshard: VShard,
-        builder: &LabelsBuilder,
+        labels: &[Label<'_>],
         target: Option<u64>,
     ) -> Result<u32, Refusal> {
-        let pairs: Vec<u32> =
-            builder.iter().map(|l| self.pairs.intern(l.name, l.value).0).collect();
         let tenant = work.batch.tenant;
-        self.vshard_mut(vshard);
-        let Self { vshards, plans, .. } = self;
-        let shard = vshards[usize::from(vshard.0)].as_deref();
-        let known = shard.and_then(|s| s.find(tenant, &pairs, |plan| plans.get(plan).tenant));
-        if let Some(series) = known {
-            self.release_pairs(&pairs);
-            return Ok(series);
-        }
-        let name = || builder.build().to_string();
-        if work.no_new_series {
-            self.release_pairs(&pairs);
-            return Err(Refusal::NoNewSeries(name()));
-        }
-        let Some(series) = self.add_series(work.tenant, tenant, vshard, builder, &pairs, target)
-        else {
-            self.release_pairs(&pairs);
-            return Err(Refusal::TooManyPlans(name()));
+        let pairs = self.intern(labels);
+        let shard = self.vshards[usize::from(vshard.0)].as_deref();
+        let known = shard.and_then(|s| s.find(tenant, &pairs, |plan| self.plans.get(plan).tenant));
+        let name = || Labels::from_sorted(labels).to_string();
+        let found = match known {
+            Some(series) => Ok(series),
+            None if work.no_new_series => Err(Refusal::NoNewSeries(name())),
+            None => self
+                .add_series((work.tenant, tenant), vshard, labels, &pairs, target)
+                .ok_or_else(|| Refusal::TooManyPlans(name())),
         };
-        self.births += 1;
-        Ok(series)
+        if known.is_none() && found.is_ok() {
+            self.births += 1;
+        } else {
+            self.release_pairs(&pairs);
+        }
+        self.last_pairs = pairs;
+        found
     }
 
-    /// Adds a series whose pairs have been interned for it; also how snapshots come back.
+    /// The pairs of a series' labels, each referred to once more. Series come in runs that have
+    /// most labels in common, so each is first compared with the last series' in its place. Give
+    /// the answer back as `last_pairs`.
+    pub(crate) fn intern(&mut self, labels: &[Label<'_>]) -> Vec<u32> {
+        let mut pairs = std::mem::take(&mut self.last_pairs);
+        pairs.resize(labels.len(), u32::MAX);
+        for (label, pair) in labels.iter().zip(&mut pairs) {
+            *pair = self.pairs.intern_near(label.name, label.value, PairId(*pair)).0;
+        }
+        pairs
+    }
+
+    /// Adds a series whose pairs have been interned for it; also how snapshots come back. `None`
+    /// if too many different sets of rules match.
     pub(crate) fn add_series(
         &mut self,
-        tenant_name: &str,
-        tenant: TenantId,
+        (tenant_name, tenant): (&str, TenantId),
         vshard: VShard,
-        builder: &LabelsBuilder,
+        labels: &[Label<'_>],
         pairs: &[u32],
         target: Option<u64>,
     ) -> Option<u32> {
-        let (plan, cells) = self.bind(tenant_name, tenant, vshard, builder)?;
-        let shard = self.vshard_mut(vshard);
-        let target = target.map_or(NO_TARGET, |key| shard.target(key));
-        let cells = shard.cell_list(&cells);
-        let series = Series { plan, cells, target, ..Series::default() };
-        let Self { vshards, plans, .. } = self;
-        let shard = vshards[usize::from(vshard.0)].as_deref_mut()?;
-        let at = shard.add(tenant, pairs, series, |plan| plans.get(plan).tenant);
-        *self.series_by_tenant.entry(tenant).or_default() += 1;
-        Some(at)
+        let bound = self.matching(tenant_name, labels, pairs);
+        let plan = self.plans.number(tenant, &bound.rules, &self.config);
+        let added = plan.and_then(|plan| {
+            self.vshard_mut(vshard);
+            let mut shard = self.vshards[usize::from(vshard.0)].take()?;
+            let target = target.map_or(NO_TARGET, |key| shard.target(key));
+            let cells = self.cells_for(&mut shard, tenant, &bound);
+            let series = Series { plan, cells, target, ..Series::default() };
+            let at = shard.add(tenant, pairs, series, |plan| self.plans.get(plan).tenant);
+            self.vshards[usize::from(vshard.0)] = Some(shard);
+            *self.series_by_tenant.entry(tenant).or_default() += 1;
+            Some(at)
+        });
+        self.settle(bound);
+        added
     }
 
-    /// Matches rules and finds the series' cell for each.
-    pub(crate) fn bind(
-        &mut self,
-        tenant_name: &str,
-        tenant: TenantId,
-        vshard: VShard,
-        builder: &LabelsBuilder,
-    ) -> Option<(u16, Vec<u32>)> {
-        let bound = self.matching(tenant_name, builder);
-        let rules: Vec<u16> = bound.iter().map(|(number, _)| *number).collect();
-        let plan = self.plans.number(tenant, &rules, &self.config)?;
-        let at = usize::from(vshard.0);
-        self.vshard_mut(vshard);
-        let mut shard = self.vshards[at].take()?;
-        let refer = |(rule, labels)| self.refer(&mut shard, tenant, rule, labels);
-        let cells = bound.into_iter().map(refer).collect();
-        self.vshards[at] = Some(shard);
-        Some((plan, cells))
-    }
-
-    /// The rules that take a series, with its output group under each.
-    pub(crate) fn matching(&self, tenant: &str, builder: &LabelsBuilder) -> Vec<(u16, Labels)> {
-        let mut matched = Vec::new();
-        self.config.matcher.matching(tenant, builder, &mut matched);
-        let group = |number| Some((number, group_of(&self.config, number, builder)?));
-        matched.into_iter().filter_map(group).collect()
-    }
-
-    /// The cell of a group, referred to once more.
-    pub(crate) fn refer(
-        &mut self,
-        shard: &mut Vshard,
-        tenant: TenantId,
-        rule: u16,
-        labels: Labels,
-    ) -> u32 {
-        let key = GroupKey { tenant, labels };
-        let (group, new) = self.groups[usize::from(rule)].refer(key.clone());
-        if new {
-            self.tell(GroupNews::Added { rule, group, key });
+    /// What a series keeps of its cells, each referred to once more.
+    fn cells_for(&mut self, shard: &mut Vshard, tenant: TenantId, bound: &Bound) -> u32 {
+        let mut groups = bound.groups();
+        match (groups.next(), bound.rules.len()) {
+            (Some((rule, pairs)), 1) => self.refer(shard, tenant, rule, pairs),
+            (first, _) => {
+                let all = first.into_iter().chain(groups);
+                let refer = |(rule, pairs)| self.refer(shard, tenant, rule, pairs);
+                let cells: Vec<u32> = all.map(refer).collect();
+                shard.cell_list(&cells)
+            }
         }
-        let (cell, opened) = shard.cells_of(rule).refer(group);
-        if !opened {
-            // This virtual shard's cell refers to the group already.
-            self.groups[usize::from(rule)].release(group);
+    }
+
+    /// The identity of a series' target: tenant, the pair's cluster, and the shard key's values. An
+    /// HA series without a target is judged with all others of its cluster; any other has none.
+    fn target_key(&mut self, tenant: &str, sorted: &[Label<'_>], cluster: &str) -> Option<u64> {
+        let Self { target_bytes: bytes, config, .. } = self;
+        bytes.clear();
+        let mut write = |text: &str| {
+            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        };
+        write(tenant);
+        write(cluster);
+        let begin = 16 + tenant.len() + cluster.len();
+        for name in &config.shard_key.labels {
+            match sorted.iter().find(|l| l.name == name) {
+                Some(label) => write(label.value),
+                None if cluster.is_empty() => return None,
+                None => {
+                    bytes.truncate(begin);
+                    break;
+                }
+            }
         }
-        cell
+        // 0 marks a free slot.
+        Some(xxh3_64(bytes).max(1))
     }
 
     /// Forgets series that have been silent for as long as their plan remembers them.
@@ -273,25 +283,6 @@ impl Shard {
         }
     }
 
-    /// Refers to a cell once less, and with the last reference to its group.
-    pub(crate) fn release_cell(&mut self, shard: &mut Vshard, rule: u16, cell: u32) {
-        let layout = &self.config.rules[usize::from(rule)].layout;
-        if let Some(group) = shard.cells_of(rule).release(cell, layout) {
-            self.release_group(rule, group);
-        }
-    }
-
-    /// A cell that referred to a group is free.
-    pub(crate) fn release_group(&mut self, rule: u16, group: u32) {
-        if self.groups[usize::from(rule)].release(group) {
-            self.tell(GroupNews::Gone { rule, group });
-        }
-    }
-
-    pub(crate) fn release_pairs(&mut self, pairs: &[u32]) {
-        pairs.iter().for_each(|&id| self.pairs.release(PairId(id)));
-    }
-
     /// A replica's number, from 1; past 65,534 names they share the last.
     pub(crate) fn replica_number(&mut self, name: &str) -> u16 {
         if let Some(&number) = self.replica_numbers.get(name) {
@@ -308,22 +299,12 @@ impl Shard {
     }
 }
 
-/// The output group of a series under a rule; `None` if the rule's own relabelling drops it.
-fn group_of(config: &Decisions, number: u16, builder: &LabelsBuilder) -> Option<Labels> {
-    let rule = &config.rules[usize::from(number)].rule;
-    let input = rule.input_labels(builder)?;
-    Some(rule.group_labels(&input).build())
-}
-
 fn check(labels: &[Label<'_>], limits: &SeriesLimits) -> Result<(), Refusal> {
     let name = labels.iter().find(|l| l.name == METRIC_NAME).map(|l| l.value);
     let Some(name) = name else {
         return Err(Refusal::NoMetricName(Labels::from_sorted(labels).to_string()));
     };
-    if labels.len() > limits.labels.min(usize::from(u8::MAX)) {
-        let (count, max) = (labels.len(), limits.labels);
-        return Err(Refusal::TooManyLabels { series: shorten(name), count, max });
-    }
+    check_count(name, labels.len(), limits.labels.min(usize::from(u8::MAX)))?;
     for label in labels {
         for (bytes, max) in
             [(label.name.len(), limits.name_bytes), (label.value.len(), limits.value_bytes)]
@@ -335,6 +316,11 @@ fn check(labels: &[Label<'_>], limits: &SeriesLimits) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+fn check_count(name: &str, count: usize, max: usize) -> Result<(), Refusal> {
+    let refusal = || Refusal::TooManyLabels { series: shorten(name), count, max };
+    if count > max { Err(refusal()) } else { Ok(()) }
 }
 
 fn shorten(text: &str) -> String {
@@ -351,26 +337,4 @@ fn take_replica<'a>(labels: &mut Vec<Label<'a>>, ha: &HaLabels) -> (Option<&'a s
         }
         _ => (None, ""),
     }
-}
-
-/// The identity of a series' target: tenant, the pair's cluster, and the shard key's values. An HA
-/// series without a target is judged with all others of its cluster; any other has none.
-fn target_key(
-    tenant: &str,
-    sorted: &[Label<'_>],
-    cluster: &str,
-    config: &Decisions,
-) -> Option<u64> {
-    let value = |name: &String| sorted.iter().find(|l| l.name == name).map(|l| l.value);
-    let values: Option<Vec<&str>> = config.shard_key.labels.iter().map(value).collect();
-    if values.is_none() && cluster.is_empty() {
-        return None;
-    }
-    let mut hasher = Xxh3::new();
-    for part in [tenant, cluster].into_iter().chain(values.unwrap_or_default()) {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    // 0 marks a free slot.
-    Some(hasher.digest().max(1))
 }

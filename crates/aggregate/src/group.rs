@@ -1,10 +1,16 @@
 //! Output groups as one worker knows them: rule and group labels ↔ a small number.
 //!
 //! Virtual shards refer to groups by number; the home of the groups is told of each number once,
-//! when it appears and when it is gone. Invariant: a number is in use while any cell refers to it.
+//! when it appears and when it is gone. A worker's group is its tenant and its label pairs, whose
+//! texts are the worker's interner's. Invariant: a number is in use while any cell refers to it,
+//! and refers to its pairs as long.
 
-use ahash::AHashMap;
-use weir_model::{Labels, TenantId};
+use ahash::RandomState;
+use hashbrown::HashTable;
+use weir_model::symbols::{PairId, PairTable};
+use weir_model::{Label, Labels, TenantId};
+
+use crate::arena::{Arena, reserve};
 
 /// What makes a group: whose it is and which labels it keeps.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -36,60 +42,106 @@ pub enum GroupNews {
     },
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    tenant: TenantId,
+    /// Cells that refer to it; 0 in a free slot.
+    cells: u32,
+    /// Where its pairs stand.
+    pairs: u32,
+    len: u32,
+}
+
 /// One rule's groups.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
-    numbers: AHashMap<GroupKey, u32>,
-    /// Cells that refer to each number, and the key to find it by.
-    entries: Vec<(u32, Option<GroupKey>)>,
+    groups: Vec<Group>,
+    /// Their label pairs, in the order of names.
+    pairs: Arena,
+    numbers: HashTable<u32>,
     free: Vec<u32>,
+    hashing: RandomState,
 }
 
 impl Groups {
     /// The number of a group, referred to once more; `true` if it is new.
-    pub fn refer(&mut self, key: GroupKey) -> (u32, bool) {
-        if let Some(&number) = self.numbers.get(&key) {
-            self.entries[number as usize].0 += 1;
+    pub fn refer(&mut self, tenant: TenantId, pairs: &[u32], table: &mut PairTable) -> (u32, bool) {
+        let hash = self.hashing.hash_one((tenant, pairs));
+        if let Some(number) = self.find(hash, tenant, pairs) {
+            self.groups[number as usize].cells += 1;
             return (number, false);
         }
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.entries.push((0, None));
-            self.entries.len() as u32 - 1
+        pairs.iter().for_each(|&id| table.acquire(PairId(id)));
+        let (at, len) = (self.pairs.alloc(pairs), pairs.len() as u32);
+        let group = Group { tenant, cells: 1, pairs: at, len };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.groups[number as usize] = group;
+                number
+            }
+            None => {
+                reserve(&mut self.groups, 1);
+                self.groups.push(group);
+                self.groups.len() as u32 - 1
+            }
+        };
+        let Self { groups, pairs, numbers, hashing, .. } = self;
+        numbers.insert_unique(hash, number, |&number| {
+            let group = &groups[number as usize];
+            hashing.hash_one((group.tenant, pairs.get(group.pairs, group.len as usize)))
         });
-        self.entries[number as usize] = (1, Some(key.clone()));
-        self.numbers.insert(key, number);
         (number, true)
     }
 
     /// Refers to a group once less; `true` if its number is free now.
-    pub fn release(&mut self, number: u32) -> bool {
-        let entry = &mut self.entries[number as usize];
-        entry.0 -= 1;
-        if entry.0 > 0 {
+    pub fn release(&mut self, number: u32, table: &mut PairTable) -> bool {
+        let group = &mut self.groups[number as usize];
+        group.cells -= 1;
+        if group.cells > 0 {
             return false;
         }
-        if let Some(key) = entry.1.take() {
-            self.numbers.remove(&key);
+        let Group { tenant, pairs: at, len, .. } = *group;
+        let pairs = self.pairs.get(at, len as usize);
+        let hash = self.hashing.hash_one((tenant, pairs));
+        if let Ok(entry) = self.numbers.find_entry(hash, |&other| other == number) {
+            entry.remove();
         }
+        pairs.iter().for_each(|&id| table.release(PairId(id)));
+        self.pairs.free(at, len as usize);
         self.free.push(number);
         true
     }
 
     /// The number of a group in use.
-    pub fn number(&self, key: &GroupKey) -> Option<u32> {
-        self.numbers.get(key).copied()
+    pub fn number(&self, tenant: TenantId, pairs: &[u32]) -> Option<u32> {
+        self.find(self.hashing.hash_one((tenant, pairs)), tenant, pairs)
+    }
+
+    /// Whose a group is, and its labels in the order of names.
+    pub fn labels<'a>(
+        &'a self,
+        number: u32,
+        table: &'a PairTable,
+    ) -> Option<(TenantId, impl Iterator<Item = Label<'a>>)> {
+        let group = self.groups.get(number as usize).filter(|g| g.cells > 0)?;
+        let pairs = self.pairs.get(group.pairs, group.len as usize).iter();
+        Some((group.tenant, pairs.map(|&id| table.get(PairId(id)))))
     }
 
     /// What a number stands for.
-    pub fn key(&self, number: u32) -> Option<&GroupKey> {
-        self.entries.get(number as usize)?.1.as_ref()
+    pub fn key(&self, number: u32, table: &PairTable) -> Option<GroupKey> {
+        let (tenant, labels) = self.labels(number, table)?;
+        Some(GroupKey { tenant, labels: Labels::from_sorted(&labels.collect::<Vec<_>>()) })
     }
 
     /// What the home must know of all groups in use, under this rule's number.
-    pub fn news(&self, rule: u16) -> impl Iterator<Item = GroupNews> + '_ {
-        let each = self.entries.iter().zip(0..);
-        each.filter_map(move |((_, key), group)| {
-            let key = key.clone()?;
+    pub fn news<'a>(
+        &'a self,
+        rule: u16,
+        table: &'a PairTable,
+    ) -> impl Iterator<Item = GroupNews> + 'a {
+        (0..self.groups.len() as u32).filter_map(move |group| {
+            let key = self.key(group, table)?;
             Some(GroupNews::Added { rule, group, key })
         })
     }
@@ -102,5 +154,54 @@ impl Groups {
     /// Whether no group is in use.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
+    }
+
+    /// Bytes of memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.groups.capacity() * size_of::<Group>()
+            + self.pairs.memory_bytes()
+            + self.numbers.allocation_size()
+            + self.free.capacity() * size_of::<u32>()
+    }
+
+    fn find(&self, hash: u64, tenant: TenantId, pairs: &[u32]) -> Option<u32> {
+        let same = |&number: &u32| {
+            let group = &self.groups[number as usize];
+            group.tenant == tenant && self.pairs.get(group.pairs, group.len as usize) == pairs
+        };
+        self.numbers.find(hash, same).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_keeps_its_labels_until_its_last_cell_is_gone() {
+        let mut table = PairTable::new(1);
+        let mut groups = Groups::default();
+        let (job, zone) = (table.intern("job", "a"), table.intern("zone", "z"));
+        let tenant = TenantId(3);
+        let (group, new) = groups.refer(tenant, &[job.0, zone.0], &mut table);
+        assert!(new);
+        assert_eq!(groups.refer(tenant, &[job.0, zone.0], &mut table), (group, false));
+        let (whole, _) = groups.refer(tenant, &[], &mut table);
+        let (other, _) = groups.refer(TenantId(4), &[job.0, zone.0], &mut table);
+        assert!(group != whole && group != other && whole != other);
+        [job, zone].into_iter().for_each(|id| table.release(id));
+        let key = groups.key(group, &table).unwrap();
+        assert_eq!(
+            (key.tenant, key.labels.to_string().as_str()),
+            (tenant, r#"{job="a",zone="z"}"#)
+        );
+        assert!(groups.key(whole, &table).unwrap().labels.is_empty());
+
+        assert!(!groups.release(group, &mut table));
+        assert!(groups.release(group, &mut table));
+        assert_eq!(groups.number(tenant, &[job.0, zone.0]), None);
+        assert_eq!(groups.key(group, &table), None);
+        assert!(groups.release(whole, &mut table) && groups.release(other, &mut table));
+        assert!(table.is_empty() && groups.is_empty());
     }
 }

@@ -14,6 +14,7 @@
 pub mod accumulator;
 pub mod alias;
 pub mod arena;
+mod bind;
 pub mod birth;
 pub mod cells;
 pub mod codec;

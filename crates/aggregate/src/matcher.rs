@@ -11,8 +11,8 @@ mod parse;
 mod selector;
 
 use ahash::AHashMap;
-use weir_model::LabelsBuilder;
-use weir_model::labels::METRIC_NAME;
+use weir_model::Label;
+use weir_model::labels::{METRIC_NAME, value_of};
 
 pub use parse::{SelectorError, SelectorErrorKind};
 pub use selector::{Condition, Operator, Selector};
@@ -58,9 +58,9 @@ impl Matcher {
     }
 
     /// Leaves in `out` the numbers of the rules that take this series, in their order.
-    pub fn matching(&self, tenant: &str, labels: &LabelsBuilder, out: &mut Vec<u16>) {
+    pub fn matching(&self, tenant: &str, labels: &[Label<'_>], out: &mut Vec<u16>) {
         out.clear();
-        let named = self.by_name.get(labels.get(METRIC_NAME));
+        let named = self.by_name.get(value_of(labels, METRIC_NAME));
         let candidates = named.into_iter().flatten().chain(&self.any_name);
         for alternative in candidates.filter_map(|&at| self.alternatives.get(at as usize)) {
             if alternative.takes(tenant, labels) {
@@ -90,7 +90,7 @@ impl Matcher {
 }
 
 impl Alternative {
-    fn takes(&self, tenant: &str, labels: &LabelsBuilder) -> bool {
+    fn takes(&self, tenant: &str, labels: &[Label<'_>]) -> bool {
         let ours = |tenants: &[String]| tenants.iter().any(|t| t == tenant);
         self.tenants.as_deref().is_none_or(ours) && self.conditions.iter().all(|c| c.holds(labels))
     }

@@ -3,7 +3,8 @@
 //! A plan is a tenant and the rules that match, in the order of the rule set. Its number is what
 //! a series keeps, so cost follows samples, not rules.
 
-use ahash::AHashMap;
+use ahash::RandomState;
+use hashbrown::HashTable;
 use weir_model::{TenantId, Timestamp};
 
 use crate::decisions::Decisions;
@@ -33,17 +34,23 @@ pub struct Plan {
 #[derive(Clone, Debug, Default)]
 pub struct Plans {
     plans: Vec<Plan>,
-    numbers: AHashMap<(TenantId, Box<[u16]>), u16>,
+    numbers: HashTable<u16>,
+    hashing: RandomState,
 }
 
 impl Plans {
     /// The number of the plan for these rules; `None` if there are too many different ones.
     pub fn number(&mut self, tenant: TenantId, rules: &[u16], config: &Decisions) -> Option<u16> {
-        let key = (tenant, Box::from(rules));
-        if let Some(&number) = self.numbers.get(&key) {
+        let Self { plans, numbers, hashing } = self;
+        let hash = hashing.hash_one((tenant, rules));
+        let same = |&number: &u16| {
+            let plan = &plans[usize::from(number)];
+            plan.tenant == tenant && *plan.rules == *rules
+        };
+        if let Some(&number) = numbers.find(hash, same) {
             return Some(number);
         }
-        let number = u16::try_from(self.plans.len()).ok()?;
+        let number = u16::try_from(plans.len()).ok()?;
         let of = |at: &u16| &config.rules[usize::from(*at)];
         let keeps = rules.iter().any(|at| of(at).rule.keep_input());
         let carries = rules.iter().any(|at| of(at).carries());
@@ -53,16 +60,19 @@ impl Plans {
         let staleness_ms = longest(&|at| of(at).rule.staleness().0);
         let interval_ms = longest(&|at| of(at).rule.interval().0);
         let memory_ms = config.counter_memory.0.max(staleness_ms).max(interval_ms);
-        self.plans.push(Plan {
+        plans.push(Plan {
             tenant,
-            rules: key.1.clone(),
+            rules: rules.into(),
             pass,
             pass_until,
             carries,
             staleness_ms,
             memory_ms,
         });
-        self.numbers.insert(key, number);
+        numbers.insert_unique(hash, number, |&number| {
+            let plan = &plans[usize::from(number)];
+            hashing.hash_one((plan.tenant, &*plan.rules))
+        });
         Some(number)
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use weir_model::symbols::PairId;
-use weir_model::{LabelsBuilder, Timestamp, VSHARDS, VShard};
+use weir_model::{Label, LabelsBuilder, Timestamp, VSHARDS, VShard};
 
 use crate::arena::Arena;
 use crate::decisions::Decisions;
@@ -40,7 +40,7 @@ impl Shard {
         // Only now: what was born and given up on the way is nobody's business.
         self.news.clear();
         for (groups, rule) in self.groups.iter().zip(0..) {
-            self.news.extend(groups.news(rule));
+            self.news.extend(groups.news(rule, &self.pairs));
         }
     }
 
@@ -75,20 +75,23 @@ impl Shard {
         let labels = pairs.map(|&id| self.pairs.get(PairId(id)));
         let builder = LabelsBuilder::from_labels(labels);
         let name = self.tenants.get(&tenant).cloned().unwrap_or_default();
-        let bound = self.matching(&name, &builder);
-        let rules: Vec<u16> = bound.iter().map(|(number, _)| *number).collect();
-        let plan = self.plans.number(tenant, &rules, &self.config);
-        let mut cells = Vec::with_capacity(bound.len());
-        for (rule, labels) in bound.into_iter().filter(|_| plan.is_some()) {
+        let labels: Vec<Label<'_>> = builder.iter().collect();
+        let pairs = shard.pairs(&shard.series[at as usize]).to_vec();
+        let bound = self.matching(&name, &labels, &pairs);
+        let plan = self.plans.number(tenant, &bound.rules, &self.config);
+        let mut cells = Vec::with_capacity(bound.rules.len());
+        for (rule, pairs) in bound.groups().filter(|_| plan.is_some()) {
             cells.push(match held.remove(&rule) {
                 Some(cell) => cell,
-                None => self.refer(shard, tenant, rule, labels),
+                None => self.refer(shard, tenant, rule, pairs),
             });
         }
         for (rule, cell) in held {
             shard.bindings.remove(&(at, rule));
             self.release_cell(shard, rule, cell);
         }
+        let is_unmatched = bound.rules.is_empty();
+        self.settle(bound);
         let Some(plan) = plan else {
             return self.drop_series(shard, at, tenant);
         };
@@ -96,7 +99,7 @@ impl Shard {
         let Series { plan: its_plan, cells: its_cells, recent, .. } =
             &mut shard.series[at as usize];
         (*its_plan, *its_cells) = (plan, list);
-        if rules.is_empty() {
+        if is_unmatched {
             // Nobody will fold what waits: its samples are the base of whoever comes next.
             while let Some(slot) = recent.due(Timestamp::MAX) {
                 recent.fold_oldest(slot.value);

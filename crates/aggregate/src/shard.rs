@@ -13,6 +13,7 @@ use weir_model::symbols::{PairId, PairTable};
 use weir_model::{Batch, Class, ClassCounts, Entry, Label, TenantId, Timestamp, VSHARDS, VShard};
 
 use crate::alias::{Alias, DROPPED};
+use crate::bind::Bound;
 use crate::birth::Refusal;
 use crate::decisions::Decisions;
 use crate::group::{GroupNews, Groups};
@@ -93,6 +94,10 @@ pub struct Shard {
     pub(crate) births: u64,
     pub(crate) late: Vec<LateCounts>,
     pub(crate) news: Vec<GroupNews>,
+    /// Memory that births use again and again.
+    pub(crate) bound: Bound,
+    pub(crate) last_pairs: Vec<u32>,
+    pub(crate) target_bytes: Vec<u8>,
     closings: Closings,
 }
 
@@ -114,6 +119,9 @@ impl Shard {
             births: 0,
             late: vec![LateCounts::default(); rules],
             news: Vec::new(),
+            bound: Bound::default(),
+            last_pairs: Vec::new(),
+            target_bytes: Vec::new(),
             closings: Closings::new(),
         }
     }
@@ -195,10 +203,11 @@ impl Shard {
         &self.late
     }
 
-    /// Bytes of memory: series with their aliases and windows, and interned labels.
+    /// Bytes of memory: series with their aliases, windows and groups, and interned labels.
     pub fn memory_bytes(&self) -> (usize, usize) {
-        let shards = self.vshards.iter().flatten().map(|s| s.memory_bytes()).sum();
-        (shards, self.pairs.memory_bytes())
+        let shards: usize = self.vshards.iter().flatten().map(|s| s.memory_bytes()).sum();
+        let groups: usize = self.groups.iter().map(Groups::memory_bytes).sum();
+        (shards + groups, self.pairs.memory_bytes())
     }
 
     /// Newest timestamps of the targets that have sent anything past `since`, for the frontier's
@@ -206,10 +215,6 @@ impl Shard {
     pub fn target_progress(&self, since: Timestamp, out: &mut Vec<Timestamp>) {
         let targets = self.vshards.iter().flatten().flat_map(|s| &s.targets);
         out.extend(targets.map(|t| t.newest).filter(|&newest| newest > since));
-    }
-
-    pub(crate) fn tell(&mut self, news: GroupNews) {
-        self.news.push(news);
     }
 
     pub(crate) fn vshard_mut(&mut self, vshard: VShard) -> &mut Vshard {

@@ -221,6 +221,11 @@ impl LabelsBuilder {
     }
 }
 
+/// The value of a label; empty if it is absent, which is how selectors and relabelling see it.
+pub fn value_of<'a>(labels: &[Label<'a>], name: &str) -> &'a str {
+    labels.iter().find(|l| l.name == name).map_or("", |l| l.value)
+}
+
 /// Sorts labels by name, drops those with an empty value, refuses empty and duplicate names.
 pub fn normalize(labels: &mut Vec<Label<'_>>) -> Result<(), LabelsError> {
     if labels.iter().any(|l| l.name.is_empty()) {

@@ -101,6 +101,17 @@ impl PairTable {
         PairId(id)
     }
 
+    /// As [`PairTable::intern`], after a look at a pair that it may well be: any number will do.
+    pub fn intern_near(&mut self, name: &str, value: &str, guess: PairId) -> PairId {
+        match self.slots.get_mut(guess.0 as usize) {
+            Some(slot) if slot.references > 0 && slot.is(name, value) => {
+                slot.references += 1;
+                guess
+            }
+            _ => self.intern(name, value),
+        }
+    }
+
     /// The id of a pair that is in the table, without a reference for the caller.
     pub fn find(&self, name: &str, value: &str) -> Option<PairId> {
         let hash = self.hasher.hash_one((name, value));
@@ -195,8 +206,11 @@ impl Slot {
     }
 
     fn is(&self, name: &str, value: &str) -> bool {
-        let label = self.label();
-        label.name == name && label.value == value
+        let (text, name_len) = (self.text.as_bytes(), name.len());
+        self.name_len as usize == name_len
+            && text.len() == name_len + value.len()
+            && text[name_len..] == *value.as_bytes()
+            && text[..name_len] == *name.as_bytes()
     }
 
     fn hash(&self, hasher: &RandomState) -> u64 {

@@ -88,12 +88,13 @@ fn labels_v1<'a>(
     if end > body.len() {
         return Err(LabelsError::Malformed);
     }
-    let mut pairs = Vec::new();
-    label_fields(body, start, end, &mut pairs).ok_or(LabelsError::Malformed)?;
-    for (name, value) in pairs {
-        out.push(label(name, value)?);
-    }
-    Ok(())
+    let mut wrong = None;
+    let whole = for_each_label(body, start, end, |name, value| match label(name, value) {
+        Ok(label) => out.push(label),
+        Err(error) => wrong = wrong.take().or(Some(error)),
+    });
+    whole.ok_or(LabelsError::Malformed)?;
+    wrong.map_or(Ok(()), Err)
 }
 
 fn labels_v2<'a>(
@@ -136,11 +137,21 @@ pub(crate) fn label_fields<'a>(
     end: usize,
     out: &mut Vec<(&'a [u8], &'a [u8])>,
 ) -> Option<()> {
+    for_each_label(body, start, end, |name, value| out.push((name, value)))
+}
+
+fn for_each_label<'a>(
+    body: &'a [u8],
+    start: usize,
+    end: usize,
+    mut each: impl FnMut(&'a [u8], &'a [u8]),
+) -> Option<()> {
     let mut fields = Reader::over(body, start, end);
     while !fields.is_done() {
         let (field, wire) = fields.key().ok()?;
         if field == 1 && wire == LEN {
-            out.push(label_message(fields.message().ok()?).ok()?);
+            let (name, value) = label_message(fields.message().ok()?).ok()?;
+            each(name, value);
         } else {
             fields.skip(field, wire).ok()?;
         }

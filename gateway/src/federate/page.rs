@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use weir_aggregate::matcher::Selector;
 use weir_model::labels::METRIC_NAME;
-use weir_model::{Label, Labels, LabelsBuilder, Metadata, MetricType, Sample};
+use weir_model::{Label, Labels, Metadata, MetricType, Sample};
 use weir_wire::text::{Format, Writer};
 
 use super::series::{Metric, Series};
@@ -59,7 +59,7 @@ fn selected(labels: &Labels, selectors: &[Selector]) -> bool {
     if selectors.is_empty() {
         return true;
     }
-    let labels = LabelsBuilder::from_labels(labels.iter());
+    let labels: Vec<Label<'_>> = labels.iter().collect();
     selectors.iter().any(|selector| selector.matches(&labels))
 }
 

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use weir_model::LabelsBuilder;
-use weir_model::labels::METRIC_NAME;
+use weir_model::Label;
+use weir_model::labels::{METRIC_NAME, value_of};
 use weir_model::re2::{Re2, Re2Error};
 
 /// How a condition compares.
@@ -55,8 +55,8 @@ impl Condition {
     }
 
     /// Whether it holds for these labels.
-    pub fn holds(&self, labels: &LabelsBuilder) -> bool {
-        let value = labels.get(&self.label);
+    pub fn holds(&self, labels: &[Label<'_>]) -> bool {
+        let value = value_of(labels, &self.label);
         let positive = match &self.regex {
             Some(regex) => regex.is_match(value),
             None => self.value == value,
@@ -120,7 +120,7 @@ impl Selector {
     }
 
     /// Whether these labels are selected.
-    pub fn matches(&self, labels: &LabelsBuilder) -> bool {
+    pub fn matches(&self, labels: &[Label<'_>]) -> bool {
         self.alternatives().any(|group| group.iter().all(|c| c.holds(labels)))
     }
 }

@@ -29,13 +29,18 @@ impl Rule {
     /// those that the grouping takes away. The metric keeps its own name here.
     pub fn group_labels(&self, input: &LabelsBuilder) -> LabelsBuilder {
         let mut labels = input.clone();
-        let listed = |names: &[String], name: &str| names.iter().any(|n| n == name);
-        match &self.grouping {
-            Grouping::Series => {}
-            Grouping::By(by) => labels.retain(|name, _| name == METRIC_NAME || listed(by, name)),
-            Grouping::Without(without) => labels.retain(|name, _| !listed(without, name)),
-        }
+        labels.retain(|name, _| self.groups_by(name));
         labels
+    }
+
+    /// Whether a label of this name tells output groups apart.
+    pub fn groups_by(&self, name: &str) -> bool {
+        let listed = |names: &[String]| names.iter().any(|n| n == name);
+        match &self.grouping {
+            Grouping::Series => true,
+            Grouping::By(by) => name == METRIC_NAME || listed(by),
+            Grouping::Without(without) => !listed(without),
+        }
     }
 
     /// The name of an output series of this metric (the group's `__name__`, which may be empty).

@@ -344,7 +344,8 @@ fn outputs_are_called_what_vmagent_called_them() {
     let mut ours = BTreeSet::new();
     let mut matched = Vec::new();
     for series in input.lines().map(captured) {
-        matcher.matching("", &series, &mut matched);
+        let labels: Vec<Label<'_>> = series.iter().collect();
+        matcher.matching("", &labels, &mut matched);
         for rule in matched.iter().map(|&at| &rules[usize::from(at)]) {
             let group = rule.group_labels(&rule.input_labels(&series).unwrap());
             for kind in rule.outputs() {

@@ -1,6 +1,7 @@
 //! Bytes → state. The bytes come from disk or a peer: nothing in them is trusted.
 
-use weir_model::{LabelsBuilder, NativeHistogram, TenantId, VShard};
+use weir_model::labels::normalize;
+use weir_model::{Label, NativeHistogram, TenantId, VShard};
 
 use super::VERSION;
 use super::windows::read_cells;
@@ -24,7 +25,7 @@ pub enum RestoreError {
 /// What series refer to by number.
 struct Dictionaries<'a> {
     tenants: Vec<TenantId>,
-    pairs: Vec<(&'a str, &'a str)>,
+    pairs: Vec<Label<'a>>,
     targets: Vec<Target>,
     replicas: Vec<u16>,
 }
@@ -57,8 +58,8 @@ impl Shard {
         if !targets.is_empty() {
             self.vshard_mut(vshard).restore_targets(targets.clone());
         }
-        let pairs = (0..from.count()?).map(|_| Ok((from.text()?, from.text()?)));
-        let pairs: Vec<(&str, &str)> = pairs.collect::<Result<_, Unreadable>>()?;
+        let pairs = (0..from.count()?).map(|_| Ok(Label::new(from.text()?, from.text()?)));
+        let pairs: Vec<Label<'_>> = pairs.collect::<Result<_, Unreadable>>()?;
         let mut tenants = Vec::new();
         for _ in 0..from.count()? {
             let name = from.text()?;
@@ -81,12 +82,12 @@ impl Shard {
         words: &Dictionaries<'_>,
     ) -> Result<(), Unreadable> {
         let tenant = *words.tenants.get(from.small::<usize>()?).ok_or(Unreadable)?;
-        let mut builder = LabelsBuilder::default();
+        let mut labels = Vec::with_capacity(32);
         for _ in 0..from.count()? {
-            let (name, value) = words.pairs.get(from.small::<usize>()?).ok_or(Unreadable)?;
-            builder.set(name, value);
+            labels.push(*words.pairs.get(from.small::<usize>()?).ok_or(Unreadable)?);
         }
-        if builder.is_empty() || builder.len() > usize::from(u8::MAX) {
+        normalize(&mut labels).map_err(|_| Unreadable)?;
+        if labels.is_empty() || labels.len() > usize::from(u8::MAX) {
             return Err(Unreadable);
         }
         let target = from.small::<usize>()?.checked_sub(1);
@@ -96,8 +97,10 @@ impl Shard {
             replica.map(|at| words.replicas.get(at).copied().ok_or(Unreadable)).transpose()?;
         let recent = read_recent(from)?;
         let name = self.tenants.get(&tenant).cloned().ok_or(Unreadable)?;
-        let ids: Vec<u32> = builder.iter().map(|l| self.pairs.intern(l.name, l.value).0).collect();
-        let at = self.add_series(&name, tenant, vshard, &builder, &ids, target.map(|t| t.key));
+        let pairs = self.intern(&labels);
+        let target = target.map(|t| t.key);
+        let at = self.add_series((&name, tenant), vshard, &labels, &pairs, target);
+        self.last_pairs = pairs;
         let at = at.ok_or(Unreadable)?;
         let shard = self.vshard_mut(vshard);
         let series = &mut shard.series[at as usize];

@@ -2,12 +2,12 @@
 
 use ahash::AHashMap;
 use weir_model::histogram::HistogramBuilder;
+use weir_model::labels::write_canonical;
 use weir_model::{Labels, NativeHistogram, TenantId, VShard};
 
 use crate::accumulator::Complex;
 use crate::cells::Window;
 use crate::codec::{Reader, Unreadable, Writer};
-use crate::group::GroupKey;
 use crate::shard::Shard;
 use crate::vshard::Vshard;
 
@@ -57,9 +57,13 @@ fn write_key(
     tenants: &AHashMap<TenantId, u64>,
     out: &mut Writer,
 ) {
-    let key = worker.groups[rule].key(group);
-    out.number(key.and_then(|k| tenants.get(&k.tenant)).copied().unwrap_or(0));
-    out.blob(key.map_or(&[][..], |k| k.labels.canonical()));
+    let mut canonical = Vec::with_capacity(256);
+    let tenant = worker.groups[rule].labels(group, &worker.pairs).map(|(tenant, labels)| {
+        write_canonical(labels, &mut canonical);
+        tenant
+    });
+    out.number(tenant.and_then(|t| tenants.get(&t)).copied().unwrap_or(0));
+    out.blob(&canonical);
 }
 
 /// Reads windows back into the cells that the restored series have referred to.
@@ -105,7 +109,10 @@ fn read_window(
         let row: Vec<f64> = (0..stride).map(|_| from.float()).collect::<Result<_, _>>()?;
         let complex = read_complex(from)?;
         let Some(rule) = rule else { continue };
-        let Some(group) = worker.groups[rule].number(&GroupKey { tenant, labels }) else {
+        let pairs = labels.iter().map(|l| Some(worker.pairs.find(l.name, l.value)?.0));
+        let group = pairs.collect::<Option<Vec<u32>>>();
+        let group = group.and_then(|pairs| worker.groups[rule].number(tenant, &pairs));
+        let Some(group) = group else {
             continue;
         };
         let layout = worker.config.rules[rule].layout.clone();
