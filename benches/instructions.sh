@@ -14,8 +14,8 @@ binary="${CARGO_TARGET_DIR:-target}/release/instructions"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-# Counts what happens inside of measured_rw1 or measured_rw2; sets $samples.
-count() { # version
+# Counts what happens inside of measured_rw1, measured_rw2 or measured_births; sets $samples.
+count() { # part
     samples=$(valgrind --tool=callgrind --callgrind-out-file="$out/$1" --log-file="$out/log" \
         --toggle-collect="instructions::measured_$1" "$binary" "$1") || { cat "$out/log" >&2; exit 1; }
 }
@@ -31,7 +31,7 @@ step() { # version, name, function
         }' "$out/table"
 }
 
-for version in rw1 rw2; do
+for version in rw1 rw2 births; do
     count "$version"
     if [ "${1:-}" = --profile ]; then
         echo "$version, instructions a sample by function:"
@@ -46,6 +46,10 @@ for version in rw1 rw2; do
         continue
     fi
     callgrind_annotate --auto=no --inclusive=yes --threshold=100 "$out/$version" >"$out/table"
+    if [ "$version" = births ]; then
+        step "$version" take weir_benches::path::Worker::take
+        continue
+    fi
     step "$version" decompress weir_benches::path::Decoder::decompress
     step "$version" decode weir_benches::path::Decoder::decode
     if [ "$version" = rw1 ]; then

@@ -1,7 +1,7 @@
 //! Runs samples through the decoder and one worker, for callgrind to count.
 //!
 //! `benches/instructions.sh` runs it once for each version and reads the counts of the steps inside
-//! of [`measured_rw1`] or [`measured_rw2`]; everything else is preparation. Prints the number of
+//! of [`measured_rw1`], [`measured_rw2`] or [`measured_births`]; everything else is preparation. Prints the number of
 //! samples that each measured step has seen.
 
 use std::process::ExitCode;
@@ -22,6 +22,14 @@ fn measured_rw1(worker: &mut Worker, bodies: &[Vec<u8>]) -> u64 {
     for round in WARM_UP..WARM_UP + ROUNDS {
         worker.round(bodies, round, &mut spent);
     }
+    spent.samples
+}
+
+/// A first scrape: every series is born.
+#[inline(never)]
+fn measured_births(worker: &mut Worker, bodies: &[Vec<u8>]) -> u64 {
+    let mut spent = Spent::default();
+    worker.round(bodies, 0, &mut spent);
     spent.samples
 }
 
@@ -47,6 +55,12 @@ fn rw1() -> u64 {
     measured_rw1(&mut worker, &bodies)
 }
 
+fn births() -> u64 {
+    let bodies = Load::RW1.bodies(0..ROUNDS as usize * REQUESTS);
+    let mut worker = Worker::with_clock(Load::RW1, || Duration::ZERO);
+    measured_births(&mut worker, &bodies)
+}
+
 fn rw2() -> u64 {
     let load = Load { version: Version::V2, encoding: Encoding::Snappy };
     measured_rw2(&mut Decoder::new(load), &load.bodies(0..REQUESTS))
@@ -57,8 +71,9 @@ fn main() -> ExitCode {
     let samples = match std::env::args().nth(1).as_deref() {
         Some("rw1") => rw1(),
         Some("rw2") => rw2(),
+        Some("births") => births(),
         _ => {
-            eprintln!("rw1 or rw2? benches/instructions.sh runs this");
+            eprintln!("rw1, rw2 or births? benches/instructions.sh runs this");
             return ExitCode::FAILURE;
         }
     };

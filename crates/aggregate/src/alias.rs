@@ -7,7 +7,7 @@
 //! whoever follows it compares that with the series' own, so a freed series' slot never answers
 //! for its next tenant.
 
-use crate::arena::reserve;
+use crate::arena::{reserve, size_class};
 
 /// What a known block stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +79,8 @@ impl AliasTable {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>() + self.index.capacity() * size_of::<u32>()
+        size_class(self.slots.capacity() * size_of::<Slot>())
+            + size_class(self.index.capacity() * size_of::<u32>())
     }
 
     fn find(&self, tag: u64) -> Option<usize> {

@@ -9,7 +9,9 @@ use ahash::AHashMap;
 use weir_model::Timestamp;
 
 use crate::accumulator::{Complex, Layout};
-use crate::arena::reserve;
+use crate::arena::size_class;
+use crate::index::Index;
+use crate::segments::Segments;
 use crate::window::{next_end, window_end};
 
 /// An output group as one virtual shard feeds it.
@@ -75,11 +77,11 @@ impl Window {
 /// One rule's cells in one virtual shard.
 #[derive(Clone, Debug, Default)]
 pub struct Cells {
-    cells: Vec<Cell>,
+    cells: Segments<Cell>,
     free: Vec<u32>,
     /// Cells without series that open windows still have something of.
     idle: Vec<u32>,
-    by_group: AHashMap<u32, u32>,
+    by_group: Index,
     /// The open ones, oldest first; they are few.
     windows: Vec<Window>,
     /// The end of the oldest open window, as of the last time that somebody asked.
@@ -89,7 +91,7 @@ pub struct Cells {
 impl Cells {
     /// The cell of a group, referred to once more; `true` if it is new here.
     pub fn refer(&mut self, group: u32) -> (u32, bool) {
-        if let Some(&cell) = self.by_group.get(&group) {
+        if let Some(cell) = self.cell(group) {
             self.cells[cell as usize].series += 1;
             return (cell, false);
         }
@@ -100,12 +102,12 @@ impl Cells {
                 cell
             }
             None => {
-                reserve(&mut self.cells, 1);
                 self.cells.push(fresh);
                 self.cells.len() as u32 - 1
             }
         };
-        self.by_group.insert(group, cell);
+        let Self { by_group, cells, .. } = self;
+        by_group.insert(hash(group), cell, |cell| hash(cells[cell as usize].group));
         (cell, true)
     }
 
@@ -144,7 +146,7 @@ impl Cells {
 
     fn free_cell(&mut self, cell: u32) -> u32 {
         let group = self.cells[cell as usize].group;
-        self.by_group.remove(&group);
+        self.by_group.remove(hash(group), cell);
         self.free.push(cell);
         group
     }
@@ -157,7 +159,7 @@ impl Cells {
 
     /// The cell of a group, if a series refers to it.
     pub fn cell(&self, group: u32) -> Option<u32> {
-        self.by_group.get(&group).copied()
+        self.by_group.find(hash(group), |cell| self.cells[cell as usize].group == group)
     }
 
     /// How many cells there are, freed ones included.
@@ -243,10 +245,13 @@ impl Cells {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        let rows: usize = self.windows.iter().map(|w| w.rows.capacity() * size_of::<f64>()).sum();
-        rows + self.cells.capacity() * size_of::<Cell>()
-            + self.free.capacity() * size_of::<u32>()
-            + self.by_group.capacity() * 2 * size_of::<u32>()
+        let window = |w: &Window| {
+            size_class(w.rows.capacity() * size_of::<f64>()) + size_class(w.alive.capacity())
+        };
+        self.windows.iter().map(window).sum::<usize>()
+            + self.cells.memory_bytes()
+            + (self.free.capacity() + self.idle.capacity()) * size_of::<u32>()
+            + self.by_group.memory_bytes()
     }
 
     /// The place of the window that ends at `end`. The last one is asked first: most samples
@@ -263,6 +268,12 @@ impl Cells {
         self.windows.insert(at, Window::new(end));
         at
     }
+}
+
+/// Numbers of groups are small and nobody's choice, so spreading them suffices.
+fn hash(group: u32) -> u64 {
+    let spread = u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    spread ^ (spread >> 32)
 }
 
 fn extend(rows: &mut Vec<f64>, len: usize, layout: &Layout) {

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 use weir_model::symbols::{PairId, PairTable};
 use weir_model::{Label, Labels, TenantId};
 
-use crate::arena::{Arena, reserve};
+use crate::arena::{Arena, reserve, size_class};
 
 /// What makes a group: whose it is and which labels it keeps.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -158,9 +158,9 @@ impl Groups {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        self.groups.capacity() * size_of::<Group>()
+        size_class(self.groups.capacity() * size_of::<Group>())
             + self.pairs.memory_bytes()
-            + self.numbers.allocation_size()
+            + size_class(self.numbers.allocation_size())
             + self.free.capacity() * size_of::<u32>()
     }
 

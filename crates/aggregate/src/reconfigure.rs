@@ -71,12 +71,11 @@ impl Shard {
     /// Matches a series anew. `held` are its cells of rules that still stand.
     fn rebind(&mut self, shard: &mut Vshard, at: u32, old: &Plans, mut held: AHashMap<u16, u32>) {
         let tenant = old.get(shard.series[at as usize].plan).tenant;
-        let pairs = shard.pairs(&shard.series[at as usize]).iter();
-        let labels = pairs.map(|&id| self.pairs.get(PairId(id)));
+        let pairs: Vec<u32> = shard.pairs(&shard.series[at as usize]).collect();
+        let labels = pairs.iter().map(|&id| self.pairs.get(PairId(id)));
         let builder = LabelsBuilder::from_labels(labels);
         let name = self.tenants.get(&tenant).cloned().unwrap_or_default();
         let labels: Vec<Label<'_>> = builder.iter().collect();
-        let pairs = shard.pairs(&shard.series[at as usize]).to_vec();
         let bound = self.matching(&name, &labels, &pairs);
         let plan = self.plans.number(tenant, &bound.rules, &self.config);
         let mut cells = Vec::with_capacity(bound.rules.len());

@@ -184,8 +184,8 @@ impl Shard {
     /// A series' labels, in the order of names.
     pub fn labels(&self, vshard: VShard, series: u32) -> impl Iterator<Item = Label<'_>> + Clone {
         let shard = self.vshards[usize::from(vshard.0)].as_deref();
-        let pairs = shard.map_or(&[][..], |s| s.pairs(&s.series[series as usize]));
-        pairs.iter().map(|&id| self.pairs.get(PairId(id)))
+        let pairs = shard.map(|s| s.pairs(&s.series[series as usize])).unwrap_or_default();
+        pairs.map(|id| self.pairs.get(PairId(id)))
     }
 
     /// Series by tenant.

@@ -4,14 +4,18 @@
 //! another virtual shard; what it shares with the worker's others (label pairs, group numbers,
 //! plans) is counted by reference and rebuilt when the state comes from bytes.
 
+use std::hash::{BuildHasher, Hash, Hasher};
+
 use ahash::{AHashMap, RandomState};
-use hashbrown::HashTable;
 use weir_model::{NativeHistogram, TenantId, Timestamp};
 
 use crate::alias::{Alias, AliasTable};
-use crate::arena::{Arena, reserve};
+use crate::arena::{Arena, size_class};
 use crate::cells::Cells;
+use crate::index::Index;
+use crate::label_sets::{LabelSets, Pairs};
 use crate::recent::{REMEMBERED, Recent};
+use crate::segments::Segments;
 use crate::target::Target;
 
 /// No target.
@@ -100,9 +104,9 @@ pub struct Vshard {
     /// Label blocks seen on the wire.
     pub aliases: AliasTable,
     /// Series by number; free slots have no label pairs.
-    pub series: Vec<Series>,
-    /// Label sets as runs of pair numbers.
-    pub labels: Arena,
+    pub series: Segments<Series>,
+    /// Their label sets.
+    pub labels: LabelSets,
     /// Cells of series whose plan has several rules.
     pub cell_lists: Arena,
     /// Cells by the rule's place in the rule set; absent until a series matches.
@@ -115,7 +119,7 @@ pub struct Vshard {
     pub bindings: AHashMap<(u32, u16), Binding>,
     /// By series.
     pub histograms: AHashMap<u32, Box<HistogramState>>,
-    by_labels: HashTable<u32>,
+    by_labels: Index,
     by_target: AHashMap<u64, u16>,
     free_targets: Vec<u16>,
     free: Vec<u32>,
@@ -135,12 +139,14 @@ impl Vshard {
         pairs: &[u32],
         tenant_of: impl Fn(u16) -> TenantId,
     ) -> Option<u32> {
-        let hash = self.hashing.hash_one((tenant, pairs));
-        let same = |&at: &u32| {
+        let hash = hash_of(&self.hashing, tenant, pairs.iter().copied());
+        let same = |at: u32| {
             let series = &self.series[at as usize];
-            self.pairs(series) == pairs && tenant_of(series.plan) == tenant
+            usize::from(series.pairs) == pairs.len()
+                && tenant_of(series.plan) == tenant
+                && self.pairs(series).eq(pairs.iter().copied())
         };
-        self.by_labels.find(hash, same).copied()
+        self.by_labels.find(hash, same)
     }
 
     /// Adds a series.
@@ -151,7 +157,7 @@ impl Vshard {
         mut series: Series,
         tenant_of: impl Fn(u16) -> TenantId,
     ) -> u32 {
-        series.labels = self.labels.alloc(pairs);
+        series.labels = self.labels.add(pairs);
         series.pairs = pairs.len() as u8;
         let at = match self.free.pop() {
             Some(at) => {
@@ -160,17 +166,16 @@ impl Vshard {
                 at
             }
             None => {
-                reserve(&mut self.series, 1);
                 self.series.push(series);
                 self.series.len() as u32 - 1
             }
         };
-        let hash = self.hashing.hash_one((tenant, pairs));
         let Self { by_labels, series, labels, hashing, .. } = self;
-        by_labels.insert_unique(hash, at, |&at| {
+        let hash = hash_of(hashing, tenant, pairs.iter().copied());
+        by_labels.insert(hash, at, |at| {
             let series = &series[at as usize];
             let pairs = labels.get(series.labels, usize::from(series.pairs));
-            hashing.hash_one((tenant_of(series.plan), pairs))
+            hash_of(hashing, tenant_of(series.plan), pairs)
         });
         at
     }
@@ -178,12 +183,10 @@ impl Vshard {
     /// Takes a series out and frees its slot; its label pairs are still to be released.
     pub fn remove(&mut self, at: u32, tenant: TenantId) -> Option<(Series, Vec<u32>)> {
         let series = *self.series.get(at as usize).filter(|s| s.pairs != 0)?;
-        let pairs = self.pairs(&series).to_vec();
-        let hash = self.hashing.hash_one((tenant, &pairs[..]));
-        if let Ok(entry) = self.by_labels.find_entry(hash, |&other| other == at) {
-            entry.remove();
-        }
-        self.labels.free(series.labels, pairs.len());
+        let pairs: Vec<u32> = self.pairs(&series).collect();
+        let hash = hash_of(&self.hashing, tenant, pairs.iter().copied());
+        self.by_labels.remove(hash, at);
+        self.labels.remove(series.labels, pairs.len());
         let generation = series.generation.wrapping_add(1);
         self.series[at as usize] = Series { generation, ..Series::default() };
         self.free.push(at);
@@ -195,7 +198,7 @@ impl Vshard {
     }
 
     /// A series' label pairs.
-    pub fn pairs(&self, series: &Series) -> &[u32] {
+    pub fn pairs(&self, series: &Series) -> Pairs<'_> {
         self.labels.get(series.labels, usize::from(series.pairs))
     }
 
@@ -303,19 +306,38 @@ impl Vshard {
         }
     }
 
-    /// Bytes of memory, side tables roughly.
+    /// Bytes of memory as an allocator rounds them, but for what hangs on native histograms and
+    /// sketches.
     pub fn memory_bytes(&self) -> usize {
-        let cells: usize = self.cells.iter().flatten().map(|c| c.memory_bytes()).sum();
-        self.series.capacity() * size_of::<Series>()
+        let cells = self.cells.iter().flatten();
+        let cells: usize = cells.map(|c| c.memory_bytes() + size_of::<Cells>()).sum();
+        let free = (self.free.capacity() * 2 + self.free_targets.capacity()) * size_of::<u16>();
+        size_of::<Self>()
+            + self.series.memory_bytes()
             + self.aliases.memory_bytes()
             + self.labels.memory_bytes()
             + self.cell_lists.memory_bytes()
             + cells
-            + self.targets.capacity() * size_of::<Target>()
-            + self.by_labels.capacity() * 5
-            + self.bindings.capacity() * size_of::<(u32, u16, Binding)>()
-            + self.starts.capacity() * size_of::<(u32, Starts)>()
+            + free
+            + size_class(self.targets.capacity() * size_of::<Target>())
+            + self.by_labels.memory_bytes()
+            + map_bytes(&self.by_target)
+            + map_bytes(&self.bindings)
+            + map_bytes(&self.starts)
+            + map_bytes(&self.histograms)
     }
+}
+
+/// Bytes of a map's table: seven of eight places are usable, each has a byte of its own.
+fn map_bytes<K, V>(map: &AHashMap<K, V>) -> usize {
+    size_class(map.capacity() * 8 / 7 * (size_of::<(K, V)>() + 1))
+}
+
+fn hash_of(hashing: &RandomState, tenant: TenantId, pairs: impl Iterator<Item = u32>) -> u64 {
+    let mut hasher = hashing.build_hasher();
+    tenant.hash(&mut hasher);
+    pairs.for_each(|pair| hasher.write_u32(pair));
+    hasher.finish()
 }
 
 #[cfg(test)]

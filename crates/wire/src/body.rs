@@ -3,6 +3,8 @@
 //! Invariant: every [`Block`] that `decode` gave out lies within the body that it returned; a
 //! foreign one is [`LabelsError::Malformed`], never a panic.
 
+use std::ops::Range;
+
 use weir_model::{Block, Label, LabelSource, LabelsError};
 
 use crate::error::DecodeError;
@@ -79,22 +81,28 @@ pub(crate) fn labels_in<'a>(
     }
 }
 
+/// Keys and the lengths of texts up to 127 bytes are ASCII. So a block is as a rule UTF-8 in one
+/// piece, which takes one look and not one for each text; what lies between two of its characters
+/// then is UTF-8 too.
 fn labels_v1<'a>(
     body: &'a [u8],
     start: usize,
     end: usize,
     out: &mut Vec<Label<'a>>,
 ) -> Result<(), LabelsError> {
-    if end > body.len() {
-        return Err(LabelsError::Malformed);
-    }
-    let mut wrong = None;
-    let whole = for_each_label(body, start, end, |name, value| match label(name, value) {
-        Ok(label) => out.push(label),
-        Err(error) => wrong = wrong.take().or(Some(error)),
+    let block = body.get(start..end).ok_or(LabelsError::Malformed)?;
+    let whole = std::str::from_utf8(block).ok();
+    let text = |range: Range<usize>| match whole {
+        Some(whole) => whole.get(range),
+        None => std::str::from_utf8(&block[range]).ok(),
+    };
+    let mut is_utf8 = true;
+    let read = for_each_label(Reader::new(block), |name, value| match (text(name), text(value)) {
+        (Some(name), Some(value)) => out.push(Label::new(name, value)),
+        _ => is_utf8 = false,
     });
-    whole.ok_or(LabelsError::Malformed)?;
-    wrong.map_or(Ok(()), Err)
+    read.ok_or(LabelsError::Malformed)?;
+    if is_utf8 { Ok(()) } else { Err(LabelsError::NotUtf8) }
 }
 
 fn labels_v2<'a>(
@@ -137,20 +145,18 @@ pub(crate) fn label_fields<'a>(
     end: usize,
     out: &mut Vec<(&'a [u8], &'a [u8])>,
 ) -> Option<()> {
-    for_each_label(body, start, end, |name, value| out.push((name, value)))
+    let each = |name, value| out.push((&body[name], &body[value]));
+    for_each_label(Reader::over(body, start, end), each)
 }
 
-fn for_each_label<'a>(
-    body: &'a [u8],
-    start: usize,
-    end: usize,
-    mut each: impl FnMut(&'a [u8], &'a [u8]),
+fn for_each_label(
+    mut fields: Reader<'_>,
+    mut each: impl FnMut(Range<usize>, Range<usize>),
 ) -> Option<()> {
-    let mut fields = Reader::over(body, start, end);
     while !fields.is_done() {
         let (field, wire) = fields.key().ok()?;
         if field == 1 && wire == LEN {
-            let (name, value) = label_message(fields.message().ok()?).ok()?;
+            let [name, value] = label_ranges(fields.message().ok()?).ok()?;
             each(name, value);
         } else {
             fields.skip(field, wire).ok()?;
@@ -160,15 +166,23 @@ fn for_each_label<'a>(
 }
 
 /// Name and value of a `prometheus.Label`.
-pub(crate) fn label_message(mut message: Reader<'_>) -> Result<(&[u8], &[u8]), DecodeError> {
-    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+pub(crate) fn label_message(message: Reader<'_>) -> Result<(&[u8], &[u8]), DecodeError> {
+    let body = message.body();
+    let [name, value] = label_ranges(message)?;
+    Ok((&body[name], &body[value]))
+}
+
+/// Where name and value of a `prometheus.Label` stand in its body.
+#[inline]
+fn label_ranges(mut message: Reader<'_>) -> Result<[Range<usize>; 2], DecodeError> {
+    let (mut name, mut value) = (0..0, 0..0);
     while !message.is_done() {
         match message.key()? {
-            (1, LEN) => name = message.bytes()?,
-            (2, LEN) => value = message.bytes()?,
+            (1, LEN) => name = message.message()?.range(),
+            (2, LEN) => value = message.message()?.range(),
             (field @ (1 | 2), wire) => return Err(message.wire_error("Label", field, wire)),
             (field, wire) => message.skip(field, wire)?,
         }
     }
-    Ok((name, value))
+    Ok([name, value])
 }

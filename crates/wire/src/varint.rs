@@ -51,6 +51,18 @@ impl<'a> Reader<'a> {
         self.bytes.len()
     }
 
+    /// What offsets count in: the body up to this reader's end.
+    #[inline]
+    pub(crate) fn body(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Offsets of what is left.
+    #[inline]
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.pos..self.bytes.len()
+    }
+
     /// Whether all is read.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {

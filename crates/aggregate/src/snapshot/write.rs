@@ -35,7 +35,7 @@ impl Shard {
             out.number(tenants.get(&tenant).copied().unwrap_or(0));
             out.number(u64::from(series.pairs));
             for pair in shard.pairs(series) {
-                out.number(pairs.get(pair).copied().unwrap_or(0));
+                out.number(pairs.get(&pair).copied().unwrap_or(0));
             }
             let replica = replicas.get(&series.recent.replica);
             let replica = replica.copied().unwrap_or(0);
@@ -74,7 +74,7 @@ impl Shard {
         let (mut pair_list, mut tenant_list) = (Vec::new(), Vec::new());
         for at in shard.live_series() {
             let series = &shard.series[at as usize];
-            for &pair in shard.pairs(series) {
+            for pair in shard.pairs(series) {
                 pairs.entry(pair).or_insert_with(|| {
                     pair_list.push(pair);
                     pair_list.len() as u64 - 1
