@@ -4,8 +4,6 @@
 //! another virtual shard; what it shares with the worker's others (label pairs, group numbers,
 //! plans) is counted by reference and rebuilt when the state comes from bytes.
 
-use std::hash::{BuildHasher, Hash, Hasher};
-
 use ahash::{AHashMap, RandomState};
 use weir_model::{NativeHistogram, TenantId, Timestamp};
 
@@ -123,13 +121,15 @@ pub struct Vshard {
     by_target: AHashMap<u64, u16>,
     free_targets: Vec<u16>,
     free: Vec<u32>,
-    hashing: RandomState,
+    /// Odd, and of this virtual shard alone: what label sets are hashed with.
+    factor: u64,
 }
 
 impl Vshard {
     /// One without series.
     pub fn new(frontier: Timestamp) -> Self {
-        Self { frontier, ..Self::default() }
+        let factor = RandomState::new().hash_one(frontier) | 1;
+        Self { frontier, factor, ..Self::default() }
     }
 
     /// The series of this tenant and these label pairs. Plans tell the tenant of a series.
@@ -139,7 +139,7 @@ impl Vshard {
         pairs: &[u32],
         tenant_of: impl Fn(u16) -> TenantId,
     ) -> Option<u32> {
-        let hash = hash_of(&self.hashing, tenant, pairs.iter().copied());
+        let hash = hash_of(self.factor, tenant, pairs.iter().copied());
         let same = |at: u32| {
             let series = &self.series[at as usize];
             usize::from(series.pairs) == pairs.len()
@@ -170,12 +170,12 @@ impl Vshard {
                 self.series.len() as u32 - 1
             }
         };
-        let Self { by_labels, series, labels, hashing, .. } = self;
-        let hash = hash_of(hashing, tenant, pairs.iter().copied());
+        let Self { by_labels, series, labels, factor, .. } = self;
+        let hash = hash_of(*factor, tenant, pairs.iter().copied());
         by_labels.insert(hash, at, |at| {
             let series = &series[at as usize];
             let pairs = labels.get(series.labels, usize::from(series.pairs));
-            hash_of(hashing, tenant_of(series.plan), pairs)
+            hash_of(*factor, tenant_of(series.plan), pairs)
         });
         at
     }
@@ -184,7 +184,7 @@ impl Vshard {
     pub fn remove(&mut self, at: u32, tenant: TenantId) -> Option<(Series, Vec<u32>)> {
         let series = *self.series.get(at as usize).filter(|s| s.pairs != 0)?;
         let pairs: Vec<u32> = self.pairs(&series).collect();
-        let hash = hash_of(&self.hashing, tenant, pairs.iter().copied());
+        let hash = hash_of(self.factor, tenant, pairs.iter().copied());
         self.by_labels.remove(hash, at);
         self.labels.remove(series.labels, pairs.len());
         let generation = series.generation.wrapping_add(1);
@@ -333,11 +333,13 @@ fn map_bytes<K, V>(map: &AHashMap<K, V>) -> usize {
     size_class(map.capacity() * 8 / 7 * (size_of::<(K, V)>() + 1))
 }
 
-fn hash_of(hashing: &RandomState, tenant: TenantId, pairs: impl Iterator<Item = u32>) -> u64 {
-    let mut hasher = hashing.build_hasher();
-    tenant.hash(&mut hasher);
-    pairs.for_each(|pair| hasher.write_u32(pair));
-    hasher.finish()
+/// A polynomial over the pairs' numbers, which nobody chooses, at a point that nobody knows.
+#[inline]
+fn hash_of(factor: u64, tenant: TenantId, pairs: impl Iterator<Item = u32>) -> u64 {
+    let add = |hash: u64, number: u32| (hash ^ u64::from(number)).wrapping_mul(factor);
+    let hash = pairs.fold(add(!0, tenant.0), add);
+    let wide = u128::from(hash) * u128::from(factor.rotate_left(32));
+    (wide as u64) ^ ((wide >> 64) as u64)
 }
 
 #[cfg(test)]
@@ -346,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_freed_slot_has_a_new_generation() {
-        let mut shard = Vshard::default();
+        let mut shard = Vshard::new(0);
         let tenant = TenantId(0);
         let a = shard.add(tenant, &[1, 2], Series::default(), |_| tenant);
         assert_eq!(shard.find(tenant, &[1, 2], |_| tenant), Some(a));

@@ -154,6 +154,10 @@ fn for_each_label(
     mut each: impl FnMut(Range<usize>, Range<usize>),
 ) -> Option<()> {
     while !fields.is_done() {
+        if let Some([name, value]) = plain_label(&mut fields) {
+            each(name, value);
+            continue;
+        }
         let (field, wire) = fields.key().ok()?;
         if field == 1 && wire == LEN {
             let [name, value] = label_ranges(fields.message().ok()?).ok()?;
@@ -163,6 +167,28 @@ fn for_each_label(
         }
     }
     Some(())
+}
+
+/// Where name and value of the next label stand, if it has the form in which senders write it:
+/// both texts, in their order, every length in one byte. Else nothing is read.
+#[inline]
+fn plain_label(fields: &mut Reader<'_>) -> Option<[Range<usize>; 2]> {
+    let begin = fields.pos();
+    let &[0x0a, len @ 0..0x80, 0x0a, name_len @ 0..0x80, ref texts @ ..] = fields.rest() else {
+        return None;
+    };
+    let (len, name_len) = (usize::from(len), usize::from(name_len));
+    let &[0x12, value_len @ 0..0x80, ref values @ ..] = texts.get(name_len..)? else {
+        return None;
+    };
+    let value_len = usize::from(value_len);
+    if len != 4 + name_len + value_len || values.len() < value_len {
+        return None;
+    }
+    fields.advance(2 + len);
+    let name = begin + 4..begin + 4 + name_len;
+    let value = name.end + 2..name.end + 2 + value_len;
+    Some([name, value])
 }
 
 /// Name and value of a `prometheus.Label`.

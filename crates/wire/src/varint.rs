@@ -4,6 +4,8 @@
 //! whole body, so that an error can name the byte. It accepts exactly the encodings that protobuf
 //! allows (any varint up to 64 bits, unknown fields, groups); it knows no message.
 
+use std::ops::Range;
+
 use crate::error::{DecodeError, DecodeErrorKind as Kind};
 
 /// Wire type of varints.
@@ -59,7 +61,7 @@ impl<'a> Reader<'a> {
 
     /// Offsets of what is left.
     #[inline]
-    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+    pub(crate) fn range(&self) -> Range<usize> {
         self.pos..self.bytes.len()
     }
 
@@ -73,6 +75,13 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.pos..).unwrap_or_default()
+    }
+
+    /// Goes on behind so many bytes, which are known to be there.
+    #[inline]
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.rest().len());
+        self.pos += bytes;
     }
 
     /// A base-128 varint.
