@@ -29,6 +29,24 @@ fn a_pair_is_stored_once_and_goes_with_its_last_reference() {
     assert_eq!(table.get(job), Label::new("zone", ""));
 }
 
+#[test]
+fn a_guess_changes_nothing_but_the_way() {
+    let mut table = PairTable::new(1);
+    let job = table.intern("job", "node");
+    let zone = table.intern("zone", "a");
+    for guess in [job, zone, PairId(7), PairId(u32::MAX)] {
+        assert_eq!(table.intern_near("job", "node", guess), job);
+        assert_eq!(table.intern_near("jobn", "ode", guess), PairId(2));
+    }
+    for _ in 0..5 {
+        assert_eq!(table.find("job", "node"), Some(job));
+        table.release(job);
+    }
+    assert_eq!(table.find("job", "node"), None, "each was one reference");
+    let empty = table.intern_near("", "", job);
+    assert_eq!((table.len(), table.get(empty)), (3, Label::new("", "")), "not the freed slot");
+}
+
 /// Pods come and go; a few long-lived pairs in between keep their ids and texts.
 #[test]
 fn churn_leaves_no_memory_behind() {
