@@ -32,37 +32,31 @@ impl SeriesMetadata {
 }
 
 /// Appends packed references, which stand at `at` of the body. They are most of a series, so those
-/// of one or two bytes (16,384 symbols) are read without a reader, and put down in one go.
+/// of up to three bytes (two million symbols) are read without a reader.
 #[inline]
 pub(super) fn read_refs(packed: &[u8], at: usize, out: &mut Vec<u32>) -> Result<(), DecodeError> {
     let mut rest = packed;
-    let mut few = [0; FEW_REFS];
     loop {
-        let mut count = 0;
-        for place in &mut few {
-            (*place, rest) = match rest {
-                [a, tail @ ..] if *a < 0x80 => (u32::from(*a), tail),
-                [a, b, tail @ ..] if *b < 0x80 => (u32::from(a & 0x7f) | u32::from(*b) << 7, tail),
-                _ => break,
-            };
-            count += 1;
-        }
-        out.extend_from_slice(&few[..count]);
-        if rest.is_empty() {
-            return Ok(());
-        }
-        if count < FEW_REFS {
-            let mut long = Reader::new(rest);
-            let offset = at + packed.len() - rest.len();
-            let reference = long.varint().map_err(|e| DecodeError { offset, ..e })?;
-            out.push(reference as u32);
-            rest = long.rest();
-        }
+        let (reference, tail) = match rest {
+            [] => return Ok(()),
+            [a, tail @ ..] if *a < 0x80 => (u32::from(*a), tail),
+            [a, b, tail @ ..] if *b < 0x80 => (u32::from(a & 0x7f) | u32::from(*b) << 7, tail),
+            [a, b, c, tail @ ..] if *c < 0x80 => {
+                let low = u32::from(a & 0x7f) | u32::from(b & 0x7f) << 7;
+                (low | u32::from(*c) << 14, tail)
+            }
+            _ => {
+                let mut long = Reader::new(rest);
+                let reference = long
+                    .varint()
+                    .map_err(|e| DecodeError { offset: at + packed.len() - rest.len(), ..e })?;
+                (reference as u32, long.rest())
+            }
+        };
+        out.push(reference);
+        rest = tail;
     }
 }
-
-/// References that are put down together: those of 16 labels.
-const FEW_REFS: usize = 32;
 
 /// A series of the usual form.
 pub(super) struct PlainSeries<'a> {
