@@ -66,13 +66,18 @@ impl Load {
 
 fn send(to: SocketAddr, number: usize, tick_ms: i64, shared: &Shared) {
     let mut tick = 0;
-    while !shared.stopping.load(Ordering::SeqCst) {
+    loop {
+        // One more tick at the end: a frontier that waits for its targets sees them caught up.
+        let is_last = shared.stopping.load(Ordering::SeqCst);
         let now = wait::now_ms();
         let samples = samples_of(number, tick, now);
         let tries = sender::send_until_acknowledged(to, &samples, ACKNOWLEDGED_WITHIN);
         shared.history.lock().unwrap_or_else(PoisonError::into_inner).add(&samples);
         shared.acknowledged.fetch_add(samples.len(), Ordering::SeqCst);
         shared.tries.fetch_add(tries, Ordering::SeqCst);
+        if is_last {
+            return;
+        }
         tick += 1;
         wait::for_clock(now + tick_ms);
     }
