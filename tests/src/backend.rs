@@ -253,7 +253,8 @@ fn decode(path: String, headers: Vec<(String, String)>, body: &[u8]) -> Result<R
     Ok(request)
 }
 
-fn decompress(body: &[u8]) -> Result<Vec<u8>, String> {
+/// Snappy's block format, up to 64 MiB of it.
+pub(crate) fn decompress(body: &[u8]) -> Result<Vec<u8>, String> {
     let length = snap::raw::decompress_len(body).map_err(|e| e.to_string())?;
     let mut bytes = vec![0; length.min(64 << 20)];
     snap::raw::Decoder::new().decompress(body, &mut bytes).map_err(|e| e.to_string())?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use prost::Message;
 use weir_wire::oracle::v1;
 
+use crate::backend::decompress;
 use crate::http;
 use crate::samples::{History, Labels};
 use crate::sender::snappy;
@@ -68,8 +69,7 @@ pub fn read(at: SocketAddr, names: &str, from_ms: i64, to_ms: i64) -> Result<His
     if answer.status != 200 {
         return Err(format!("{}: {}", answer.status, answer.text()));
     }
-    let bytes =
-        snap::raw::Decoder::new().decompress_vec(&answer.body).map_err(|e| e.to_string())?;
+    let bytes = decompress(&answer.body)?;
     let response = ReadResponse::decode(&bytes[..]).map_err(|e| e.to_string())?;
     let mut history = History::default();
     for series in response.results.into_iter().flat_map(|result| result.timeseries) {
