@@ -10,10 +10,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::http;
 use crate::metrics::Page;
 use crate::processes::Program;
 use crate::wait;
+use crate::{binaries, http};
 
 /// How long a start may take, replay included, on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -203,20 +203,5 @@ pub fn sending_to(url: &str, grace: &str, more_of_the_destination: &str) -> Stri
 /// The gateway's binary: `WEIR_GATEWAY_BIN`, or the one that cargo builds beside the tests.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("WEIR_GATEWAY_BIN") {
-            return PathBuf::from(path);
-        }
-        let this = std::env::current_exe().expect("the test's own path");
-        let profile = this.ancestors().nth(2).expect("<target>/<profile>/deps/<test>");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args(["build", "--quiet", "--package", "weir-gateway", "--bin", "weir-gateway"]);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        build.arg("--target-dir").arg(profile.parent().expect("target folder"));
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
-        assert!(status.success(), "weir-gateway does not build");
-        profile.join("weir-gateway")
-    })
+    BINARY.get_or_init(|| binaries::find("weir-gateway", "WEIR_GATEWAY_BIN"))
 }

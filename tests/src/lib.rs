@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests: real programs, real sockets, an independent oracle.
 //!
 //! Each file of `tests/` proves one promise of the gateway's binary. What they share is here:
-//! [`processes`] runs programs, [`packages`] finds Debian's and [`peers`] starts them, [`gateway`] is the program under test,
+//! [`processes`] runs programs, [`packages`] finds Debian's and [`peers`] starts them, [`gateway`] and [`agent`] are the programs under test,
 //! [`sender`], [`load`], [`target`] and [`backend`] are its scripted peers, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
 //! computes on its own what must come out.
 //!
@@ -9,7 +9,9 @@
 //! are its oracle. No test waits for time to pass where it can wait for a condition: [`wait`] is
 //! the one place that sleeps.
 
+pub mod agent;
 pub mod backend;
+pub mod binaries;
 pub mod gateway;
 pub mod http;
 pub mod load;

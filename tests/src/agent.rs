@@ -1,0 +1,80 @@
+//! Weir's agent under test: started on a free port, killed, started again on the same.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::metrics::Page;
+use crate::processes::{Program, free_address};
+use crate::{binaries, http, wait};
+
+const UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// An agent; its folder is the caller's.
+pub struct Agent {
+    program: Program,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Agent {
+    /// Starts one with this configuration, and waits until it is ready.
+    pub fn start(config: &str, folder: &Path) -> Self {
+        fs::write(folder.join("weir-agent.yml"), config).expect("configuration is written");
+        let address = free_address();
+        let agent = Self { program: spawn(address, folder), address, folder: folder.to_owned() };
+        agent.wait_ready();
+        agent
+    }
+
+    /// SIGKILL, and a new process on the same buffer and address.
+    pub fn crash_and_restart(&mut self) {
+        self.program.kill();
+        self.program = spawn(self.address, &self.folder);
+        self.wait_ready();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(mut self) {
+        self.program.signal(Signal::TERM);
+        wait::until_true("the agent ends", UP_WITHIN, || !self.program.is_running());
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its `/metrics`.
+    pub fn metrics(&self) -> Page {
+        let answer = http::get(self.address, "/metrics").expect("/metrics answers");
+        Page::parse(&answer.text())
+    }
+
+    fn wait_ready(&self) {
+        wait::until("the agent is ready", UP_WITHIN, || {
+            let answer = http::get(self.address, "/-/ready").map_err(|e| e.to_string())?;
+            (answer.status == 200).then_some(()).ok_or_else(|| answer.text())
+        });
+    }
+}
+
+fn spawn(address: SocketAddr, folder: &Path) -> Program {
+    let mut command = Command::new(binary());
+    command.arg("--config.file").arg(folder.join("weir-agent.yml"));
+    command.arg("--storage.agent.path").arg(folder.join("weir-agent"));
+    command.arg("--web.listen-address").arg(address.to_string());
+    command.args(["--push.enable", "--web.enable-remote-write-receiver", "--web.enable-lifecycle"]);
+    Program::start("weir-agent-lite", &mut command, folder)
+}
+
+/// The agent's binary: `WEIR_AGENT_BIN`, or the one that cargo builds beside the tests.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| binaries::find("weir-agent-lite", "WEIR_AGENT_BIN"))
+}
