@@ -1,8 +1,10 @@
-//! The audit: what the decoder counted against what shards made of it, position by position.
+//! The audit: what came in against what shards made of it, position by position.
 //!
-//! Every sample received falls in exactly one class. The left side comes from the decoder (live)
-//! or from the record (replay), the right side from the shards; they meet at the emitter, where a
-//! position is complete. Cumulative over the process; replayed positions are compared as well.
+//! Every sample received falls in exactly one class. The left side is counted on the wire, apart
+//! from the decoder that feeds the shards, and stands in the record; a replay compares with what
+//! came in back then. The right side comes from the shards; they meet at the emitter, where a
+//! position is complete. No position may be missing there either, but those that the disk has lost
+//! or that replay has set aside and said so. Cumulative over the process.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -15,7 +17,7 @@ use crate::shard::worker::lock;
 /// One tenant's two sides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TenantAudit {
-    /// Samples that the decoder counted.
+    /// Samples that stood in requests.
     pub received: u64,
     /// What became of them.
     pub classes: ClassCounts,
@@ -29,10 +31,16 @@ pub struct Audit {
     tenants: Mutex<AHashMap<TenantId, TenantAudit>>,
     /// Left less right, over all tenants.
     pub imbalance: AtomicI64,
-    /// Positions at which the sides differed.
-    pub unbalanced_positions: AtomicU64,
+    /// Positions at which the sides differed; see [`Audit::unbalanced`].
+    unbalanced_positions: AtomicU64,
     /// Samples applied by replay.
     pub replayed_samples: AtomicU64,
+    /// Positions that replay found damaged or missing on the disk.
+    pub lost_positions: AtomicU64,
+    /// Records that replay could not use, or that had ended the process time and again.
+    pub set_aside_records: AtomicU64,
+    /// Positions that never came to the emitter.
+    unseen_positions: AtomicU64,
 }
 
 impl Audit {
@@ -62,6 +70,20 @@ impl Audit {
             entry.received += received;
             entry.classes.merge(counts);
         }
+    }
+
+    /// Positions of the log that the emitter was not told of.
+    pub fn miss(&self, positions: u64) {
+        self.unseen_positions.fetch_add(positions, Ordering::Relaxed);
+    }
+
+    /// Positions at which the sides differed, or that are missing without a reason.
+    pub fn unbalanced(&self) -> u64 {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        // What explains a missing position is counted before it is missed.
+        let unseen = read(&self.unseen_positions);
+        let explained = read(&self.lost_positions) + read(&self.set_aside_records);
+        read(&self.unbalanced_positions) + unseen.saturating_sub(explained)
     }
 
     /// Samples that were received but never logged: all refused at the door.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::home::Home;
 use weir_aggregate::shard::Shard;
-use weir_journal::fs::DiskFs;
+use weir_journal::fs::Fs;
 use weir_journal::{Config as JournalConfig, Journal, OpenError, Recovery};
 
 use crate::audit::Audit;
@@ -58,6 +58,8 @@ pub enum BootError {
 
 /// The three logs of a node.
 pub struct Journals {
+    /// The disk that they are on.
+    pub fs: Arc<dyn Fs>,
     /// What was acknowledged.
     pub log: Arc<Journal>,
     /// What leaves.
@@ -68,21 +70,29 @@ pub struct Journals {
     pub durable: watch::Receiver<u64>,
     /// The queue's.
     pub queue_durable: watch::Receiver<u64>,
+    /// The checkpoints'.
+    pub checkpoints_durable: watch::Receiver<u64>,
 }
 
-/// Opens the journals and says what recovery found.
-pub fn open_journals(config: &Config, readiness: &Arc<Readiness>) -> Result<Journals, BootError> {
+/// Opens the journals and says what recovery found; reads the checkpoint and what the queue has said.
+///
+/// The log comes last: where the disk has lost its end, positions that a checkpoint or the queue
+/// knows of are not given out again, but count as lost.
+pub fn open_journals(
+    config: &Config,
+    fs: &Arc<dyn Fs>,
+    readiness: &Arc<Readiness>,
+) -> Result<(Journals, Loaded, Resume), BootError> {
     let segment_bytes = config.wal.segment_bytes;
     let dir = &config.data_dir;
     let base = |name: &str| JournalConfig { segment_bytes, ..JournalConfig::new(dir.join(name)) };
     let (log_told, durable) = watch::channel(0);
     let (queue_told, queue_durable) = watch::channel(0);
-    let log = JournalConfig {
-        commit_delay: config.wal.commit_delay,
-        quota_bytes: config.wal.max_bytes,
-        reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
-        on_durable: Some(tell("log", log_told, readiness)),
-        ..base("wal")
+    let (checkpoints_told, checkpoints_durable) = watch::channel(0);
+    // Without checkpoints the log would grow until the disk is full.
+    let checkpoints = JournalConfig {
+        on_durable: Some(tell("checkpoints", checkpoints_told, readiness)),
+        ..base("checkpoints")
     };
     let queue = JournalConfig {
         quota_bytes: Some(queue_quota(config)),
@@ -90,13 +100,29 @@ pub fn open_journals(config: &Config, readiness: &Arc<Readiness>) -> Result<Jour
         on_durable: Some(tell("queue", queue_told, readiness)),
         ..base("queue")
     };
-    Ok(Journals {
-        log: open("wal", log)?,
-        queue: open("queue", queue)?,
-        checkpoints: open("checkpoints", base("checkpoints"))?,
+    let (checkpoints, queue) = (open("checkpoints", fs, checkpoints)?, open("queue", fs, queue)?);
+    let loaded = crate::checkpoint::load(&checkpoints);
+    let loaded = loaded.map_err(|why| BootError::State(format!("checkpoint: {why}")))?;
+    let resume = Resume::read(&queue, loaded.home_position, loaded.queue_mark);
+    let resume = resume.map_err(|why| BootError::State(format!("the send queue: {why}")))?;
+    let log = JournalConfig {
+        commit_delay: config.wal.commit_delay,
+        quota_bytes: config.wal.max_bytes,
+        reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
+        on_durable: Some(tell("log", log_told, readiness)),
+        first_position: loaded.last_position().max(resume.last()) + 1,
+        ..base("wal")
+    };
+    let journals = Journals {
+        log: open("wal", fs, log)?,
+        queue,
+        checkpoints,
+        fs: Arc::clone(fs),
         durable,
         queue_durable,
-    })
+        checkpoints_durable,
+    };
+    Ok((journals, loaded, resume))
 }
 
 /// What the queue's files may take: more than any destination's own bound, so that it is the
@@ -130,8 +156,12 @@ fn tell(
     })
 }
 
-fn open(name: &'static str, config: JournalConfig) -> Result<Arc<Journal>, BootError> {
-    let opened = Journal::open(Arc::new(DiskFs), config);
+fn open(
+    name: &'static str,
+    fs: &Arc<dyn Fs>,
+    config: JournalConfig,
+) -> Result<Arc<Journal>, BootError> {
+    let opened = Journal::open(Arc::clone(fs), config);
     let (journal, recovery) = opened.map_err(|why| BootError::Open { name, why })?;
     report(name, &recovery);
     Ok(Arc::new(journal))
@@ -181,6 +211,7 @@ pub struct Shared {
 pub fn start_machine(
     journals: &Journals,
     loaded: &Loaded,
+    resume: Resume,
     decisions: &Arc<Decisions>,
     shared: &Shared,
 ) -> Result<Machine, BootError> {
@@ -207,16 +238,16 @@ pub fn start_machine(
     );
     let audit = Arc::new(Audit::default());
     let emit_facts = Arc::new(EmitFacts { queue_full: frames.full(), ..EmitFacts::default() });
-    let resume = Resume::read(&journals.queue, loaded.home_position, loaded.queue_mark);
     let emitter = Emitter {
         expects,
         reports,
         home,
         frontier: loaded.home_frontier.unwrap_or(i64::MIN / 2),
+        next: loaded.replay_from + 1,
         home_position: loaded.home_position,
         log: Arc::clone(&journals.log),
         frames,
-        resume: resume.map_err(|why| BootError::State(format!("the send queue: {why}")))?,
+        resume,
         audit: Arc::clone(&audit),
         tenants: Arc::clone(&shared.tenants),
         facts: Arc::clone(&emit_facts),
@@ -300,7 +331,7 @@ pub fn spawn(
 }
 
 /// Creates the data directory.
-pub fn create_dir(dir: &Path) -> Result<(), BootError> {
+pub fn create_dir(fs: &dyn Fs, dir: &Path) -> Result<(), BootError> {
     let what = format!("create {}", dir.display());
-    std::fs::create_dir_all(dir).map_err(|why| BootError::Io { what, why })
+    fs.create_dir_all(dir).map_err(|why| BootError::Io { what, why })
 }

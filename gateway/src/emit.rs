@@ -73,6 +73,8 @@ pub struct Emitter {
     pub home: Home,
     /// The frontier through which `home` has closed windows.
     pub frontier: Timestamp,
+    /// The next position to come.
+    pub next: u64,
     /// `home`'s position: closings up to it are in its state already.
     pub home_position: u64,
     /// The log.
@@ -221,7 +223,7 @@ impl Emitter {
         let mut fresh = Vec::with_capacity(emissions.len());
         for emission in emissions {
             let tenant = self.tenants.name(emission.tenant);
-            match self.resume.said(position, &tenant, &emission.labels) {
+            match self.resume.said(end, &tenant, &emission.labels) {
                 Some(said) => self.home.adopt(emission.source, said.value, said.histogram.as_ref()),
                 None => fresh.push((tenant, emission)),
             }
@@ -232,6 +234,10 @@ impl Emitter {
     }
 
     fn complete(&mut self, position: u64) {
+        if position > self.next {
+            self.audit.miss(position - self.next);
+        }
+        self.next = position + 1;
         self.facts.position.store(position, Ordering::Relaxed);
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use weir_aggregate::shard::Outcome;
 use weir_journal::Importance;
 use weir_model::{Batch, TenantId};
-use weir_wire::negotiate::{self, Version};
+use weir_wire::negotiate::{self, Encoding, Version};
 
 pub use admission::Rates;
 pub use answer::{Answer, Refused};
@@ -52,6 +52,18 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     let encoding = negotiate::encoding(header("content-encoding"))?;
     let _held = admission::admit(node, &current.config, &parts.headers).await?;
     let body = admission::read(&current.config, &parts.headers, incoming).await?;
+    drop(current);
+    store(node, (tenant, name), (version, encoding), body).await
+}
+
+/// Takes a body: 204 once its record is durable and every shard has judged it.
+pub async fn store(
+    node: &Arc<Node>,
+    (tenant, name): (TenantId, Arc<str>),
+    (version, encoding): (Version, Encoding),
+    body: Bytes,
+) -> Result<Answer, Answer> {
+    let current = node.current.load_full();
     node.ingest_facts.received_bytes(body.len());
     let received = wall_ms();
     let cap = current.config.http.body_bytes_max;
@@ -59,7 +71,7 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
         let shard_key = &current.decisions.shard_key;
         decoder.decode(&node.hasher, (version, encoding), &body, cap, (&name, tenant), shard_key)
     })?;
-    let samples = decoded.columns.sample_count();
+    let samples = decoded.body.sample_fields(&decoded.columns);
     node.ingest_facts.received_samples(samples);
     node.families.learn(tenant, &decoded.columns);
     let limits = current.config.limits.of(&name);

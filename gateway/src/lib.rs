@@ -2,8 +2,8 @@
 //!
 //! [`ingest`] is the way of a request; [`pipeline`] the one critical section; [`wal`] what the log
 //! holds; [`shard`] the workers; [`emit`] what leaves; [`egress`] and [`federate`] where to.
-//! [`frontier`] closes windows, [`checkpoint`] and [`recover`] make a restart short. [`app`] is the
-//! only file that wires them together. `docs/ARCHITECTURE.md` has the picture.
+//! [`frontier`] closes windows, [`checkpoint`] and [`recover`] make a restart short. [`engine`] is all
+//! that is durable, [`app`] the only file that wires everything together. `docs/ARCHITECTURE.md` has the picture.
 
 pub mod admin;
 pub mod app;
@@ -15,6 +15,7 @@ pub mod config;
 pub mod crash;
 pub mod egress;
 pub mod emit;
+pub mod engine;
 pub mod federate;
 pub mod frontier;
 pub mod ingest;

@@ -57,6 +57,7 @@ async fn run(app: App) -> ExitCode {
     };
     let mut log = app.node.durable.clone();
     let mut queue = app.node.queue_durable.clone();
+    let mut checkpoints = app.node.checkpoints_durable.clone();
     let failed = |position: &u64| *position == u64::MAX;
     loop {
         tokio::select! {
@@ -70,6 +71,7 @@ async fn run(app: App) -> ExitCode {
             }
             _ = log.wait_for(failed) => return fail(JOURNAL_FAILED),
             _ = queue.wait_for(failed) => return fail(JOURNAL_FAILED),
+            _ = checkpoints.wait_for(failed) => return fail(JOURNAL_FAILED),
         }
     }
     tokio::select! {

@@ -67,6 +67,8 @@ pub struct Node {
     pub durable: tokio::sync::watch::Receiver<u64>,
     /// The send queue's durable position.
     pub queue_durable: tokio::sync::watch::Receiver<u64>,
+    /// The checkpoints'.
+    pub checkpoints_durable: tokio::sync::watch::Receiver<u64>,
     /// Bytes that requests may hold.
     pub budget: MemoryBudget,
     /// Batches that may be on their way to workers.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use weir_journal::fs::DiskFs;
+use weir_journal::CutError;
 use weir_remote::JournalQueue;
 use weir_telemetry::Scrape;
 
@@ -39,7 +39,7 @@ impl Outlets {
         let queue = JournalQueue {
             journal: Arc::clone(&journals.queue),
             durable: journals.queue_durable.clone(),
-            fs: &DiskFs,
+            fs: &*journals.fs,
             dir: &config.data_dir,
             blocked: Arc::clone(&node.queue_blocked),
         };
@@ -81,13 +81,16 @@ impl Outlets {
     }
 
     fn cut(&self, node: &Node) {
-        let mark = node.checkpoint_facts.queue_mark.load(Ordering::Acquire);
-        let last = node.queue.next_position().saturating_sub(1);
         let shown = self.federate.as_ref().map_or(u64::MAX, |federate| federate.needed_from());
-        let delivered = self.egress.needed_from();
-        let below = mark.min(last).min(shown).min(delivered);
-        if let Err(why) = node.queue.cut_below(below) {
+        if let Err(why) = cut_queue(node, shown.min(self.egress.needed_from())) {
             tracing::error!(%why, "the send queue cannot be cut");
         }
     }
+}
+
+/// Cuts the queue below what outlets need and what a replay needs to know.
+pub fn cut_queue(node: &Node, needed_from: u64) -> Result<(), CutError> {
+    let mark = node.checkpoint_facts.queue_mark.load(Ordering::Acquire);
+    let last = node.queue.next_position().saturating_sub(1);
+    node.queue.cut_below(mark.min(last).min(needed_from))
 }

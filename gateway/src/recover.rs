@@ -6,7 +6,7 @@
 //! one was left behind, records are taken one by one, each after the one before is done. No
 //! configuration file is read here: the log says what decides.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,9 +14,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use rayon::prelude::*;
 use weir_aggregate::decisions::Decisions;
+use weir_journal::fs::{Fs, read_up_to, write_all_at};
 use weir_journal::{Item, ReadError, Record};
 use weir_model::{BlockHasher, VSHARDS};
 
+use crate::audit::Audit;
 use crate::config::DecisionText;
 use crate::emit::EmitFacts;
 use crate::ingest::{Decoded, Decoder};
@@ -34,10 +36,6 @@ pub struct Replayed {
     pub last: u64,
     /// Samples in them, less what stands behind checkpoints.
     pub samples: u64,
-    /// Positions that are damaged on disk.
-    pub lost: u64,
-    /// Records that could not be read or were set aside.
-    pub set_aside: u64,
     /// The last frontier in the log.
     pub frontier: Option<i64>,
     /// When the last request in it was received, milliseconds since the epoch.
@@ -78,8 +76,12 @@ pub struct Replay<'a> {
     pub decisions: Arc<Decisions>,
     /// Most bytes of a decompressed body.
     pub body_bytes_max: usize,
+    /// The disk.
+    pub fs: &'a dyn Fs,
     /// Where the marker file is.
     pub dir: &'a Path,
+    /// Where it is counted what cannot be read back.
+    pub audit: &'a Audit,
     /// How far the emitter is.
     pub emitted: &'a EmitFacts,
     /// Progress for `/-/ready`.
@@ -98,7 +100,7 @@ const DEATHS_MAX: u64 = 3;
 impl Replay<'_> {
     /// Reads every record past `from`.
     pub fn run(mut self, from: u64) -> Result<Replayed, ReplayError> {
-        let marker = Marker::load(self.dir)?;
+        let marker = Marker::load(self.fs, self.dir)?;
         let last = self.log.next_position() - 1;
         self.readiness.replay_from.store(from, Ordering::Relaxed);
         self.readiness.replay_to.store(last, Ordering::Relaxed);
@@ -106,8 +108,7 @@ impl Replay<'_> {
         let mut reader = self.log.reader(from + 1);
         loop {
             let careful = marker.is_near(reader.position());
-            let slice =
-                self.slice(&mut reader, if careful { 1 } else { SLICE_RECORDS }, &mut replayed)?;
+            let slice = self.slice(&mut reader, if careful { 1 } else { SLICE_RECORDS })?;
             let Some(first) = slice.first().map(|r| r.position) else {
                 break;
             };
@@ -124,11 +125,12 @@ impl Replay<'_> {
         Ok(replayed)
     }
 
+    /// The next records to be decoded together. A configuration ends them: it decides where the
+    /// series of those behind it belong.
     fn slice(
         &self,
         reader: &mut weir_journal::Reader,
         records: usize,
-        replayed: &mut Replayed,
     ) -> Result<Vec<Record>, ReplayError> {
         let (mut slice, mut bytes) = (Vec::new(), 0);
         while slice.len() < records && bytes < SLICE_BYTES {
@@ -136,11 +138,15 @@ impl Replay<'_> {
                 None => break,
                 Some(Item::Record(record)) => {
                     bytes += record.payload.len();
+                    let is_config = record.kind == CONFIG;
                     slice.push(record);
+                    if is_config {
+                        break;
+                    }
                 }
                 Some(Item::Gap { from, to, cause }) => {
                     tracing::error!(from, to, ?cause, "positions are missing from the log");
-                    replayed.lost += to - from;
+                    self.audit.lost_positions.fetch_add(to - from, Ordering::Relaxed);
                 }
             }
         }
@@ -161,24 +167,23 @@ impl Replay<'_> {
         };
         for (record, decoded) in slice.iter().zip(decoded) {
             replayed.records += 1;
-            match (record.kind, decoded) {
+            let used = match (record.kind, decoded) {
                 (BATCH, Some((batch, decoded))) => {
                     self.batch(record.position, batch, decoded, replayed)
                 }
-                (BATCH, None) => {
-                    tracing::error!(position = record.position, "a batch is set aside");
-                    replayed.set_aside += 1;
+                (FRONTIER, _) => self.frontier(record, replayed),
+                (CONFIG, _) => {
+                    self.config(record.position, &record.payload, replayed)?;
+                    true
                 }
-                (FRONTIER, _) => match FrontierRecord::read(&record.payload) {
-                    Ok(frontier) => {
-                        replayed.frontier = Some(frontier.to);
-                        replayed.last = record.position;
-                        self.pipeline.replay_frontier(record.position, &frontier);
-                    }
-                    Err(_) => replayed.set_aside += 1,
-                },
-                (CONFIG, _) => self.config(record.position, &record.payload, replayed)?,
-                _ => replayed.set_aside += 1,
+                _ => false,
+            };
+            if used {
+                replayed.last = record.position;
+            } else {
+                let (position, kind) = (record.position, record.kind);
+                tracing::error!(position, kind, "a record of the log is set aside");
+                self.audit.set_aside_records.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(())
@@ -198,11 +203,25 @@ impl Replay<'_> {
         Some((batch, decoded.ok()?))
     }
 
-    fn batch(&self, position: u64, record: BatchRecord, decoded: Decoded, replayed: &mut Replayed) {
+    /// Hands a batch on; `false` if it cannot be. Without the configuration that decided about it
+    /// (it is damaged on disk) nothing is guessed.
+    fn batch(
+        &self,
+        position: u64,
+        record: BatchRecord,
+        decoded: Decoded,
+        replayed: &mut Replayed,
+    ) -> bool {
         replayed.received = replayed.received.max(Some(record.received));
         let Ok((tenant, name)) = self.tenants.meet(&record.tenant) else {
-            return;
+            return false;
         };
+        if record.config_version > self.decisions.version {
+            return false;
+        }
+        if crate::crash::loses("record") {
+            return true;
+        }
         let mut work = crate::ingest::work(self.workers, record, decoded, (tenant, name), None);
         let columns = Arc::clone(&work.batch.columns);
         let entry = |at: u32| &columns.entries[at as usize];
@@ -217,10 +236,22 @@ impl Replay<'_> {
                 keep
             });
         }
+        if crate::crash::loses("replay") {
+            work.entries.iter_mut().find_map(Vec::pop);
+        }
         work.skipped = skipped;
         replayed.samples += work.samples - skipped.min(work.samples);
-        replayed.last = position;
         self.pipeline.replay_batch(position, work);
+        true
+    }
+
+    fn frontier(&self, record: &Record, replayed: &mut Replayed) -> bool {
+        let Ok(frontier) = FrontierRecord::read(&record.payload) else {
+            return false;
+        };
+        replayed.frontier = Some(frontier.to);
+        self.pipeline.replay_frontier(record.position, &frontier);
+        true
     }
 
     fn config(
@@ -236,7 +267,6 @@ impl Replay<'_> {
         self.decisions = Arc::new(decisions);
         self.pipeline.replay_config(position, Arc::clone(&self.decisions), record.at);
         replayed.config = Some((Arc::clone(&self.decisions), record.text));
-        replayed.last = position;
         Ok(())
     }
 }
@@ -246,29 +276,36 @@ pub fn no_checkpoints() -> Vec<u64> {
     vec![0; usize::from(VSHARDS)]
 }
 
+/// Two numbers in decimal.
+const MARKER_BYTES_MAX: usize = 64;
+
 /// How often the slice that begins here has been begun without an end.
-struct Marker {
+struct Marker<'a> {
+    fs: &'a dyn Fs,
     path: PathBuf,
     position: u64,
     deaths: u64,
 }
 
-impl Marker {
-    fn load(dir: &Path) -> io::Result<Self> {
+impl<'a> Marker<'a> {
+    fn load(fs: &'a dyn Fs, dir: &Path) -> io::Result<Self> {
         let path = dir.join("replay.marker");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => String::new(),
+        let text = match fs.open(&path) {
+            Ok(file) => read_up_to(&*file, 0, MARKER_BYTES_MAX)?,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(why) => return Err(why),
         };
+        let text = String::from_utf8_lossy(&text);
         let mut numbers = text.split_whitespace().filter_map(|n| n.parse().ok());
         let (position, deaths) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        Ok(Self { path, position, deaths })
+        Ok(Self { fs, path, position, deaths })
     }
 
     fn before(&self, position: u64) -> io::Result<()> {
         let deaths = if position == self.position { self.deaths + 1 } else { 1 };
-        std::fs::write(&self.path, format!("{position} {deaths}\n"))
+        let text = format!("{position} {deaths}\n");
+        let file = self.fs.create(&self.path)?;
+        write_all_at(&*file, &mut [IoSlice::new(text.as_bytes())], 0)
     }
 
     /// Whether a slice that began near here ended the process.
@@ -281,7 +318,7 @@ impl Marker {
     }
 
     fn remove(&self) -> io::Result<()> {
-        match std::fs::remove_file(&self.path) {
+        match self.fs.remove(&self.path) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
             _ => Ok(()),
         }

@@ -65,7 +65,7 @@ pub fn apply(node: &Arc<Node>, config: Config) -> Result<(), String> {
     let decisions = Arc::new(next.decisions(version).map_err(|errors| errors.to_string())?);
     let text = next.to_bytes();
     let record = ConfigRecord { version, at: now, text: text.clone() };
-    crate::app::log_config(node, &record, Arc::clone(&decisions))?;
+    crate::engine::log_config(node, &record, Arc::clone(&decisions))?;
     crate::crash::point("reload");
     node.current.store(Arc::new(Current { config, decisions, text, since_ms: now }));
     Ok(())

@@ -30,15 +30,26 @@ impl Gateway {
     /// Starts one with this configuration (without `listen`, `data_dir` and `rule_files`, which
     /// are added) and these rules, and waits until it is ready.
     pub fn start(config: &str, rules: &str) -> Self {
+        let mut gateway = Self::prepare(config, rules);
+        gateway.launch();
+        gateway
+    }
+
+    /// Makes its folder, and starts nothing yet.
+    pub fn prepare(config: &str, rules: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("data")).expect("data folder");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway = Self { folder, address: nowhere, program: None };
+        let gateway = Self { folder, address: nowhere, program: None };
         gateway.configure(config, rules);
-        gateway.spawn();
-        gateway.address = gateway.wait_address();
-        gateway.wait_ready();
         gateway
+    }
+
+    /// The first start of one that was prepared; waits until it is ready.
+    pub fn launch(&mut self) {
+        self.spawn();
+        self.address = self.wait_address();
+        self.wait_ready();
     }
 
     /// Writes configuration and rules; whoever runs sees them after a reload.
@@ -62,6 +73,14 @@ impl Gateway {
     /// Starts it so that it ends itself, as by SIGKILL, at its `passes`th pass through a point.
     pub fn spawn_doomed(&mut self, point: &str, passes: i64) {
         self.spawn_with(&[("WEIR_CRASH_AT", format!("{point}:{passes}"))]);
+    }
+
+    /// Starts it so that it loses a sample inside at its `passes`th pass through a point, and waits
+    /// until it is ready.
+    pub fn spawn_losing(&mut self, point: &str, passes: i64) {
+        self.spawn_with(&[("WEIR_LOSE_AT", format!("{point}:{passes}"))]);
+        self.wait_address();
+        self.wait_ready();
     }
 
     fn spawn_with(&mut self, environment: &[(&str, String)]) {

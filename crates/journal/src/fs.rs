@@ -61,7 +61,7 @@ pub trait FsFile: Debug + Send + Sync {
 }
 
 /// Reads exactly `len` bytes at `offset`, fewer only at the end of the file.
-pub(crate) fn read_up_to(file: &dyn FsFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+pub fn read_up_to(file: &dyn FsFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut buf = vec![0; len];
     let mut done = 0;
     while done < len {
@@ -80,7 +80,7 @@ pub(crate) fn read_up_to(file: &dyn FsFile, offset: u64, len: usize) -> io::Resu
 }
 
 /// Writes all of the slices, going on after short writes; never repeats one that failed.
-pub(crate) fn write_all_at(
+pub fn write_all_at(
     file: &dyn FsFile,
     mut slices: &mut [IoSlice<'_>],
     mut offset: u64,

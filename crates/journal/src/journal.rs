@@ -225,6 +225,11 @@ impl Journal {
         lock(&self.shared.catalog).first()
     }
 
+    /// Bytes of the longest payload that fits into a segment.
+    pub fn payload_bytes_max(&self) -> u64 {
+        self.shared.config.payload_bytes_max()
+    }
+
     /// Bytes of the segments in use, up to their last durable record.
     pub fn bytes(&self) -> u64 {
         lock(&self.shared.catalog).iter().map(|segment| segment.end()).sum()

@@ -135,7 +135,7 @@ impl Columns {
         self.extra(entry).map_or(&[], |e| &self.exemplars[place(&e.exemplars)])
     }
 
-    /// Samples of both kinds: what the audit counts.
+    /// Samples of both kinds.
     pub fn sample_count(&self) -> u64 {
         (self.timestamps.len() + self.histograms.len()) as u64
     }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use weir_model::{Block, Label, LabelSource, LabelsError};
+use weir_model::{Block, Columns, Label, LabelSource, LabelsError};
 
 use crate::error::DecodeError;
 use crate::negotiate::Version;
@@ -46,6 +46,12 @@ impl Body {
     /// The decompressed bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Samples of both kinds that stand in the bytes, counted apart from what the decoder made of
+    /// them, which is in `columns`: the audit's left side.
+    pub fn sample_fields(&self, columns: &Columns) -> u64 {
+        crate::tally::samples(self.version, &self.bytes, &columns.entries)
     }
 
     /// Takes the bytes back, so that their memory can serve the next request.

@@ -21,6 +21,7 @@ mod error;
 mod histogram;
 mod pool;
 mod snappy;
+mod tally;
 mod target;
 mod v1;
 mod v2;

@@ -40,7 +40,7 @@ pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destina
         replay: replay(gateway),
         ingest: ingest(gateway),
         tenants: tenants(gateway),
-        unbalanced_positions: gateway.audit.unbalanced_positions.load(Relaxed),
+        unbalanced_positions: gateway.audit.unbalanced(),
         rules: rules(gateway),
         births: sum(|facts| facts.births.load(Relaxed)),
         frontier: Frontier {
@@ -95,6 +95,8 @@ fn replay(gateway: &Gateway) -> Replay {
         at: gateway.readiness.replay_at.load(Relaxed),
         to: gateway.readiness.replay_to.load(Relaxed),
         samples: gateway.audit.replayed_samples.load(Relaxed),
+        lost_positions: gateway.audit.lost_positions.load(Relaxed),
+        set_aside_records: gateway.audit.set_aside_records.load(Relaxed),
     }
 }
 

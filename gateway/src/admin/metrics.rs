@@ -34,7 +34,7 @@ fn audit(status: &Status, scrape: &mut Scrape) {
     }
     scrape.counter(
         "weir_audit_unbalanced_positions_total",
-        "Log positions at which the audit's two sides differed.",
+        "Log positions at which the audit's two sides differed, or that never came to it.",
         &[],
         status.unbalanced_positions,
     );
@@ -63,7 +63,7 @@ fn write_tenant(tenant: &Tenant, scrape: &mut Scrape) {
         &labels,
         tenant.imbalance as f64,
     );
-    let help = "Samples that the decoder counted.";
+    let help = "Samples that stood in requests.";
     scrape.counter("weir_received_samples_total", help, &labels, tenant.received);
     for (class, samples) in &tenant.classes {
         let labels = [("tenant", tenant.name.as_str()), ("class", *class)];
@@ -245,6 +245,10 @@ fn restart(status: &Status, scrape: &mut Scrape) {
     scrape.gauge("weir_replay_progress_ratio", help, &[], progress);
     let help = "Samples that the start read back from the log.";
     scrape.counter("weir_replay_samples_total", help, &[], replay.samples);
+    let help = "Log positions that the start found damaged or missing on the disk.";
+    scrape.gauge("weir_replay_lost_positions", help, &[], replay.lost_positions as f64);
+    let help = "Log records that the start could not use and set aside.";
+    scrape.gauge("weir_replay_set_aside_records", help, &[], replay.set_aside_records as f64);
     let help = "Log positions that the start read back, or has to.";
     let positions = replay.to.saturating_sub(replay.from);
     scrape.gauge("weir_replay_positions", help, &[], positions as f64);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::page::format;
 use super::rates::Rates;
-use super::status::{Destination, Journal, Status};
+use super::status::{Destination, Journal, Replay, Status};
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -53,6 +53,7 @@ pub fn problems(status: &Status, rates: &Rates) -> Vec<Problem> {
     let mut found = Found::default();
     found.lifecycle(status);
     found.truth(status);
+    found.damage(&status.replay);
     found.journal(&status.log, "log", "wal.max_size");
     found.journal(&status.queue, "send queue", "queue.max_size");
     found.clock(status);
@@ -118,6 +119,23 @@ impl Found {
                      samples were lost or counted twice inside. This is a bug. Keep the data \
                      folder and the log output (search for \"audit\") and report it."
                 ),
+            );
+        }
+    }
+
+    fn damage(&mut self, replay: &Replay) {
+        let Replay { lost_positions: lost, set_aside_records: set_aside, .. } = replay;
+        if lost + set_aside > 0 {
+            self.critical(
+                format!(
+                    "The start has lost {} log records to the disk and set {} aside",
+                    format::count(*lost),
+                    format::count(*set_aside)
+                ),
+                "Unless the power failed while they were written, samples in them were acknowledged \
+                 and are missing from windows that were open; everything else was read back. The \
+                 log output has their positions (search for \"positions\" and \"set aside\"), the \
+                 data folder keeps damaged bytes as *.quarantine. Check the disk.",
             );
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn well() -> Status {
     Status {
         now_ms: NOW_MS,
         node: node(),
-        replay: Replay { from: 100, at: 4_000, to: 4_000, samples: 1_950_000 },
+        replay: Replay { from: 100, at: 4_000, to: 4_000, samples: 1_950_000, ..Replay::default() },
         ingest: Ingest {
             requests: BTreeMap::from([(204, 1_830_000), (400, 12), (503, 40)]),
             samples: 915_000_000,
@@ -115,6 +115,8 @@ pub(super) fn ill() -> Status {
     status.node.config_warnings = vec!["rules.yml:3: enable_windows has no effect".into()];
     status.tenants[0].imbalance = -7;
     status.unbalanced_positions = 2;
+    status.replay.lost_positions = 3;
+    status.replay.set_aside_records = 1;
     status.frontier.closed_ms = NOW_MS - 400_000;
     status.log.disk_full = true;
     status.queue.disk_free_bytes = Some(300_000_000);

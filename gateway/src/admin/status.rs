@@ -21,7 +21,7 @@ pub struct Status {
     pub ingest: Ingest,
     /// The first tenants that the process met; what lies beyond the bound is summed up in the last.
     pub tenants: Vec<Tenant>,
-    /// Positions at which the audit's two sides differed.
+    /// Positions at which the audit's two sides differed, or that are missing without a reason.
     pub unbalanced_positions: u64,
     /// Rules, in the order of their files.
     pub rules: Vec<Rule>,
@@ -98,6 +98,10 @@ pub struct Replay {
     pub to: u64,
     /// Samples applied.
     pub samples: u64,
+    /// Positions that were damaged or missing on the disk.
+    pub lost_positions: u64,
+    /// Records that could not be used, or that had ended the process time and again.
+    pub set_aside_records: u64,
 }
 
 /// What requests come to.

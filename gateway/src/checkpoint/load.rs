@@ -4,10 +4,10 @@ use weir_aggregate::codec::{Reader, Unreadable};
 use weir_journal::{Item, Journal, ReadError};
 use weir_model::{Timestamp, VShard};
 
-use super::{COMPLETE, HOME, SHARD, ShardState};
+use super::{COMPLETE, HOME, Kept, SHARD, ShardState};
 
 /// A complete checkpoint, or the state of a node that has none.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Loaded {
     /// The last position whose record need not be read.
     pub replay_from: u64,
@@ -23,6 +23,10 @@ pub struct Loaded {
     pub home: Vec<u8>,
     /// Configuration in force: version and text.
     pub config: Option<(u32, Vec<u8>)>,
+    /// What must be kept for it; `None` for a node that has none.
+    pub kept: Option<Kept>,
+    /// The first position of the queue that any complete cycle needs.
+    pub queue_needed_from: u64,
 }
 
 /// Why checkpoints cannot be read.
@@ -36,6 +40,7 @@ pub enum LoadError {
     Unreadable(#[from] Unreadable),
 }
 
+#[derive(Clone)]
 struct Complete {
     cycle: u64,
     /// Virtual shards that were written.
@@ -45,22 +50,59 @@ struct Complete {
     loaded: Loaded,
 }
 
-/// Loads the last complete cycle. An incomplete one behind it is passed over.
+/// Loads the last complete cycle that is whole. An incomplete one behind it is passed over; of one
+/// that is damaged, with no whole one before it, what is left is better than nothing.
 pub fn load(journal: &Journal) -> Result<Loaded, LoadError> {
-    let mut last: Option<Complete> = None;
-    each(journal, |kind, payload| {
+    let mut complete: Vec<Complete> = Vec::new();
+    each(journal, |_, kind, payload| {
         if kind == COMPLETE {
-            last = Some(read_complete(payload)?);
+            complete.push(read_complete(payload)?);
         }
         Ok(())
     })?;
-    let Some(Complete { cycle, shards, home_bytes, mut loaded }) = last else {
+    let needed = complete.iter().map(|complete| complete.loaded.queue_mark).min();
+    for candidate in &mut complete {
+        candidate.loaded.queue_needed_from = needed.unwrap_or_default();
+    }
+    let mut newest = None;
+    for candidate in complete.iter().rev() {
+        let loaded = read_states(journal, candidate)?;
+        let shards_lost = candidate.shards.saturating_sub(loaded.shards.len());
+        let home_lost = loaded.home.len() != candidate.home_bytes;
+        if shards_lost == 0 && !home_lost {
+            return Ok(loaded);
+        }
+        let cycle = candidate.cycle;
+        tracing::error!(cycle, shards_lost, home_lost, "a checkpoint is damaged");
+        newest.get_or_insert((loaded, home_lost));
+    }
+    let Some((mut loaded, home_lost)) = newest else {
         return Ok(Loaded::default());
     };
-    each(journal, |kind, payload| {
+    tracing::error!("no checkpoint is whole: what is lost of the newest begins anew");
+    if home_lost {
+        loaded.home.clear();
+    }
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// The last position that any state has seen.
+    pub fn last_position(&self) -> u64 {
+        let shards = self.shards.iter().map(|state| state.position);
+        shards.max().unwrap_or_default().max(self.home_position)
+    }
+}
+
+fn read_states(journal: &Journal, complete: &Complete) -> Result<Loaded, LoadError> {
+    let mut loaded = complete.loaded.clone();
+    each(journal, |position, kind, payload| {
         let mut from = Reader::new(payload);
-        if from.number()? != cycle {
+        if from.number()? != complete.cycle {
             return Ok(());
+        }
+        if let Some(kept) = &mut loaded.kept {
+            kept.first = kept.first.min(position);
         }
         match kind {
             SHARD => {
@@ -78,15 +120,6 @@ pub fn load(journal: &Journal) -> Result<Loaded, LoadError> {
         }
         Ok(())
     })?;
-    // Damage is skipped, said aloud, and what is whole survives.
-    if loaded.shards.len() != shards {
-        let lost = shards.saturating_sub(loaded.shards.len());
-        tracing::error!(lost, of = shards, "virtual shards' states are lost from the checkpoint");
-    }
-    if loaded.home.len() != home_bytes {
-        tracing::error!("the output groups' state is lost from the checkpoint: totals begin anew");
-        loaded.home.clear();
-    }
     Ok(loaded)
 }
 
@@ -100,6 +133,8 @@ fn read_complete(payload: &[u8]) -> Result<Complete, Unreadable> {
         queue_mark: from.number()?,
         ..Loaded::default()
     };
+    let (replay_from, queue_mark) = (loaded.replay_from, loaded.queue_mark);
+    loaded.kept = Some(Kept { first: u64::MAX, replay_from, queue_mark });
     let (shards, home_bytes) = (from.small()?, from.small()?);
     loaded.config = Some((from.small()?, from.blob()?.to_vec()));
     Ok(Complete { cycle, shards, home_bytes, loaded })
@@ -107,12 +142,12 @@ fn read_complete(payload: &[u8]) -> Result<Complete, Unreadable> {
 
 fn each(
     journal: &Journal,
-    mut take: impl FnMut(u8, &[u8]) -> Result<(), Unreadable>,
+    mut take: impl FnMut(u64, u8, &[u8]) -> Result<(), Unreadable>,
 ) -> Result<(), LoadError> {
     let mut reader = journal.reader(journal.first());
     while let Some(item) = reader.next()? {
         if let Item::Record(record) = item {
-            take(record.kind, &record.payload)?;
+            take(record.position, record.kind, &record.payload)?;
         }
     }
     Ok(())

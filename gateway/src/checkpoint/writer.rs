@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use weir_aggregate::codec::Writer;
-use weir_journal::{Importance, Journal};
+use weir_journal::{Importance, Journal, ReserveError};
 
-use super::{COMPLETE, HOME, HomeState, SHARD, ShardPart, ShardState};
+use super::{COMPLETE, HOME, HomeState, Kept, SHARD, ShardPart, ShardState};
 use crate::pipeline::{Expect, Message, Pipeline};
 
 /// What a cycle needs to know of the configuration: one that changes in the middle voids it.
@@ -57,23 +57,32 @@ pub struct Checkpointer {
     pub stopping: Arc<AtomicBool>,
     /// Time between cycles.
     pub every: Duration,
+    /// The last complete cycle, which is kept until the next but one.
+    pub before: Option<Kept>,
 }
 
 /// Why a cycle came to nothing. The one before it still counts.
 #[derive(Debug, thiserror::Error)]
-enum Abandoned {
+pub enum Abandoned {
+    /// A reload came in between.
     #[error("the configuration changed")]
     Reconfigured,
+    /// The disk is full.
     #[error("no room: {0}")]
-    Full(#[from] weir_journal::ReserveError),
+    Full(#[from] ReserveError),
+    /// The journal takes nothing.
     #[error("{0}")]
     Append(#[from] weir_journal::AppendError),
+    /// A journal has failed.
     #[error("{0}")]
     Poisoned(#[from] weir_journal::Poisoned),
+    /// A journal cannot be cut.
     #[error("{0}")]
     Cut(#[from] weir_journal::CutError),
+    /// A worker is stuck.
     #[error("a worker has not written anything for a minute")]
     Stalled,
+    /// A worker or the emitter has ended.
     #[error("a thread is gone")]
     Gone,
 }
@@ -90,7 +99,7 @@ struct Collected {
 
 impl Checkpointer {
     /// Runs until told to stop; the last cycle is written after that.
-    pub fn run(self) {
+    pub fn run(mut self) {
         let mut cycle = self.checkpoints.next_position();
         loop {
             let stopping = self.wait();
@@ -121,12 +130,15 @@ impl Checkpointer {
             if self.stopping.load(Ordering::Acquire) {
                 return true;
             }
+            // What a cycle that was given up has left behind: its workers must not wait with it.
+            while self.parts.try_recv().is_ok() {}
             std::thread::sleep(Duration::from_millis(20));
         }
         self.stopping.load(Ordering::Acquire)
     }
 
-    fn cycle(&self, cycle: u64) -> Result<u64, Abandoned> {
+    /// Writes one cycle under a number that is not in use; returns the bytes of its states.
+    pub fn cycle(&mut self, cycle: u64) -> Result<u64, Abandoned> {
         let (version, text) = self.config.current();
         let first = self.checkpoints.next_position();
         while self.parts.try_recv().is_ok() {}
@@ -134,6 +146,9 @@ impl Checkpointer {
         let Collected { replay_from, shards, mut bytes } = self.collect_shards(cycle)?;
         let home = self.home()?;
         self.queue.wait_durable(home.queue_mark - 1)?;
+        // A state must not know of a record that a crash could still undo: its position would be
+        // given out again, and what came there left out of the next replay.
+        self.log.wait_durable(home.position)?;
         bytes += home.bytes.len() as u64;
         self.write_home(cycle, &home)?;
         if self.config.current().0 != version {
@@ -152,9 +167,12 @@ impl Checkpointer {
         let position = self.append(COMPLETE, out)?;
         self.checkpoints.wait_durable(position)?;
         self.facts.replay_from.store(replay_from, Ordering::Release);
-        self.facts.queue_mark.store(home.queue_mark, Ordering::Release);
-        self.checkpoints.cut_below(first)?;
-        self.log.cut_below(replay_from + 1)?;
+        let this = Kept { first, replay_from, queue_mark: home.queue_mark };
+        if let Some(before) = self.before.replace(this) {
+            self.facts.queue_mark.store(before.queue_mark, Ordering::Release);
+            self.checkpoints.cut_below(before.first)?;
+            self.log.cut_below(before.replay_from + 1)?;
+        }
         Ok(bytes)
     }
 
@@ -204,7 +222,8 @@ impl Checkpointer {
 
     /// The groups' bytes in parts that fit a segment.
     fn write_home(&self, cycle: u64, home: &HomeState) -> Result<(), Abandoned> {
-        let parts = home.bytes.chunks(PART_BYTES).collect::<Vec<_>>();
+        let part = PART_BYTES.min(self.checkpoints.payload_bytes_max() as usize / 2);
+        let parts = home.bytes.chunks(part).collect::<Vec<_>>();
         for (number, part) in parts.iter().enumerate() {
             let mut out = Writer::default();
             out.number(cycle);
@@ -222,6 +241,10 @@ impl Checkpointer {
         let reservation = loop {
             match self.checkpoints.reserve(payload.len() as u64, Importance::Essential) {
                 Ok(reservation) => break reservation,
+                // It will never have room: what waits in its queue stays there.
+                Err(why @ (ReserveError::Poisoned(_) | ReserveError::TooLarge { .. })) => {
+                    return Err(why.into());
+                }
                 // The writer thread is behind: this is the one producer, so it catches up.
                 Err(why) if self.checkpoints.stats().queue_bytes.load(Ordering::Relaxed) > 0 => {
                     tracing::trace!(%why, "checkpoint waits for the disk");

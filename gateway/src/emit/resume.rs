@@ -1,17 +1,19 @@
 //! What the queue held when the process stopped, so that a replay does not say it twice.
 //!
-//! Frames stand in the order of their positions. Whatever is below the last frame's position is
-//! complete; at that position itself only what stands there has been said. Values that were said
-//! are adopted: totals go on from the very bits that the backend may already have.
+//! Frames stand in the order of their positions. Passed samples below the last frame's position are
+//! complete. What an output series has said at a window's end it never says again, whatever the
+//! position: one frontier may close several windows, and where a frontier is lost to the disk the
+//! next one closes its windows too. Values that were said are adopted: totals go on from the very
+//! bits that the backend may already have.
 
 use ahash::AHashMap;
 use weir_journal::{Item, Journal, ReadError};
-use weir_model::{Labels, NativeHistogram};
+use weir_model::{Labels, NativeHistogram, Timestamp};
 use weir_remote::frame::{self, FrameKind};
 use weir_wire::negotiate::Version;
 use weir_wire::records::decode_series;
 
-/// What an output series said at a position.
+/// What an output series said at a window's end.
 #[derive(Clone, Debug, Default)]
 pub struct Said {
     /// Its newest float.
@@ -27,7 +29,8 @@ pub struct Resume {
     last: u64,
     /// Whether all frames of the last position are there.
     complete: bool,
-    said: AHashMap<(u64, String), AHashMap<Labels, Said>>,
+    /// By window's end and tenant.
+    said: AHashMap<(Timestamp, String), AHashMap<Labels, Said>>,
 }
 
 impl Resume {
@@ -44,9 +47,9 @@ impl Resume {
             resume.last = header.source_position;
             resume.complete = header.last_of_position;
             if header.source_position > home_position
-                && matches!(header.kind, FrameKind::Emit { .. })
+                && let FrameKind::Emit { window_end } = header.kind
             {
-                resume.note(header.source_position, header.tenant, body);
+                resume.note(window_end, header.tenant, body);
             }
         }
         Ok(resume)
@@ -58,12 +61,12 @@ impl Resume {
         position < self.last || (position == self.last && self.complete)
     }
 
-    /// What a series said at this position, if it is in the queue.
-    pub fn said(&self, position: u64, tenant: &str, labels: &Labels) -> Option<Said> {
-        if position > self.last {
+    /// What a series said at this window's end, if it is in the queue.
+    pub fn said(&self, end: Timestamp, tenant: &str, labels: &Labels) -> Option<Said> {
+        if self.said.is_empty() {
             return None;
         }
-        let key = (position, tenant.to_owned());
+        let key = (end, tenant.to_owned());
         self.said.get(&key).and_then(|series| series.get(labels)).cloned()
     }
 
@@ -72,8 +75,8 @@ impl Resume {
         self.last
     }
 
-    fn note(&mut self, position: u64, tenant: &str, body: &[u8]) {
-        let series = self.said.entry((position, tenant.to_owned())).or_default();
+    fn note(&mut self, end: Timestamp, tenant: &str, body: &[u8]) {
+        let series = self.said.entry((end, tenant.to_owned())).or_default();
         let taken = decode_series(Version::V2, body, &mut |view| {
             let said = Said {
                 value: view.samples.last().map(|s| s.value),
@@ -84,7 +87,61 @@ impl Resume {
             }
         });
         if let Err(why) = taken {
-            tracing::error!(position, %why, "a frame of the send queue cannot be read");
+            tracing::error!(end, %why, "a frame of the send queue cannot be read");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weir_journal::fs::DiskFs;
+    use weir_journal::{Config, Importance};
+    use weir_model::{Label, Sample};
+    use weir_remote::frame::FrameHeader;
+    use weir_wire::encode::v2::Writer;
+
+    use super::*;
+
+    const SERIES: [Label<'_>; 1] = [Label::new("__name__", "requests:10s_total")];
+
+    fn say(queue: &Journal, source_position: u64, window_end: Timestamp, value: f64) {
+        let mut payload = Vec::new();
+        let kind = FrameKind::Emit { window_end };
+        let header = FrameHeader {
+            kind,
+            source_position,
+            written_ms: 0,
+            tenant: "anonymous",
+            last_of_position: false,
+            recovered: false,
+            atomic: true,
+            snappy: false,
+        };
+        header.write(&mut payload);
+        let mut writer = Writer::default();
+        let sample = Sample { timestamp: window_end, value, start: 0 };
+        writer.series(SERIES.into_iter(), &[sample], &[], &[], None);
+        let mut body = Vec::new();
+        writer.finish(&mut body);
+        payload.extend(body);
+        let room = queue.reserve(payload.len() as u64, Importance::Ordinary).unwrap();
+        let position = queue.append(room, 1, vec![payload.into()]).unwrap();
+        queue.wait_durable(position).unwrap();
+    }
+
+    /// One frontier closed two windows, and the process died between their frames: the second
+    /// window of the series was taken for said, so it never left and its total was the first one's.
+    #[test]
+    fn what_was_said_of_one_window_says_nothing_of_the_next_one_at_the_same_position() {
+        let dir = tempfile::tempdir().unwrap();
+        let (queue, _) = Journal::open(Arc::new(DiskFs), Config::new(dir.path())).unwrap();
+        say(&queue, 7, 10_000, 1.0);
+        let resume = Resume::read(&queue, 0, 0).unwrap();
+        let labels = Labels::from_pairs([("__name__", "requests:10s_total")]).unwrap();
+        let said = |end| resume.said(end, "anonymous", &labels).and_then(|said| said.value);
+        assert_eq!((said(10_000), said(20_000)), (Some(1.0), None));
+        assert_eq!(resume.last(), 7);
     }
 }

@@ -15,6 +15,8 @@ use self::disk::{Disk, Faults, HeldLock, Inode, NameChange, SECTOR, crash};
 
 mod disk;
 
+pub use self::disk::Operation;
+
 /// The disk; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct FaultyFs(Arc<Mutex<Disk>>);
@@ -39,14 +41,19 @@ impl FaultyFs {
             next_inode: 1,
             life: 0,
             random: seed.wrapping_mul(2).wrapping_add(1),
-            operations: 0,
+            trace: Vec::new(),
             faults,
         })))
     }
 
     /// Changing operations so far: create, allocate, write, sync, rename, remove, directory sync.
     pub fn operations(&self) -> u64 {
-        self.disk().operations
+        self.disk().trace.len() as u64
+    }
+
+    /// What those were, and which file or directory each was for.
+    pub fn trace(&self) -> Vec<(Operation, PathBuf)> {
+        self.disk().trace.clone()
     }
 
     /// The machine stops in the middle of the operation with this number (from 0); it and all later
@@ -221,7 +228,7 @@ impl Fs for FaultyFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        if disk.operation()? {
+        if disk.operation(Operation::SyncDir, dir.to_owned())? {
             return Err(crash());
         }
         if disk.faults.lying_syncs {
@@ -296,7 +303,8 @@ impl FsFile for FaultyFile {
 
     fn write_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let mut disk = self.disk()?;
-        let stops = disk.operation()?;
+        let path = disk.path_of(self.inode);
+        let stops = disk.operation(Operation::Write, path)?;
         let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
         let mut n = bytes.len();
         if n > 0 && stops {
@@ -312,8 +320,9 @@ impl FsFile for FaultyFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.disk()?;
-        let now = disk.operations;
-        if disk.operation()? {
+        let now = disk.trace.len() as u64;
+        let path = disk.path_of(self.inode);
+        if disk.operation(Operation::Sync, path)? {
             return Err(crash());
         }
         if disk.faults.fail_sync_at.is_some_and(|at| now >= at) {
@@ -331,7 +340,8 @@ impl FsFile for FaultyFile {
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         let mut disk = self.disk()?;
-        let stops = disk.operation()?;
+        let path = disk.path_of(self.inode);
+        let stops = disk.operation(Operation::Allocate, path)?;
         disk.grow(self.inode, len)?;
         let file = disk.file(self.inode);
         if file.data.len() < len as usize {

@@ -146,6 +146,8 @@ fn compare(body: &Body, columns: &Columns, theirs: &[Plain]) {
     let total: usize = theirs.iter().map(|s| s.samples.len()).sum();
     assert_eq!(columns.timestamps.len(), total);
     assert_eq!(columns.values.len(), total);
+    let histograms: usize = theirs.iter().map(|s| s.histograms.len()).sum();
+    assert_eq!(body.sample_fields(columns), (total + histograms) as u64);
     for (entry, theirs) in columns.entries.iter().zip(theirs) {
         assert_eq!(&seen(body, columns, entry), theirs);
         check_identity(body, entry, theirs);

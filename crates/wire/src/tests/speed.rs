@@ -34,7 +34,7 @@ fn measure(version: Version, encoding: Encoding) {
         DecodeContext { hasher: &hasher, shard_key: &shard_key, tenant: "anonymous", tenant_id: 0 };
     let (mut columns, mut hints) = (Columns::default(), Hints::default());
     let (mut decoder, mut bytes) = (Decompressor::default(), Vec::new());
-    let (mut unpacking, mut decoding) = (Vec::new(), Vec::new());
+    let (mut unpacking, mut decoding, mut counting) = (Vec::new(), Vec::new(), Vec::new());
     let mut plain_len = 0;
     for _ in 0..ROUNDS {
         for request in &requests {
@@ -45,6 +45,9 @@ fn measure(version: Version, encoding: Encoding) {
             let body = decode(version, bytes, &ctx, &mut columns, &mut hints).unwrap();
             decoding.push(unpacked.elapsed());
             unpacking.push(unpacked - begin);
+            let counted = Instant::now();
+            assert_eq!(body.sample_fields(&columns), SAMPLES as u64);
+            counting.push(counted.elapsed());
             assert_eq!(columns.sample_count(), SAMPLES as u64);
             bytes = body.into_bytes();
         }
@@ -55,12 +58,14 @@ fn measure(version: Version, encoding: Encoding) {
     };
     let packed: usize = requests.iter().map(Vec::len).sum();
     println!(
-        "{version} {}: {:.0} B raw, {:.1} B packed, decompress {:.1} ns, decode {:.1} ns a sample",
+        "{version} {}: {:.0} B raw, {:.1} B packed, decompress {:.1} ns, decode {:.1} ns, count {:.1} ns a \
+         sample",
         encoding.as_str(),
         plain_len as f64 / SAMPLES as f64,
         packed as f64 / (REQUESTS * SAMPLES) as f64,
         median_ns(&mut unpacking),
         median_ns(&mut decoding),
+        median_ns(&mut counting),
     );
 }
 

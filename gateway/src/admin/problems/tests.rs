@@ -22,6 +22,7 @@ fn everything_wrong_is_said_and_the_worst_comes_first() {
     let text = words(&problems);
     for part in [
         "Critical: The audit does not balance: −7 samples",
+        "Critical: The start has lost 3 log records to the disk and set 1 aside",
         "Critical: The disk under the log is full",
         "Critical: The send queue is full for archive",
         "Critical: Destination archive is down for 12 min 34 s: connect to mimir:9009: <refused>",

@@ -21,8 +21,28 @@ pub(super) struct Disk {
     /// Handles of an earlier life are dead.
     pub(super) life: u64,
     pub(super) random: u64,
-    pub(super) operations: u64,
+    /// Changes so far, and which file or directory each was for.
+    pub(super) trace: Vec<(Operation, PathBuf)>,
     pub(super) faults: Faults,
+}
+
+/// A change that a disk may be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Operation {
+    /// A new name.
+    Create,
+    /// Room for a file.
+    Allocate,
+    /// Bytes of a file.
+    Write,
+    /// A file's bytes to the platter.
+    Sync,
+    /// Another name.
+    Rename,
+    /// A name less.
+    Remove,
+    /// A directory's names to the platter.
+    SyncDir,
 }
 
 #[derive(Debug, Default)]
@@ -125,10 +145,10 @@ impl Disk {
     }
 
     /// Counts a changing operation; true if the machine stops in the middle of it.
-    pub(super) fn operation(&mut self) -> io::Result<bool> {
+    pub(super) fn operation(&mut self, operation: Operation, path: PathBuf) -> io::Result<bool> {
         self.alive()?;
-        let now = self.operations;
-        self.operations += 1;
+        let now = self.trace.len() as u64;
+        self.trace.push((operation, path));
         self.faults.crashed = self.faults.crash_at.is_some_and(|at| now >= at);
         Ok(self.faults.crashed)
     }
@@ -139,6 +159,12 @@ impl Disk {
 
     pub(super) fn file(&mut self, inode: u64) -> &mut Inode {
         self.files.entry(inode).or_default()
+    }
+
+    /// What an inode is called; nothing if it has no name any more.
+    pub(super) fn path_of(&self, inode: u64) -> PathBuf {
+        let named = self.names.iter().find(|&(_, &id)| id == inode);
+        named.map(|(path, _)| path.clone()).unwrap_or_default()
     }
 
     /// Checks that there is room for a file to become `len` bytes long.
@@ -152,7 +178,11 @@ impl Disk {
 
     /// A change of names; one during which the machine stops may come through or not.
     pub(super) fn change_names(&mut self, change: NameChange) -> io::Result<()> {
-        let stops = self.operation()?;
+        let stops = match &change {
+            NameChange::Set(path, _) => self.operation(Operation::Create, path.clone())?,
+            NameChange::Rename(_, to, _) => self.operation(Operation::Rename, to.clone())?,
+            NameChange::Remove(path) => self.operation(Operation::Remove, path.clone())?,
+        };
         self.pending.push(change.clone());
         change.apply(&mut self.names);
         if stops { Err(crash()) } else { Ok(()) }
