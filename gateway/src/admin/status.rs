@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_replay_of_nothing_is_done_once_its_end_is_known() {
-        let progress = |from, at, to| Replay { from, at, to, samples: 0 }.progress();
+        let progress = |from, at, to| Replay { from, at, to, ..Replay::default() }.progress();
         assert_eq!(progress(0, 0, 0), 0.0, "nothing is known yet");
         assert_eq!(progress(7, 7, 7), 1.0);
         assert_eq!(progress(100, 150, 300), 0.25);

@@ -117,7 +117,8 @@ mod tests {
             last_of_position: false,
             recovered: false,
             atomic: true,
-            snappy: false,
+            encoding: None,
+            lane: None,
         };
         header.write(&mut payload);
         let mut writer = Writer::default();
@@ -139,7 +140,7 @@ mod tests {
         let (queue, _) = Journal::open(Arc::new(DiskFs), Config::new(dir.path())).unwrap();
         say(&queue, 7, 10_000, 1.0);
         let resume = Resume::read(&queue, 0, 0).unwrap();
-        let labels = Labels::from_pairs([("__name__", "requests:10s_total")]).unwrap();
+        let labels = Labels::from_pairs(SERIES).unwrap();
         let said = |end| resume.said(end, "anonymous", &labels).and_then(|said| said.value);
         assert_eq!((said(10_000), said(20_000)), (Some(1.0), None));
         assert_eq!(resume.last(), 7);

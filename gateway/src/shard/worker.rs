@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use weir_aggregate::group::GroupNews;
 use weir_aggregate::shard::{LateCounts, Outcome, Shard, Work};
 use weir_aggregate::sweep::Closings;
@@ -106,14 +106,15 @@ impl Worker {
 impl Running {
     fn step(&mut self) -> bool {
         let message = if self.unwritten.is_empty() {
-            self.worker.mailbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            self.worker.mailbox.recv().map_err(|_| TryRecvError::Disconnected)
         } else {
             self.write_slice();
-            self.worker.mailbox.recv_timeout(std::time::Duration::ZERO)
+            // Not with a timeout of 0, which gives the processor up first, a thousand times a cycle.
+            self.worker.mailbox.try_recv()
         };
         match message {
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
+            Err(TryRecvError::Empty) => {}
             Ok(Message::Batch(position, work)) => self.batch(position, &work),
             Ok(Message::Frontier(position, ranges, to)) => {
                 let (number, workers) = (self.worker.number, self.worker.workers);
@@ -174,13 +175,14 @@ impl Running {
     }
 
     fn write_slice(&mut self) {
-        for _ in 0..CHECKPOINT_SLICE {
-            let Some(vshard) = self.unwritten.pop() else {
-                break;
-            };
+        let mut written = 0;
+        while written < CHECKPOINT_SLICE
+            && let Some(vshard) = self.unwritten.pop()
+        {
             if let Some(bytes) = self.worker.shard.snapshot(vshard) {
                 let state = ShardState { vshard, position: self.position, bytes };
                 self.tell_checkpoint(ShardPart::State(self.cycle, state));
+                written += 1;
             }
         }
         if self.unwritten.is_empty() {
