@@ -237,7 +237,8 @@ fn settings(
             label_name_bytes: limit(config.limits.label_name_bytes),
             label_value_bytes: limit(config.limits.label_value_bytes),
             body_bytes: limit(config.limits.body_bytes),
-            ..Limits::default()
+            buckets: limit(config.limits.native_buckets),
+            schema_max: schema_max(config.limits.native_min_factor),
         },
         external_labels: external_labels.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
         extra_metrics: config.extra_metrics || features.extra_metrics,
@@ -247,4 +248,10 @@ fn settings(
             ignore_native: !config.native_histograms,
         },
     }
+}
+
+/// The finest resolution whose buckets grow by at least this factor: Prometheus's `pickSchema`.
+fn schema_max(factor: f64) -> Option<i32> {
+    let schema = || (-factor.log2().log2()).floor().clamp(-4.0, 8.0) as i32;
+    (factor > 1.0).then(schema)
 }

@@ -2,8 +2,8 @@
 //!
 //! Texts are Prometheus's, for people look for them. A limit of 0 is none.
 
-use weir_model::LabelsBuilder;
 use weir_model::labels::METRIC_NAME;
+use weir_model::{LabelsBuilder, NativeHistogram};
 use weir_wire::exposition::ParseError;
 use weir_wire::exposition::protocol::UnknownFormat;
 
@@ -20,6 +20,11 @@ pub struct Limits {
     pub label_name_bytes: usize,
     /// `label_value_length_limit`, bytes.
     pub label_value_bytes: usize,
+    /// `native_histogram_bucket_limit`: buckets of a native histogram, brought down by halving its
+    /// resolution.
+    pub buckets: usize,
+    /// The finest resolution of native histograms, from `native_histogram_min_bucket_factor`.
+    pub schema_max: Option<i32>,
     /// `body_size_limit`: bytes of a page after decompression.
     pub body_bytes: usize,
 }
@@ -35,10 +40,13 @@ pub enum ScrapeError {
     Parse(#[from] ParseError),
     /// A page in no format that is known.
     #[error(transparent)]
-    ContentType(UnknownFormat),
+    Format(#[from] UnknownFormat),
     /// More samples than `sample_limit`.
     #[error("sample limit exceeded")]
     SampleLimit,
+    /// A native histogram with more buckets than the limit, in its coarsest resolution.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     /// The job has more targets than its `target_limit`.
     #[error("target_limit exceeded (number of targets: {targets}, limit: {limit})")]
     TargetLimit {
@@ -100,6 +108,23 @@ impl ScrapeError {
 }
 
 impl Limits {
+    /// Brings a native histogram down to what is allowed.
+    pub(super) fn reduce(&self, histogram: &mut NativeHistogram) -> Result<(), ScrapeError> {
+        if let Some(schema) = self.schema_max.filter(|&schema| histogram.schema > schema) {
+            // One with custom buckets has no resolution to reduce; it stays as it is.
+            histogram.downscale(schema).ok();
+        }
+        if self.buckets == 0 {
+            return Ok(());
+        }
+        let reduced = histogram.limit_buckets(self.buckets);
+        let count = histogram.positive.len() + histogram.negative.len();
+        if reduced.is_err() || count > self.buckets {
+            return Err(ScrapeError::BucketLimit);
+        }
+        Ok(())
+    }
+
     /// Checks the labels of a series that is new.
     pub(super) fn check(&self, labels: &LabelsBuilder) -> Result<(), ScrapeError> {
         let metric = || labels.get(METRIC_NAME).to_owned();

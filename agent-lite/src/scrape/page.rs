@@ -6,7 +6,7 @@
 //! nothing more of it is remembered.
 
 use weir_model::{Labels, LabelsBuilder, Timestamp, is_stale};
-use weir_wire::exposition::{Entry, ParseError, Parser, Series};
+use weir_wire::exposition::{Entry, Histogram, ParseError, Parser, Series};
 
 use super::exemplars::NewestExemplars;
 use super::labels;
@@ -49,6 +49,7 @@ impl Page<'_> {
         while let Some(entry) = parser.next()? {
             match entry {
                 Entry::Series(series) => self.series(&series)?,
+                Entry::Histogram(histogram) => self.histogram(histogram)?,
                 other => self.metadata.take(other, &mut self.scratch.rows.families),
             }
         }
@@ -69,6 +70,30 @@ impl Page<'_> {
         } else {
             self.push_with(found.id, own.unwrap_or(self.time), series)?;
         }
+        self.taken(&found, own);
+        Ok(())
+    }
+
+    fn histogram(&mut self, histogram: Histogram<'_>) -> Result<(), ScrapeError> {
+        let Some(found) = self.find(histogram.raw, |labels| histogram.labels(labels))? else {
+            return Ok(());
+        };
+        let own = histogram.timestamp.filter(|_| self.settings.honor_timestamps);
+        if !self.admit(&found, own, is_stale(histogram.value.sum)) {
+            return Ok(());
+        }
+        let mut exemplars = Vec::new();
+        histogram.exemplars(&mut exemplars)?;
+        self.exemplars.keep_newer(found.id, &mut exemplars);
+        let (timestamp, start) = (own.unwrap_or(self.time), histogram.start.unwrap_or_default());
+        let mut value = histogram.value;
+        (value.timestamp, value.start) = (timestamp, start);
+        if let Err(error) = self.settings.limits.reduce(&mut value) {
+            self.over = Some(error);
+            return Ok(());
+        }
+        let extra = Extra { timestamp, start, exemplars, histogram: Some(value) };
+        self.scratch.rows.push_with(found.id, 0.0, extra);
         self.taken(&found, own);
         Ok(())
     }

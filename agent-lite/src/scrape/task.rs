@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use weir_http::{Client, ClientError};
 use weir_model::{Labels, Millis, Timestamp};
-use weir_wire::exposition::Format;
-use weir_wire::exposition::protocol::{self, ScrapeProtocol};
+use weir_wire::exposition::{Format, ScrapeProtocol, protocol};
 
 use super::fetch::{FetchError, FetchSettings, fetch};
 use super::limits::ScrapeError;
@@ -60,7 +59,7 @@ pub struct Job {
     pub compression: bool,
     /// Credentials, TLS, proxy.
     pub client: Client,
-    /// `fallback_scrape_protocol`: what a page is whose `Content-Type` says nothing.
+    /// `fallback_scrape_protocol`
     pub fallback: Option<ScrapeProtocol>,
     /// Fails every scrape (`target_limit`).
     pub forced_error: Option<ScrapeError>,
@@ -223,7 +222,8 @@ impl Task {
         // The semaphore is never closed.
         let _place = self.shared.places.acquire().await;
         let content_type = fetch(&job.client, &url, &settings, page).await?;
-        protocol::format(Some(&content_type), job.fallback).map_err(ScrapeError::ContentType)
+        let content_type = Some(content_type.as_str()).filter(|text| !text.is_empty());
+        Ok(protocol::format(content_type, job.fallback)?)
     }
 
     fn note(&self, outcome: &Outcome, scraper: &Scraper, time: Timestamp) {

@@ -28,12 +28,13 @@ pub(super) fn client(
         if other {
             let message = "use one of basic_auth, authorization, oauth2 and bearer_token";
             check.error("bearer_token", message);
+        } else {
+            block.authorization = Some(AuthorizationConfig {
+                credentials: bearer.token.clone(),
+                credentials_file: bearer.file.clone(),
+                ..AuthorizationConfig::default()
+            });
         }
-        block.authorization = Some(AuthorizationConfig {
-            credentials: bearer.token.clone(),
-            credentials_file: bearer.file.clone(),
-            ..AuthorizationConfig::default()
-        });
     }
     block.check(check);
     block.resolve(folder);

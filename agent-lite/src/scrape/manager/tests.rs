@@ -17,24 +17,24 @@ use crate::scrape::{Body, ScrapeError, Settings, SinkError};
 const INTERVAL: Millis = Millis(40);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Bodies(mpsc::UnboundedSender<(u64, Vec<Body>)>);
+struct Bodies(mpsc::Sender<(u64, Vec<Body>)>);
 
 impl Sink for Bodies {
     fn take(&self, lane: u64, _: Timestamp, bodies: Vec<Body>) -> Result<(), SinkError> {
-        self.0.send((lane, bodies)).map_err(|_| SinkError("the test is over".into()))
+        self.0.try_send((lane, bodies)).map_err(|_| SinkError("the test is over".into()))
     }
 }
 
 struct Fixture {
     manager: Manager,
-    bodies: mpsc::UnboundedReceiver<(u64, Vec<Body>)>,
+    bodies: mpsc::Receiver<(u64, Vec<Body>)>,
     endpoint: Endpoint,
 }
 
 impl Fixture {
     /// A manager, and a target that serves `a 1`.
     async fn new() -> Self {
-        let (sender, bodies) = mpsc::unbounded_channel();
+        let (sender, bodies) = mpsc::channel(10_000);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/metrics", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -44,7 +44,7 @@ impl Fixture {
                     while let Ok(byte) = socket.read_u8().await {
                         seen.push(byte);
                         if seen.ends_with(b"\r\n\r\n") {
-                            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na 1\n";
+                            let answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\na 1\n";
                             socket.write_all(answer).await.ok();
                         }
                     }
