@@ -4,7 +4,7 @@
 //! Start: buffer, senders, HTTP, scrapes. Stop, in the reverse order: scrapes end their series with
 //! stale markers, which are on disk before the senders get their last chance.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -204,7 +204,7 @@ fn reloader(
 }
 
 /// Reads the configuration with this process's environment.
-pub fn read(file: &PathBuf) -> Result<Config, String> {
+pub fn read(file: &Path) -> Result<Config, String> {
     let env = |name: &str| std::env::var(name).ok();
     load(file, &env).map_err(|errors| errors.to_string())
 }

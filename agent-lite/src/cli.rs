@@ -128,7 +128,39 @@ impl Args {
     /// Flags that were given and mean something that this program does not do: what to use instead,
     /// and those without an effect. The first are errors.
     pub fn advice(&self) -> Advice {
-        let flags = &self.prometheus;
+        let mut advice = self.prometheus.advice();
+        for feature in &self.features {
+            match feature.as_str() {
+                "agent"
+                | EXTRA_METRICS
+                | CREATED_TIMESTAMPS
+                | NATIVE_HISTOGRAMS
+                | "new-service-discovery-manager"
+                | "exemplar-storage"
+                | "metadata-wal-records" => {}
+                "expand-external-labels" => {}
+                other => advice.warnings.push(format!(
+                    "--enable-feature={other} has no effect: an agent has no such feature"
+                )),
+            }
+        }
+        advice
+    }
+
+    /// Whether a feature of Prometheus's was asked for.
+    pub fn has_feature(&self, name: &str) -> bool {
+        self.features.iter().any(|feature| feature == name)
+    }
+
+    /// How long a stop may take.
+    pub fn flush_deadline(&self) -> Duration {
+        self.flush_deadline.to_std()
+    }
+}
+
+impl Prometheus {
+    fn advice(&self) -> Advice {
+        let flags = self;
         let mut advice = Advice::default();
         let refused = [
             (
@@ -187,32 +219,7 @@ impl Args {
         advice
             .warnings
             .extend(ignored.map(|(_, flag, why)| format!("{flag} has no effect: {why}")));
-        for feature in &self.features {
-            match feature.as_str() {
-                "agent"
-                | EXTRA_METRICS
-                | CREATED_TIMESTAMPS
-                | NATIVE_HISTOGRAMS
-                | "new-service-discovery-manager"
-                | "exemplar-storage"
-                | "metadata-wal-records" => {}
-                "expand-external-labels" => {}
-                other => advice.warnings.push(format!(
-                    "--enable-feature={other} has no effect: an agent has no such feature"
-                )),
-            }
-        }
         advice
-    }
-
-    /// Whether a feature of Prometheus's was asked for.
-    pub fn has_feature(&self, name: &str) -> bool {
-        self.features.iter().any(|feature| feature == name)
-    }
-
-    /// How long a stop may take.
-    pub fn flush_deadline(&self) -> Duration {
-        self.flush_deadline.to_std()
     }
 }
 

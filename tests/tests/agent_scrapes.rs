@@ -24,7 +24,7 @@ temperature{sensor="none"} NaN
 temperature{sensor="hot"} +Inf
 # TYPE latency_seconds histogram
 latency_seconds_bucket{le="0.1"} 5
-latency_seconds_bucket{le="1"} 9
+latency_seconds_bucket{le="1.5"} 9
 latency_seconds_bucket{le="+Inf"} 10
 latency_seconds_sum 4.25
 latency_seconds_count 10

@@ -110,8 +110,8 @@ async fn the_newest_samples_stand_on_the_page_by_family_and_labels() {
     let dir = tempfile::tempdir().unwrap();
     let queue = Queue::open(dir.path());
     let federate = queue.start();
-    let histogram = said(MetricType::Histogram, "How long.");
-    let counter = said(MetricType::Counter, "");
+    let (histogram, counter) =
+        (said(MetricType::Histogram, "How long."), said(MetricType::Counter, ""));
     let at = |value: f64| [(T, value)];
     let bucket = |job: &'static str, le: &'static str| {
         [("__name__", "took_seconds_bucket"), ("job", job), ("le", le)]
@@ -168,12 +168,8 @@ async fn the_newest_samples_stand_on_the_page_by_family_and_labels() {
         took_seconds_bucket{job=\"b\",le=\"+Inf\",instance=\"\"} 7 1704067200000\n\
         up{job=\"b\",instance=\"\"} 0 1704067205000\n";
     assert_eq!(some, expected);
-    let (content_type, open) = federate.page(
-        "t",
-        "one",
-        &["requests_total".parse().unwrap()],
-        "application/openmetrics-text",
-    );
+    let requests = ["requests_total".parse().unwrap()];
+    let (content_type, open) = federate.page("t", "one", &requests, "application/openmetrics-text");
     assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
     let expected =
         "# TYPE requests counter\nrequests_total{instance=\"\"} 2e+06 1704067205.000\n# EOF\n";

@@ -42,7 +42,8 @@ pub(super) struct Counted {
 /// The answer to a request that is durable.
 pub(super) fn of(outcome: &Outcome, counted: Counted, first_future: Option<Timestamp>) -> Answer {
     let refused = outcome.counts.get(Class::Refused);
-    let histograms = outcome.counts.total() - counted.floats;
+    // Fewer than there were, if a shard has lost one: that is for the audit to say.
+    let histograms = outcome.counts.total().saturating_sub(counted.floats);
     let refused_histograms = histograms - outcome.histograms_written;
     let floats = counted.floats - refused.saturating_sub(refused_histograms).min(counted.floats);
     let written = super::counts_in_headers(counted.version).then_some([

@@ -169,7 +169,9 @@ impl FaultyFs {
             copy.names = disk.names.clone();
             copy.durable_names = disk.names.clone();
             copy.next_inode = disk.next_inode;
-            for (&id, file) in &disk.files {
+            // What has no name any more cannot be opened either.
+            let named = disk.names.values().filter_map(|id| disk.files.get_key_value(id));
+            for (&id, file) in named {
                 let data = file.data.clone();
                 let durable = data.clone();
                 copy.files.insert(id, Inode { data, durable, dirty: BTreeSet::new() });
