@@ -3,10 +3,10 @@
 //! exactly what the disk has lost, and said.
 //!
 //! In one process, on `weir-journal`'s faulty disk. The script's steps are the same in every run;
-//! the threads of three journals interleave as they like, so an operation's number is nearly the
-//! same one, and each run says which it was. By default every kind of operation in every directory
-//! is met at its first, middle and last time, and some [`SAMPLE`] more are spread over all;
-//! `WEIR_DISK_FAULTS=all` takes every operation and every byte.
+//! the threads of three journals interleave as they like, so an operation is named by its kind, its
+//! place, and how many of the kind come before it there. By default every kind of operation in every directory
+//! is met at its first and last time and at three between; `WEIR_DISK_FAULTS=all` takes every
+//! operation and every byte.
 
 mod image;
 mod script;
@@ -24,8 +24,8 @@ use image::{Frame, frames};
 use script::{Step, World};
 use twin::{DIR, Stop, Twin};
 
-/// Operations that are met beyond those that each kind is met at.
-const SAMPLE: usize = 60;
+/// Between the first and the last operation of a kind, the parts at whose ends one is met.
+const EACH: u64 = 4;
 
 fn all() -> bool {
     std::env::var("WEIR_DISK_FAULTS").is_ok_and(|which| which == "all")
@@ -71,58 +71,59 @@ fn undisturbed() -> Vec<(Operation, PathBuf)> {
     fs.trace()
 }
 
-/// An operation's kind, and the part of the data directory that it was for.
-fn kind_of((operation, path): &(Operation, PathBuf)) -> (Operation, String) {
-    let part = path.strip_prefix(DIR).unwrap_or(path).iter().next();
-    let part = part.unwrap_or_default().to_string_lossy();
-    let part = part.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    (*operation, part.to_owned())
+/// An operation's kind, and where: a journal's directory, a file of the ledger, the whole.
+type Kind = (Operation, PathBuf);
+
+fn kind_of((operation, path): &(Operation, PathBuf)) -> Kind {
+    let part = path.strip_prefix(DIR).ok().and_then(|path| path.iter().next());
+    let place = part.map_or(PathBuf::from(DIR), |part| Path::new(DIR).join(part));
+    (*operation, place)
 }
 
-/// The numbers of operations to try.
-fn points(trace: &[(Operation, PathBuf)]) -> BTreeSet<usize> {
-    if all() {
-        return (0..trace.len()).collect();
+/// What to meet: the operation of a kind that comes after so many others of it.
+fn points(trace: &[(Operation, PathBuf)]) -> Vec<(Kind, u64)> {
+    let mut kinds: BTreeMap<Kind, u64> = BTreeMap::new();
+    for operation in trace {
+        *kinds.entry(kind_of(operation)).or_default() += 1;
     }
-    let mut by_kind: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (at, operation) in trace.iter().enumerate() {
-        by_kind.entry(kind_of(operation)).or_default().push(at);
-    }
-    let of_kinds = by_kind.values().flat_map(|at| [at[0], at[at.len() / 2], at[at.len() - 1]]);
-    of_kinds.chain((0..trace.len()).step_by(1 + trace.len() / SAMPLE)).collect()
+    let sample = |(kind, &count): (&Kind, &u64)| {
+        let (kind, last) = (kind.clone(), count - 1);
+        let step = if all() { 1 } else { last.div_ceil(EACH).max(1) };
+        (0..=last).step_by(step as usize).map(move |skip| (kind.clone(), skip))
+    };
+    kinds.iter().flat_map(sample).collect()
 }
 
 #[test]
 fn a_machine_that_stops_in_the_middle_of_any_change_loses_and_doubles_nothing() {
     let trace = undisturbed();
     let points = points(&trace);
-    let mut met = BTreeSet::new();
-    for &at in &points {
-        let (fs, mut world) = (FaultyFs::new(at as u64), World::new());
-        let t0 = Instant::now();
-        fs.short_writes(at % 3 == 0);
-        fs.crash_at(at as u64);
+    let (mut met, mut seed) = (BTreeSet::new(), 0);
+    for ((operation, place), skip) in &points {
+        seed += 1;
+        let (fs, mut world) = (FaultyFs::new(seed), World::new());
+        fs.short_writes(seed % 3 == 0);
+        fs.crash_in(*operation, place, *skip);
         let end = world.steps.len();
         if let Ok(mut twin) = world.start(&fs) {
             drop(world.run(&mut twin, end));
             twin.stop();
         }
-        let what = format!("operation {at}, {:?}", fs.trace().last());
-        met.extend(fs.trace().last().map(kind_of));
-        if at % 2 == 0 {
+        let what = format!("{operation:?} in {} after {skip}", place.display());
+        if fs.has_crashed() {
+            met.insert((*operation, place.clone()));
+        }
+        if seed % 2 == 0 {
             fs.power_cycle()
         } else {
             fs.restart_process()
         }
-        let a = t0.elapsed();
         let twin = finish(&fs, &mut world);
-        let b = t0.elapsed();
         assert_whole(&world, twin, &what);
-        eprintln!("DBG {at}/{} {a:?} {b:?} {:?} {what}", trace.len(), t0.elapsed());
     }
     let kinds: BTreeSet<_> = trace.iter().map(kind_of).collect();
-    println!("{} of {} operations, kinds met: {met:?}", points.len(), trace.len());
-    assert!(met.len() * 10 >= kinds.len() * 9, "not met: {:?}", kinds.difference(&met));
+    assert_eq!(met, kinds, "not met");
+    println!("{} of {} operations, of {} kinds", points.len(), trace.len(), kinds.len());
 }
 
 #[test]
@@ -154,11 +155,13 @@ fn a_machine_that_stops_again_while_it_reads_back_loses_nothing_either() {
 fn after_a_failed_sync_nothing_is_acknowledged_and_a_restart_is_right() {
     let trace = undisturbed();
     let points = points(&trace);
-    let syncs = points.iter().filter(|&&at| trace[at].0 == Operation::Sync);
-    let mut failed = BTreeSet::new();
-    for &at in syncs {
-        let (fs, mut world) = (FaultyFs::new(at as u64), World::new());
-        fs.fail_sync_at(at as u64);
+    let syncs = points.iter().filter(|((operation, _), _)| *operation == Operation::Sync);
+    let (mut failed, mut seed) = (BTreeSet::new(), 0);
+    for ((_, place), skip) in syncs {
+        seed += 1;
+        let what = format!("failed sync in {} after {skip}", place.display());
+        let (fs, mut world) = (FaultyFs::new(seed), World::new());
+        fs.fail_sync_in(place, *skip);
         let end = world.steps.len();
         if let Ok(mut twin) = world.start(&fs) {
             drop(world.run(&mut twin, end));
@@ -173,11 +176,11 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_a_restart_is_right() {
         }
         fs.restart_process();
         let twin = finish(&fs, &mut world);
-        assert_whole(&world, twin, &format!("failed sync {at}, {:?}", trace[at]));
+        assert_whole(&world, twin, &what);
         // What was said to be durable after the restart is.
         fs.power_cycle();
         let twin = finish(&fs, &mut world);
-        assert_whole(&world, twin, &format!("failed sync {at}, {:?}, then no power", trace[at]));
+        assert_whole(&world, twin, &format!("{what}, then no power"));
     }
     assert_eq!(failed, BTreeSet::from(["checkpoints", "log", "queue"]), "all have failed once");
 }

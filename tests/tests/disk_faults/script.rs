@@ -166,7 +166,7 @@ fn steps() -> Vec<Step> {
             steps.push(Step::Frontier(tick));
         }
         match tick {
-            3 | 8 | 12 | 18 => steps.push(Step::Checkpoint),
+            3 | 12 | 18 => steps.push(Step::Checkpoint),
             20 => steps.push(Step::Reload),
             _ => {}
         }

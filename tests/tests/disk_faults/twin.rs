@@ -220,6 +220,8 @@ impl Twin {
     /// Ends all threads and closes the journals.
     pub(crate) fn stop(self) {
         self.stopping.store(true, Ordering::Release);
+        // Workers must not wait for somebody to take what a cycle has left.
+        drop(self.checkpointer);
         self.node.readiness.closing.store(true, Ordering::Release);
         self.node.pipeline.tell_workers(&ToWorkers::Stop);
         self.node.pipeline.tell_emitter(Expect::Stop);

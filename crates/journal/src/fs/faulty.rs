@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fs::{Fs, FsFile, Lock};
 
-use self::disk::{Disk, Faults, HeldLock, Inode, NameChange, SECTOR, crash};
+use self::disk::{Disk, Faults, HeldLock, Inode, NameChange, Nth, SECTOR, crash};
 
 mod disk;
 
@@ -27,6 +27,8 @@ impl FaultyFs {
         let faults = Faults {
             crash_at: None,
             fail_sync_at: None,
+            crash_in: None,
+            fail_sync_in: None,
             crashed: false,
             lying_syncs: false,
             short_writes: false,
@@ -60,6 +62,19 @@ impl FaultyFs {
     /// ones fail until [`Self::power_cycle`] or [`Self::restart_process`].
     pub fn crash_at(&self, operation: u64) {
         self.disk().faults.crash_at = Some(operation);
+    }
+
+    /// As [`Self::crash_at`], in the operation of this kind that comes after `skip` others on this file,
+    /// or on this directory or a file in it.
+    pub fn crash_in(&self, operation: Operation, place: &Path, skip: u64) {
+        let nth = Nth { operation, place: place.to_owned(), left: skip };
+        self.disk().faults.crash_in = Some(nth);
+    }
+
+    /// As [`Self::fail_sync_at`], by place as [`Self::crash_in`].
+    pub fn fail_sync_in(&self, place: &Path, skip: u64) {
+        let nth = Nth { operation: Operation::Sync, place: place.to_owned(), left: skip };
+        self.disk().faults.fail_sync_in = Some(nth);
     }
 
     /// The machine has stopped.
@@ -324,11 +339,13 @@ impl FsFile for FaultyFile {
         let mut disk = self.disk()?;
         let now = disk.trace.len() as u64;
         let path = disk.path_of(self.inode);
+        let nth = &mut disk.faults.fail_sync_in;
+        let meant = nth.as_mut().is_some_and(|nth| nth.is(Operation::Sync, &path));
         if disk.operation(Operation::Sync, path)? {
             return Err(crash());
         }
-        if disk.faults.fail_sync_at.is_some_and(|at| now >= at) {
-            disk.faults.fail_sync_at = None;
+        if meant || disk.faults.fail_sync_at.is_some_and(|at| now >= at) {
+            disk.faults.fail_sync_at = disk.faults.fail_sync_at.filter(|_| meant);
             disk.file(self.inode).dirty.clear();
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
         }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
 
 #[derive(Debug)]
@@ -64,10 +64,33 @@ pub(super) enum NameChange {
 pub(super) struct Faults {
     pub(super) crash_at: Option<u64>,
     pub(super) fail_sync_at: Option<u64>,
+    pub(super) crash_in: Option<Nth>,
+    pub(super) fail_sync_in: Option<Nth>,
     pub(super) crashed: bool,
     pub(super) lying_syncs: bool,
     pub(super) short_writes: bool,
     pub(super) capacity: u64,
+}
+
+/// The operation of a kind in a place that is `left` such ones away.
+#[derive(Debug)]
+pub(super) struct Nth {
+    pub(super) operation: Operation,
+    pub(super) place: PathBuf,
+    pub(super) left: u64,
+}
+
+impl Nth {
+    /// Whether it is this one; counts it if it is of that kind.
+    pub(super) fn is(&mut self, operation: Operation, path: &Path) -> bool {
+        let inside = operation != Operation::SyncDir && path.parent() == Some(&self.place);
+        if self.operation != operation || !(inside || path == self.place) {
+            return false;
+        }
+        let is = self.left == 0;
+        self.left = self.left.wrapping_sub(1);
+        is
+    }
 }
 
 /// The unit in which un-synced data is kept or lost.
@@ -135,6 +158,8 @@ impl Disk {
         self.locks.clear();
         self.faults.crash_at = None;
         self.faults.fail_sync_at = None;
+        self.faults.crash_in = None;
+        self.faults.fail_sync_in = None;
         self.faults.crashed = false;
     }
 
@@ -148,8 +173,10 @@ impl Disk {
     pub(super) fn operation(&mut self, operation: Operation, path: PathBuf) -> io::Result<bool> {
         self.alive()?;
         let now = self.trace.len() as u64;
+        let nth = &mut self.faults.crash_in;
+        let meant = nth.as_mut().is_some_and(|nth| nth.is(operation, &path));
         self.trace.push((operation, path));
-        self.faults.crashed = self.faults.crash_at.is_some_and(|at| now >= at);
+        self.faults.crashed = meant || self.faults.crash_at.is_some_and(|at| now >= at);
         Ok(self.faults.crashed)
     }
 
