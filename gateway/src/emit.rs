@@ -188,7 +188,7 @@ impl Emitter {
             }
         }
         if position > self.home_position && to > self.frontier {
-            for (end, emissions) in self.home.close(self.frontier, to) {
+            while let Some((end, emissions)) = self.home.close_next(self.frontier, to) {
                 self.emit(position, end, emissions, replayed);
             }
             self.frontier = to;

@@ -156,22 +156,38 @@ impl Home {
     /// is complete. What its outputs say, window by window, in the order of their ends. Windows
     /// that were closed before stay silent.
     pub fn close(&mut self, from: Timestamp, to: Timestamp) -> Vec<(Timestamp, Vec<Emission>)> {
-        let mut closed = Vec::new();
-        let mut ends = self.ends_between(from.max(self.closed_through), to);
-        while let Some((end, rule)) = ends.pop_first() {
-            let emissions = self.close_window(rule, end);
-            if self.rules[usize::from(rule)].speaks() {
-                let next = end + self.config.rules[usize::from(rule)].rule.interval().0;
-                if next <= to {
-                    ends.insert((next, rule));
-                }
+        std::iter::from_fn(|| self.close_next(from, to)).collect()
+    }
+
+    /// As [`Home::close`], but only up to the next end at which something is said, so that what was
+    /// said before a crash can be adopted before the windows behind it are closed. `None` when all
+    /// windows up to `to` are.
+    pub fn close_next(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Option<(Timestamp, Vec<Emission>)> {
+        loop {
+            let ends = self.ends_between(from.max(self.closed_through), to);
+            let Some(&(end, _)) = ends.first() else {
+                break;
+            };
+            let mut emissions = Vec::new();
+            for &(_, rule) in ends.iter().take_while(|&&(other, _)| other == end) {
+                emissions.extend(self.close_window(rule, end));
             }
-            match closed.last_mut() {
-                _ if emissions.is_empty() => {}
-                Some((last, all)) if *last == end => Vec::extend(all, emissions),
-                _ => closed.push((end, emissions)),
+            self.closed_through = self.closed_through.max(end);
+            if !emissions.is_empty() {
+                return Some((end, emissions));
             }
         }
+        self.forget_gone();
+        self.closed_through = self.closed_through.max(to);
+        None
+    }
+
+    /// Lets go of numbers and groups whose last windows are closed.
+    fn forget_gone(&mut self) {
         for number in std::mem::take(&mut self.leaving) {
             // A number that was used again in between has left its old group already.
             if self.numbers.get(&number).is_some_and(|m| m.gone)
@@ -181,8 +197,6 @@ impl Home {
             }
         }
         self.rules.iter_mut().for_each(HomeRule::forget_idle_folded);
-        self.closed_through = self.closed_through.max(to);
-        closed
     }
 
     /// Sets what an emission said to what was durably said before a crash: the same bits go on.

@@ -81,6 +81,8 @@ pub(crate) struct Gate {
     pub(crate) emitted: Vec<(Timestamp, Emission)>,
     pub(crate) passed: Vec<(String, Labels, Sample)>,
     pub(crate) counts: HashMap<Class, u64>,
+    /// What a queue holds of windows, by their ends; adopted when they close.
+    pub(crate) known: BTreeMap<Timestamp, f64>,
     pub(crate) tenants: Vec<Arc<str>>,
     hasher: BlockHasher,
     seed: u128,
@@ -99,6 +101,7 @@ impl Gate {
             emitted: Vec::new(),
             passed: Vec::new(),
             counts: HashMap::new(),
+            known: BTreeMap::new(),
             tenants: Vec::new(),
             hasher: BlockHasher::new(seed),
             seed,
@@ -163,7 +166,10 @@ impl Gate {
                 self.home.handle_closing(at, closing);
             }
         }
-        for (end, emissions) in self.home.close(self.frontier, to) {
+        while let Some((end, emissions)) = self.home.close_next(self.frontier, to) {
+            if let Some(&value) = self.known.get(&end) {
+                emissions.iter().for_each(|e| self.home.adopt(e.source, Some(value), None));
+            }
             self.emitted.extend(emissions.into_iter().map(|e| (end, e)));
         }
         self.frontier = self.frontier.max(to);
