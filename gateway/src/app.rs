@@ -117,8 +117,10 @@ async fn serve(node: &Arc<Node>, router: &Arc<Router>) -> Result<Drain, BootErro
     let server = listening.map_err(|why| BootError::Io { what: what.clone(), why })?;
     let addr = server.local_addr().map_err(|why| BootError::Io { what, why })?;
     let file = config.data_dir.join("listen.addr");
-    let what = format!("write {}", file.display());
-    std::fs::write(&file, addr.to_string()).map_err(|why| BootError::Io { what, why })?;
+    if let Err(why) = std::fs::write(&file, addr.to_string()) {
+        // For people and scripts only; a full disk must not keep a gateway from its start.
+        tracing::warn!(%why, file = %file.display(), "the address cannot be written down");
+    }
     tracing::info!(%addr, "listening");
     router.count_connections(server.counters());
     let drain = Drain::new();

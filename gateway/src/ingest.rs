@@ -10,7 +10,7 @@ mod decode;
 mod facts;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -93,12 +93,13 @@ pub async fn store(
     };
     let exemplars = decoded.columns.exemplars.len() as u64;
     let floats = decoded.columns.timestamps.len() as u64;
+    let histograms = decoded.columns.histograms.len() as u64;
     let first_future = decoded.first_future.take();
     let (position, verdict) =
         submit(node, record, body, decoded, (tenant, Arc::clone(&name))).await?;
-    let outcome = verdict.await.map_err(|_| Answer::stopping())?;
+    let outcome = judged(node, verdict).await?;
     durable(node, position).await?;
-    let counted = answer::Counted { version, floats, exemplars };
+    let counted = answer::Counted { version, floats, histograms, exemplars };
     Ok(answer::of(&outcome, counted, first_future))
 }
 
@@ -146,6 +147,21 @@ pub fn work(
         permit,
     }
 }
+
+/// Waits for the verdict; but not for room in the send queue, for which the emitter may wait without
+/// end. What the sender then sends again is a repeat.
+async fn judged(node: &Node, mut verdict: oneshot::Receiver<Outcome>) -> Result<Outcome, Answer> {
+    loop {
+        match tokio::time::timeout(VERDICT_WAIT, &mut verdict).await {
+            Ok(verdict) => return verdict.map_err(|_| Answer::stopping()),
+            Err(_) if node.is_blocked() => return Err(Answer::queue_full(node)),
+            Err(_) => {}
+        }
+    }
+}
+
+/// How long a request waits before it looks whether the emitter can go on.
+const VERDICT_WAIT: Duration = Duration::from_millis(500);
 
 /// Waits until a position is on disk.
 async fn durable(node: &Node, position: u64) -> Result<(), Answer> {

@@ -304,8 +304,18 @@ impl<'a> Marker<'a> {
     fn before(&self, position: u64) -> io::Result<()> {
         let deaths = if position == self.position { self.deaths + 1 } else { 1 };
         let text = format!("{position} {deaths}\n");
-        let file = self.fs.create(&self.path)?;
-        write_all_at(&*file, &mut [IoSlice::new(text.as_bytes())], 0)
+        let write = || {
+            let file = self.fs.create(&self.path)?;
+            write_all_at(&*file, &mut [IoSlice::new(text.as_bytes())], 0)
+        };
+        match write() {
+            // Without it a deadly record is not found out; with an error there would be no start.
+            Err(why) if why.kind() == io::ErrorKind::StorageFull => {
+                tracing::debug!(%why, "no replay marker");
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// Whether a slice that began near here ended the process.

@@ -61,7 +61,7 @@ pub(super) async fn admit(
         return Err(Answer::not_ready());
     }
     if node.is_blocked() {
-        return Err(Answer::queue_full());
+        return Err(Answer::queue_full(node));
     }
     if node.frontier_facts.clock_in_doubt.load(Relaxed) {
         return Err(Answer::clock_in_doubt());

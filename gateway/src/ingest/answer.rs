@@ -1,5 +1,7 @@
 //! What a sender sees: every status of remote write is chosen here.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
@@ -10,6 +12,8 @@ use weir_model::{Class, Timestamp};
 use weir_wire::DecodeError;
 use weir_wire::compress::DecompressError;
 use weir_wire::negotiate::{Unsupported, Version};
+
+use crate::node::Node;
 
 /// Refused samples by reason.
 pub type Refused = Vec<(&'static str, u64)>;
@@ -35,6 +39,8 @@ pub(super) struct Counted {
     pub(super) version: Version,
     /// Float samples.
     pub(super) floats: u64,
+    /// Native histograms.
+    pub(super) histograms: u64,
     /// Exemplars.
     pub(super) exemplars: u64,
 }
@@ -42,9 +48,7 @@ pub(super) struct Counted {
 /// The answer to a request that is durable.
 pub(super) fn of(outcome: &Outcome, counted: Counted, first_future: Option<Timestamp>) -> Answer {
     let refused = outcome.counts.get(Class::Refused);
-    // Fewer than there were, if a shard has lost one: that is for the audit to say.
-    let histograms = outcome.counts.total().saturating_sub(counted.floats);
-    let refused_histograms = histograms - outcome.histograms_written;
+    let refused_histograms = counted.histograms.saturating_sub(outcome.histograms_written);
     let floats = counted.floats - refused.saturating_sub(refused_histograms).min(counted.floats);
     let written = super::counts_in_headers(counted.version).then_some([
         floats,
@@ -102,7 +106,10 @@ impl Answer {
         Self::later("this gateway is reading its log back, see /-/ready", 2)
     }
 
-    pub(super) fn queue_full() -> Self {
+    pub(super) fn queue_full(node: &Node) -> Self {
+        if node.queue.stats().disk_full.load(Ordering::Relaxed) {
+            return Self::later("the send queue's disk is full", 10);
+        }
         Self::later("the send queue is full: a backend is away for longer than it can hold", 10)
     }
 
