@@ -101,7 +101,7 @@ fn newest(backend: &Backend, metric: &str) -> Option<f64> {
 }
 
 fn same_as_prometheus(honor_labels: bool) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let (target, theirs, ours) = (Target::start(), Backend::start(), Backend::start());
     target.say(Some(PAGE.to_owned()));
     let scrape = scrape_config(&[target.address().to_string()], honor_labels);
