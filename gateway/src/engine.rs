@@ -75,6 +75,7 @@ impl Engine {
             facts: Arc::clone(&node.checkpoint_facts),
             stopping: Arc::clone(last),
             every: node.current.load().config.wal.checkpoint_interval,
+            next_cycle: self.loaded.next_cycle,
             before: self.loaded.kept,
         }
     }

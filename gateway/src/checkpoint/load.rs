@@ -25,6 +25,8 @@ pub struct Loaded {
     pub config: Option<(u32, Vec<u8>)>,
     /// What must be kept for it; `None` for a node that has none.
     pub kept: Option<Kept>,
+    /// A number that no cycle has had, as far as records are left.
+    pub next_cycle: u64,
     /// The first position of the queue that any complete cycle needs.
     pub queue_needed_from: u64,
 }
@@ -53,16 +55,18 @@ struct Complete {
 /// Loads the last complete cycle that is whole. An incomplete one behind it is passed over; of one
 /// that is damaged, with no whole one before it, what is left is better than nothing.
 pub fn load(journal: &Journal) -> Result<Loaded, LoadError> {
-    let mut complete: Vec<Complete> = Vec::new();
+    let (mut complete, mut next_cycle) = (Vec::new(), 0);
     each(journal, |_, kind, payload| {
+        next_cycle = next_cycle.max(Reader::new(payload).number()?.saturating_add(1));
         if kind == COMPLETE {
             complete.push(read_complete(payload)?);
         }
         Ok(())
     })?;
-    let needed = complete.iter().map(|complete| complete.loaded.queue_mark).min();
+    let needed = complete.iter().map(|complete: &Complete| complete.loaded.queue_mark).min();
     for candidate in &mut complete {
         candidate.loaded.queue_needed_from = needed.unwrap_or_default();
+        candidate.loaded.next_cycle = next_cycle;
     }
     let mut newest = None;
     for candidate in complete.iter().rev() {
@@ -77,7 +81,7 @@ pub fn load(journal: &Journal) -> Result<Loaded, LoadError> {
         newest.get_or_insert((loaded, home_lost));
     }
     let Some((mut loaded, home_lost)) = newest else {
-        return Ok(Loaded::default());
+        return Ok(Loaded { next_cycle, ..Loaded::default() });
     };
     tracing::error!("no checkpoint is whole: what is lost of the newest begins anew");
     if home_lost {
@@ -151,4 +155,33 @@ fn each(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weir_aggregate::codec::Writer;
+    use weir_journal::fs::DiskFs;
+    use weir_journal::{Config, Importance};
+
+    use super::*;
+
+    /// Cycles that were given up on a full disk had moved the number past the position. A later
+    /// process gave it out again, and a start found a virtual shard twice in one cycle, and failed.
+    #[test]
+    fn the_number_of_a_cycle_that_was_given_up_is_not_given_out_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(Arc::new(DiskFs), Config::new(dir.path())).unwrap();
+        let mut part = Writer::default();
+        for number in [120, 7, 1, 300] {
+            part.number(number);
+        }
+        let room = journal.reserve(part.bytes.len() as u64, Importance::Ordinary).unwrap();
+        let position = journal.append(room, SHARD, vec![part.bytes.into()]).unwrap();
+        journal.wait_durable(position).unwrap();
+        let loaded = load(&journal).unwrap();
+        assert!(loaded.kept.is_none() && loaded.shards.is_empty());
+        assert_eq!((journal.next_position(), loaded.next_cycle), (2, 121));
+    }
 }

@@ -57,6 +57,8 @@ pub struct Checkpointer {
     pub stopping: Arc<AtomicBool>,
     /// Time between cycles.
     pub every: Duration,
+    /// A number that no cycle has had.
+    pub next_cycle: u64,
     /// The last complete cycle, which is kept until the next but one.
     pub before: Option<Kept>,
 }
@@ -100,11 +102,10 @@ struct Collected {
 impl Checkpointer {
     /// Runs until told to stop; the last cycle is written after that.
     pub fn run(mut self) {
-        let mut cycle = self.checkpoints.next_position();
         loop {
             let stopping = self.wait();
             let began = Instant::now();
-            match self.cycle(cycle) {
+            match self.cycle() {
                 Ok(bytes) => {
                     self.facts.completed.fetch_add(1, Ordering::Relaxed);
                     let took = began.elapsed().as_millis() as u64;
@@ -117,7 +118,6 @@ impl Checkpointer {
                     tracing::warn!(%why, "checkpoint abandoned; the one before it still counts");
                 }
             }
-            cycle = self.checkpoints.next_position().max(cycle + 1);
             if stopping {
                 return;
             }
@@ -137,8 +137,11 @@ impl Checkpointer {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Writes one cycle under a number that is not in use; returns the bytes of its states.
-    pub fn cycle(&mut self, cycle: u64) -> Result<u64, Abandoned> {
+    /// Writes one cycle; returns the bytes of its states.
+    pub fn cycle(&mut self) -> Result<u64, Abandoned> {
+        // Nobody's before, not even that of one which was given up: its parts may still come.
+        let cycle = self.next_cycle.max(self.checkpoints.next_position());
+        self.next_cycle = cycle + 1;
         let (version, text) = self.config.current();
         let first = self.checkpoints.next_position();
         while self.parts.try_recv().is_ok() {}

@@ -161,8 +161,7 @@ impl Twin {
 
     /// Writes a checkpoint, and cuts what it makes needless.
     pub(crate) fn checkpoint(&mut self) -> Result<(), Stop> {
-        let cycle = self.node.checkpoints.next_position();
-        self.checkpointer.cycle(cycle)?;
+        self.checkpointer.cycle()?;
         Ok(())
     }
 
