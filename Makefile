@@ -10,7 +10,7 @@ TEST_SECONDS ?= 2700
 
 # Real traffic of this host, reduced; Ctrl-C ends it.
 demo: packages
-	cargo build --release --package weir-gateway
+	cargo build --release --package weir-gateway --package weir-agent-lite
 	tests/demo.sh
 
 # Everything that must hold before a commit. Ends with cargo's own result lines.

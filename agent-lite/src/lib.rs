@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod pools;
 pub mod push;
 pub mod receive;
+pub mod reduce;
 pub mod router;
 pub mod schedule;
 pub mod scrape;

@@ -3,11 +3,13 @@
 //! The load is the one that the targets in `docs/PERFORMANCE.md` are stated for: requests of 2,000
 //! samples, eleven labels and about 300 bytes a sample, one rule `total without (pod, instance,
 //! shard)`, windows of 10 s. Times are CPU time of one thread, so that a busy machine distorts
-//! them less. Deliberately not here: sockets, threads and the gateway's wiring.
+//! them less. [`targets`] alone has sockets: it is for benches of whole programs. Deliberately not
+//! here: the gateway's wiring.
 
 pub mod clock;
 pub mod load;
 pub mod path;
+pub mod targets;
 
 pub use clock::{allocated_bytes, thread_time};
 pub use load::{INTERVAL_MS, Load, REQUEST_SAMPLES, START_MS, TARGET_SERIES};

@@ -22,14 +22,14 @@ mod diff;
 mod raw;
 mod reload;
 mod report;
-mod rules;
 mod validate;
 
-pub use decisions::{DecisionText, RuleText};
+pub use decisions::DecisionText;
 pub use diff::{Change, Changes, compare};
 pub use reload::{Overrides, load};
 pub use report::check_report;
 pub use weir_config::{ConfigErrors, Problem, Size, SizeError};
+pub use weir_rules::RuleText;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]

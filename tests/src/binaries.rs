@@ -11,7 +11,8 @@ pub fn find(package: &str, variable: &str) -> PathBuf {
     let this = std::env::current_exe().expect("the test's own path");
     let profile = this.ancestors().nth(2).expect("<target>/<profile>/deps/<test>");
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--quiet", "--package", package, "--bin", package]);
+    // With the whole workspace's features, so that what the tests were built with is used again.
+    build.args(["build", "--quiet", "--workspace", "--bin", package]);
     if profile.ends_with("release") {
         build.arg("--release");
     }

@@ -2,7 +2,7 @@
 //!
 //! Each file of `tests/` proves one promise of the gateway's binary. What they share is here:
 //! [`processes`] runs programs, [`packages`] finds Debian's and [`peers`] starts them, [`gateway`] and [`agent`] are the programs under test,
-//! [`sender`], [`load`], [`target`] and [`backend`] are its scripted peers, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
+//! [`sender`], [`load`], [`target`], [`stub`] and [`backend`] are its scripted peers, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
 //! computes on its own what must come out.
 //!
 //! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
@@ -24,5 +24,6 @@ pub mod promql;
 pub mod remote_read;
 pub mod samples;
 pub mod sender;
+pub mod stub;
 pub mod target;
 pub mod wait;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floor of each package; it sees lower ones only.
-const FLOORS: [(&str, u32); 15] = [
+const FLOORS: [(&str, u32); 16] = [
     ("weir-model", 0),
     ("weir-wire", 1),
     ("weir-relabel", 1),
@@ -16,6 +16,7 @@ const FLOORS: [(&str, u32); 15] = [
     ("weir-ring", 1),
     ("weir-journal", 1),
     ("weir-config", 1),
+    ("weir-rules", 2),
     ("weir-http", 2),
     ("weir-telemetry", 2),
     ("weir-remote", 3),
@@ -23,7 +24,7 @@ const FLOORS: [(&str, u32); 15] = [
     ("weir-agent-lite", 4),
     ("weir-loadgen", 4),
     ("weir-tests", 5),
-    ("weir-benches", 5),
+    ("weir-benches", 6),
 ];
 
 /// Crates without clock, socket and file outside of their tests.

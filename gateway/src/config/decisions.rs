@@ -18,24 +18,13 @@ use weir_aggregate::window::next_end;
 use weir_config::{ConfigErrors, Problem};
 use weir_model::{Millis, Relabel, ShardKey, Timestamp};
 use weir_relabel::{Program, RelabelConfig};
-
-use super::rules;
+use weir_rules::RuleText;
 
 mod text;
 
 use text::{HaText, ModeText, RelabelText, SeriesText, ShardKeyText, Start};
 
 const FORMAT: u32 = 1;
-
-/// A rule file: its name as messages show it, and its text.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuleText {
-    /// The file's name.
-    pub file: String,
-    /// All that it says.
-    pub text: String,
-}
 
 /// Everything that decides what happens to a sample, self-contained.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -120,7 +109,7 @@ impl DecisionText {
     /// Compiles all of it. `version` numbers it among the node's configurations.
     pub fn decisions(&self, version: u32) -> Result<Decisions, ConfigErrors> {
         let mut errors = Vec::new();
-        let rules = rules::read(&self.rule_files).map_or_else(
+        let rules = weir_rules::read(&self.rule_files).map_or_else(
             |problems| {
                 errors.extend(problems);
                 Vec::new()

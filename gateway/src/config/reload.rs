@@ -10,10 +10,9 @@ use std::time::Instant;
 use weir_config::{ConfigErrors, Problem, Source, files};
 use weir_http::{Authenticator, ServerTls};
 
-use super::decisions::RuleText;
 use super::raw::{FOREIGN, Raw};
 use super::validate::{World, directives, listen, validate};
-use super::{Config, Log};
+use super::{Config, Log, RuleText};
 
 /// What flags say over the file. Their texts are checked as the file's are.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -11,9 +11,9 @@ use weir_config::{Check, ConfigErrors, Problem, Source, files};
 use weir_model::Millis;
 use weir_telemetry::logs::LogFormat;
 
-use super::decisions::{DecisionText, Parts, RuleText};
+use super::decisions::{DecisionText, Parts};
 use super::raw::{self, Raw};
-use super::{Config, Log, Windows, rules};
+use super::{Config, Log, RuleText, Windows};
 
 mod bounds;
 mod cluster;
@@ -107,7 +107,7 @@ fn read_rules(
     files: Result<Vec<RuleText>, Vec<Problem>>,
     check: &mut Check<'_>,
 ) -> (Vec<RuleText>, Vec<weir_aggregate::rule::Rule>) {
-    let read = files.and_then(|texts| rules::read(&texts).map(|read| (texts, read)));
+    let read = files.and_then(|texts| weir_rules::read(&texts).map(|read| (texts, read)));
     match read {
         Ok((texts, read)) => {
             check.warnings.extend(read.warnings);

@@ -10,13 +10,7 @@ use crate::discovery::LabelMap;
 use crate::discovery::tests::outlet;
 
 const CONTAINERS: &str = include_str!("tests/containers.json");
-const NETWORKS: &str = r#"[
-  {"Name": "shop_default", "Id": "net-default", "Created": "2024-11-25T08:00:00.1Z",
-   "Scope": "local", "Driver": "bridge", "EnableIPv6": false, "IPAM": {"Driver": "default"},
-   "Internal": false, "Attachable": true, "Ingress": false, "ConfigOnly": false,
-   "Containers": {}, "Options": {}, "Labels": {"com.docker.compose.network": "default"}},
-  {"Name": "host", "Id": "net-host", "Scope": "local", "Internal": true, "Labels": null}
-]"#;
+const NETWORKS: &str = include_str!("tests/networks.json");
 
 fn config(host: DockerHost) -> DockerSd {
     DockerSd {

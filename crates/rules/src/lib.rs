@@ -1,26 +1,38 @@
 //! Rule files: reading their texts, and what only shows when all of them lie side by side.
 //!
-//! Invariant: what it returns is what `weir_aggregate` would run, in the order of the files. Files
-//! are not opened here.
+//! Gateway and agent take the same files, and say the same about them. Invariant: what it returns is
+//! what `weir_aggregate` would run, in the order of the files. Files are not opened here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use weir_aggregate::rule::{Rule, RuleFile, load};
 use weir_config::{Problem, explain_unknown_field};
 use weir_model::Relabel;
 use weir_relabel::{Program, RelabelConfig};
 
-use super::decisions::RuleText;
+/// A rule file: its name as messages show it, and its text.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleText {
+    /// The file's name.
+    pub file: String,
+    /// All that it says.
+    pub text: String,
+}
 
 /// All rules, and what is worth a word about them.
-pub(crate) struct Rules {
-    pub(crate) rules: Vec<Rule>,
-    pub(crate) warnings: Vec<Problem>,
+#[derive(Debug)]
+pub struct Rules {
+    /// In the order of the files.
+    pub rules: Vec<Rule>,
+    /// What has no effect, and whose outputs meet.
+    pub warnings: Vec<Problem>,
 }
 
 /// Reads all rule files; every file's problems are returned.
-pub(crate) fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
+pub fn read(texts: &[RuleText]) -> Result<Rules, Vec<Problem>> {
     let mut all = Rules { rules: Vec::new(), warnings: Vec::new() };
     let mut errors = Vec::new();
     let mut names: HashMap<String, Named> = HashMap::new();
