@@ -5,7 +5,7 @@
 
 use weir_aggregate::home::Emission;
 use weir_aggregate::shard::{Outcome, Shard};
-use weir_model::{Columns, NativeHistogram, Sample};
+use weir_model::Columns;
 use weir_wire::encode::v2::Writer;
 use weir_wire::{Compressor, Encoding};
 
@@ -21,8 +21,6 @@ pub(super) struct BodyWriter {
     compressor: Compressor,
     plain: Vec<u8>,
     packed: Vec<u8>,
-    samples: Vec<Sample>,
-    histograms: Vec<NativeHistogram>,
 }
 
 impl BodyWriter {
@@ -33,25 +31,15 @@ impl BodyWriter {
         columns: &Columns,
         outcome: &Outcome,
     ) -> Result<Option<Body>, SinkError> {
-        let mut floats = outcome.passed.iter();
-        let mut histograms = outcome.passed_histograms.iter();
-        for pass in &outcome.passes {
-            self.samples.clear();
-            self.histograms.clear();
-            let places = floats.by_ref().take(pass.floats as usize);
-            self.samples.extend(places.map(|&at| columns.sample(at as usize)));
-            let places = histograms.by_ref().take(pass.histograms as usize);
-            self.histograms
-                .extend(places.filter_map(|&at| columns.histograms.get(at as usize).cloned()));
-            self.samples.sort_by_key(|s| s.timestamp);
+        outcome.each_pass(columns, |pass, samples, histograms| {
             let entry = columns.entries.get(pass.entry as usize);
             let extra = entry.and_then(|entry| columns.extra(entry));
             let metadata = extra.and_then(|extra| extra.metadata);
             let metadata = metadata.and_then(|at| columns.series_metadata.get(at as usize));
             let exemplars = entry.map_or(&[][..], |entry| columns.exemplars_of(entry));
             let labels = shard.labels(pass.vshard, pass.series);
-            self.writer.series(labels, &self.samples, &self.histograms, exemplars, metadata);
-        }
+            self.writer.series(labels, samples, histograms, exemplars, metadata);
+        });
         self.finish()
     }
 

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use weir_model::symbols::{PairId, PairTable};
-use weir_model::{Batch, Class, ClassCounts, Entry, Label, TenantId, Timestamp, VSHARDS, VShard};
+use weir_model::{
+    Batch, Class, ClassCounts, Columns, Entry, Label, NativeHistogram, Sample, TenantId, Timestamp,
+    VSHARDS, VShard,
+};
 
 use crate::alias::{Alias, DROPPED};
 use crate::bind::Bound;
@@ -68,6 +71,29 @@ pub struct Outcome {
     pub passed_histograms: Vec<u32>,
     /// Native histograms with a verdict other than refused.
     pub histograms_written: u64,
+}
+
+impl Outcome {
+    /// Gives each pass with its samples, oldest first, and its histograms, out of the columns of
+    /// the batch that this is the outcome of.
+    pub fn each_pass(
+        &self,
+        columns: &Columns,
+        mut take: impl FnMut(&Pass, &[Sample], &[NativeHistogram]),
+    ) {
+        let (mut samples, mut native) = (Vec::new(), Vec::new());
+        let (mut floats, mut histograms) = (self.passed.iter(), self.passed_histograms.iter());
+        for pass in &self.passes {
+            let places = floats.by_ref().take(pass.floats as usize);
+            samples.clear();
+            samples.extend(places.map(|&at| columns.sample(at as usize)));
+            samples.sort_by_key(|s| s.timestamp);
+            let places = histograms.by_ref().take(pass.histograms as usize);
+            native.clear();
+            native.extend(places.filter_map(|&at| columns.histograms.get(at as usize).cloned()));
+            take(pass, &samples, &native);
+        }
+    }
 }
 
 /// Late samples of one rule.
