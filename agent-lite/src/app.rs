@@ -4,9 +4,9 @@
 //! Start: buffer, senders, HTTP, scrapes. Stop, in the reverse order: scrapes end their series with
 //! stale markers, which are on disk before the senders get their last chance.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,8 +18,9 @@ use weir_telemetry::{Registry, Scrape};
 
 use crate::admin::{Admin, metrics};
 use crate::buffer::Buffer;
+use crate::central::Central;
 use crate::cli::{self, Args};
-use crate::config::{Config, load};
+use crate::force::{Force, Reloads, bound};
 use crate::pools::{Features, Pools};
 use crate::push::Pushes;
 use crate::receive::Receiver;
@@ -27,6 +28,7 @@ use crate::router::Router;
 use crate::schedule::host_seed;
 use crate::scrape::{Manager, Settings};
 use crate::storage::{self, Storage};
+use weir_agent_config::{Config, load};
 
 /// A running agent.
 pub struct App {
@@ -48,9 +50,10 @@ pub struct App {
 
 impl App {
     /// Opens the buffer and starts everything; the error is what a person is told.
-    pub async fn build(args: Args, mut config: Config) -> Result<Self, String> {
+    pub async fn build(args: Args, mut config: Config, origin: Origin) -> Result<Self, String> {
         let storage = Storage::open(&args.storage, args.buffer_max_size.0)?;
-        bound(&args, &mut config);
+        let bounds = (args.buffer_max_size.0, args.buffer_max_age);
+        bound(&mut config, bounds);
         let destinations = Arc::new(destinations(&args, &config, &storage)?);
         let buffer = Buffer::new(Arc::clone(&storage.journal), storage.durable.clone());
         let hash_seed = random()?;
@@ -65,18 +68,37 @@ impl App {
         metrics::register(&registry, &storage.journal);
         observe(&registry, &pools, &destinations, pushes.as_ref());
         let (quitter, quit) = watch::channel(false);
-        let reload = reloader(&args, &pools, &destinations, &registry);
-        let lifecycle = args.lifecycle;
-        let admin = Arc::new(Admin::new(Arc::clone(&pools), registry, reload, lifecycle, quitter));
         let labels = config.external_labels.clone().into_iter().collect();
         let receiver = args.receiver.then(|| Receiver::new(buffer.clone(), labels));
+        let force = Arc::new(Force {
+            pools: Arc::clone(&pools),
+            destinations: Arc::clone(&destinations),
+            pushes: pushes.clone(),
+            receiver: receiver.clone(),
+            bounds,
+            reloads: Reloads::started(),
+            turn: tokio::sync::Mutex::default(),
+        });
+        let counted = Arc::clone(&force);
+        registry
+            .set_collector("reloads", Arc::new(move |s: &mut Scrape| counted.reloads.collect(s)));
+        let reload = reloader(&origin, &force);
+        let lifecycle = args.lifecycle;
+        let admin =
+            Arc::new(Admin::new(Arc::clone(&pools), registry.clone(), reload, lifecycle, quitter));
         let router = Router { admin: Arc::clone(&admin), receiver, pushes: pushes.clone() };
         let drain = serve(&args.listen, router).await?;
         let journal = Arc::clone(&storage.journal);
         let cutting = storage::keep_cutting(journal, Arc::clone(&destinations));
         let mut tasks = vec![tokio::spawn(cutting)];
         tasks.extend(pushes.clone().map(|pushes| tokio::spawn(pushes.run())));
-        pools.apply(&config.scrape, &config.external_labels)?;
+        pools.apply(Pools::prepare(&config.scrape)?, &config.external_labels);
+        if let Origin::Gateway(central) = origin {
+            let counts = Arc::clone(central.counts());
+            let collect = move |scrape: &mut Scrape| counts.collect(scrape);
+            registry.set_collector("central", Arc::new(collect));
+            tasks.push(tokio::spawn(central.run(force)));
+        }
         admin.ready().store(true, Ordering::Release);
         let durable = storage.durable.clone();
         Ok(Self {
@@ -114,13 +136,6 @@ impl App {
         if let Err(why) = self.storage.journal.close() {
             tracing::error!(%why, "the buffer was not closed in order");
         }
-    }
-}
-
-/// Bounds the destinations by the buffer.
-fn bound(args: &Args, config: &mut Config) {
-    for destination in &mut config.destinations {
-        storage::bound(destination, args.buffer_max_size.0, args.buffer_max_age);
     }
 }
 
@@ -168,45 +183,59 @@ fn observe(
     }
 }
 
-/// Reads the file again and brings it into force; an error changes nothing and is logged.
-fn reloader(
-    args: &Args,
-    pools: &Arc<Pools>,
-    destinations: &Arc<Destinations>,
-    registry: &Registry,
-) -> crate::admin::Reload {
-    let (args, pools, destinations) = (args.clone(), Arc::clone(pools), Arc::clone(destinations));
-    let reloads = Arc::new(metrics::Reloads::default());
-    reloads.succeeded_s.store(now_ms() / 1000, Ordering::Relaxed);
-    let shown = Arc::clone(&reloads);
-    registry.set_collector("reloads", Arc::new(move |s: &mut Scrape| shown.collect(s)));
-    let runtime = tokio::runtime::Handle::current();
-    let one_at_a_time = Mutex::new(());
-    Box::new(move || {
-        let _one = one_at_a_time.lock();
-        let _inside = runtime.enter();
-        let result = read(&args.config_file).and_then(|mut config| {
-            bound(&args, &mut config);
-            let labels = &config.external_labels;
-            runtime.block_on(destinations.reload(&config.destinations, labels))?;
-            pools.apply(&config.scrape, labels)
-        });
-        reloads.failed.store(u64::from(result.is_err()), Ordering::Relaxed);
-        match &result {
-            Ok(()) => {
-                reloads.succeeded_s.store(now_ms() / 1000, Ordering::Relaxed);
-                tracing::info!("the configuration was read again");
+/// Where this agent's configuration comes from.
+#[derive(Clone)]
+pub enum Origin {
+    /// A file of this host.
+    File(PathBuf),
+    /// A gateway.
+    Gateway(Arc<Central>),
+}
+
+impl Origin {
+    /// As the flags say, with the configuration to start with.
+    pub fn read(args: &Args) -> Result<(Self, Config), String> {
+        if args.central.gateway.is_none() {
+            let file = args.config_file.clone();
+            return read(&file).map(|config| (Self::File(file), config));
+        }
+        let mut central = Central::new(&args.central, &host_name(), &args.storage)?;
+        let config = central.start()?;
+        Ok((Self::Gateway(Arc::new(central)), config))
+    }
+
+    /// Looks for another configuration and brings it into force; an error changes nothing.
+    async fn reload(&self, force: &Arc<Force>) -> Result<(), String> {
+        let file = match self {
+            Self::File(file) => file,
+            Self::Gateway(central) => return central.poll(force).await,
+        };
+        let result = match read(file) {
+            Ok(config) => force.apply(config).await,
+            Err(why) => {
+                force.refused();
+                Err(why)
             }
+        };
+        match &result {
+            Ok(()) => tracing::info!("the configuration was read again"),
             Err(why) => tracing::error!(%why, "the configuration was not taken, nothing changes"),
         }
         result
-    })
+    }
 }
 
-/// Reads the configuration with this process's environment.
-pub fn read(file: &Path) -> Result<Config, String> {
+/// Reads a configuration with this process's environment.
+fn read(file: &Path) -> Result<Config, String> {
     let env = |name: &str| std::env::var(name).ok();
     load(file, &env).map_err(|errors| errors.to_string())
+}
+
+/// A reload for SIGHUP and `/-/reload`, from a thread that may block.
+fn reloader(origin: &Origin, force: &Arc<Force>) -> crate::admin::Reload {
+    let (origin, force) = (origin.clone(), Arc::clone(force));
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move || runtime.block_on(origin.reload(&force)))
 }
 
 async fn serve(listen: &str, router: Router) -> Result<Drain, String> {
@@ -226,10 +255,12 @@ async fn serve(listen: &str, router: Router) -> Result<Drain, String> {
 }
 
 fn offset_seed(config: &Config) -> u64 {
-    let host = rustix::system::uname();
-    let host = host.nodename().to_string_lossy();
     let labels = config.external_labels.iter().map(|(name, value)| Label { name, value });
-    host_seed(&host, labels)
+    host_seed(&host_name(), labels)
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn random() -> Result<u128, String> {

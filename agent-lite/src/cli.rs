@@ -12,6 +12,10 @@ use weir_config::Size;
 use weir_model::Millis;
 use weir_telemetry::LogFormat;
 
+mod central;
+
+pub use central::CentralArgs;
+
 /// The agent's arguments.
 #[derive(Clone, PartialEq, Debug, Parser)]
 #[command(name = "weir-agent-lite", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
@@ -77,6 +81,10 @@ pub struct Args {
     #[arg(long = "enable-feature", value_name = "NAME,…", value_delimiter = ',')]
     pub features: Vec<String>,
 
+    /// A configuration from a gateway.
+    #[command(flatten)]
+    pub central: CentralArgs,
+
     /// Asks for what this program is.
     #[arg(long = "agent", hide = true)]
     pub agent: bool,
@@ -129,6 +137,10 @@ impl Args {
     /// and those without an effect. The first are errors.
     pub fn advice(&self) -> Advice {
         let mut advice = self.prometheus.advice();
+        if self.check && self.central.gateway.is_some() {
+            let why = "--check: the gateway's own --check checks configurations of agents";
+            advice.errors.push(why.to_owned());
+        }
         for feature in &self.features {
             match feature.as_str() {
                 "agent"
@@ -278,6 +290,7 @@ Endpoints:
 Example:
   weir-agent-lite --config.file=prometheus.yml --check
   weir-agent-lite --config.file=prometheus.yml
+  weir-agent-lite --gateway=https://gateway:9201 --agent.label env=prod --agent.label region=eu-1
 
 docs/AGENT.md says what differs from Prometheus, key by key.";
 

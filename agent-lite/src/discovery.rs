@@ -4,7 +4,6 @@
 //! counted. What a mechanism says is either all that it knows ([`Update::All`]) or the groups that
 //! changed. A job's targets are bounded. Here nothing is relabelled: that is `target.rs`.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+pub use weir_agent_config::discovery::{Group, LabelMap, Mechanism};
 
 mod content;
 pub mod dns;
@@ -27,39 +27,8 @@ use merge::Merge;
 pub use merge::TARGETS_MAX;
 use refresh::refresh;
 
-/// Label names and values, as Prometheus names them: `__address__`, `__meta_*`.
-pub type LabelMap = BTreeMap<String, String>;
-
-/// Targets that were found together, with the labels that they share.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Group {
-    /// What it was made from: unique within a mechanism.
-    pub source: String,
-    /// Labels of every target that has no label of that name itself.
-    pub labels: LabelMap,
-    /// Labels of each target.
-    pub targets: Vec<LabelMap>,
-}
-
 /// All groups of a job.
 pub type Groups = Arc<Vec<Arc<Group>>>;
-
-/// One way to find targets, configured.
-#[derive(Clone, Debug)]
-pub enum Mechanism {
-    /// `static_configs`: groups as they are.
-    Fixed(Vec<Group>),
-    /// `file_sd_configs`
-    File(file::FileSd),
-    /// `http_sd_configs`
-    Http(Box<http::HttpSd>),
-    /// `dns_sd_configs`
-    Dns(dns::DnsSd),
-    /// `kubernetes_sd_configs`
-    Kubernetes(Box<kubernetes::KubernetesSd>),
-    /// `docker_sd_configs`
-    Docker(Box<docker::DockerSd>),
-}
 
 /// Why a mechanism found nothing this time.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -186,20 +155,6 @@ async fn merge_updates(
     }
 }
 
-impl Mechanism {
-    /// As in `<name>_sd_configs`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Fixed(_) => "static",
-            Self::File(_) => "file",
-            Self::Http(_) => "http",
-            Self::Dns(_) => "dns",
-            Self::Kubernetes(_) => "kubernetes",
-            Self::Docker(_) => "docker",
-        }
-    }
-}
-
 impl Outlet {
     /// Hands over what was found; waits while the merging is behind.
     async fn send(&self, update: Update) {
@@ -235,7 +190,7 @@ fn join_host_port(host: &str, port: u16) -> String {
 }
 
 /// Any number; nobody's safety depends on more than that it is hard to guess.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0)
 }
 

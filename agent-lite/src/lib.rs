@@ -7,9 +7,10 @@
 pub mod admin;
 pub mod app;
 pub mod buffer;
+pub mod central;
 pub mod cli;
-pub mod config;
 pub mod discovery;
+pub mod force;
 pub mod pools;
 pub mod push;
 pub mod receive;

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use weir_agent_lite::app::{App, read};
+use weir_agent_config::check_report;
+use weir_agent_lite::app::{App, Origin};
 use weir_agent_lite::cli::Args;
-use weir_agent_lite::config::check_report;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -14,15 +14,15 @@ fn main() -> ExitCode {
     if !advice.errors.is_empty() {
         return fail(&advice.errors.join("\n"));
     }
-    let config = match read(&args.config_file) {
-        Ok(config) => config,
+    if let Err(why) = weir_telemetry::logs::init(&args.log_level, args.log_format) {
+        return fail(&why.to_string());
+    }
+    let (origin, config) = match Origin::read(&args) {
+        Ok(read) => read,
         Err(errors) => return fail(&errors),
     };
     if args.check {
         return say(&check_report(&config));
-    }
-    if let Err(why) = weir_telemetry::logs::init(&args.log_level, args.log_format) {
-        return fail(&why.to_string());
     }
     for warning in advice.warnings {
         tracing::warn!(warning, "flags");
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         .build();
     match runtime {
         Ok(runtime) => runtime.block_on(async {
-            match App::build(args, config).await {
+            match App::build(args, config, origin).await {
                 Ok(app) => run(app).await,
                 Err(why) => {
                     tracing::error!(why, "cannot start");

@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 use weir_http::Client;
 use weir_wire::exposition::Options;
 
-use crate::config::ScrapeConfig;
 use crate::discovery::{Discovery, Facts, Groups, Mechanism};
 use crate::scrape::{Endpoint, Job, Limits, Manager, ScrapeError, Settings, TargetStatus};
 use crate::target::{Target, Targets};
+use weir_agent_config::ScrapeConfig;
 
 /// All pools.
 #[derive(Debug)]
@@ -49,6 +49,10 @@ struct Pool {
     follower: JoinHandle<()>,
 }
 
+/// Jobs that can be brought into force.
+#[derive(Debug)]
+pub struct Prepared(Vec<(ScrapeConfig, Client)>);
+
 /// A job as the page of targets shows it.
 #[derive(Debug)]
 pub struct PoolView {
@@ -68,27 +72,31 @@ impl Pools {
         Self { state: Mutex::new(State { manager, pools: BTreeMap::new() }), features }
     }
 
-    /// Brings these jobs into force. An error changes nothing.
-    pub fn apply(
-        self: &Arc<Self>,
-        jobs: &[ScrapeConfig],
-        external_labels: &BTreeMap<String, String>,
-    ) -> Result<(), String> {
-        let mut ready = Vec::with_capacity(jobs.len());
-        for config in jobs {
+    /// All of bringing jobs into force that can fail.
+    pub fn prepare(jobs: &[ScrapeConfig]) -> Result<Prepared, String> {
+        let each = jobs.iter().map(|config| {
             let client = Client::new(config.client.clone(), std::time::Instant::now());
             let client = client.map_err(|why| format!("{}: {why}", config.job_name))?;
-            ready.push((config, client));
-        }
+            Ok((config.clone(), client))
+        });
+        each.collect::<Result<_, String>>().map(Prepared)
+    }
+
+    /// Brings these jobs into force.
+    pub fn apply(
+        self: &Arc<Self>,
+        Prepared(jobs): Prepared,
+        external_labels: &BTreeMap<String, String>,
+    ) {
         let mut state = self.lock();
-        let gone = |name: &String| !jobs.iter().any(|job| job.job_name == *name);
+        let gone = |name: &String| !jobs.iter().any(|(job, _)| job.job_name == *name);
         for (name, pool) in state.pools.extract_if(.., |name, _| gone(name)).collect::<Vec<_>>() {
             pool.follower.abort();
             state.manager.remove(&name);
         }
-        for (config, client) in ready {
+        for (config, client) in jobs {
             let name = config.job_name.clone();
-            let settings = Arc::new(settings(config, external_labels, self.features));
+            let settings = Arc::new(settings(&config, external_labels, self.features));
             let discovery = Discovery::start(&name, config.discovery.clone());
             let groups = discovery.groups();
             let follower = tokio::spawn(follow(Arc::clone(self), name.clone(), discovery.groups()));
@@ -102,7 +110,7 @@ impl Pools {
                 old.follower.abort();
                 old.targets
             });
-            let config = Arc::new(config.clone());
+            let config = Arc::new(config);
             let pool = Pool { config, settings, client, discovery, targets, follower };
             let answered = pool.is_fixed();
             state.pools.insert(name.clone(), pool);
@@ -113,7 +121,6 @@ impl Pools {
                 state.update(&name);
             }
         }
-        Ok(())
     }
 
     /// All pools as they are.

@@ -5,7 +5,7 @@
 //! Requests share one lane, so that a series' samples stay in the order in which they came. No
 //! relabelling: the sender's labels stand, and external labels are added where it has none.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use weir_http::limits::{BodyError, declared_len, read_body};
@@ -27,7 +27,7 @@ use crate::scrape::{Body, Sink as _};
 #[derive(Clone, Debug)]
 pub struct Receiver {
     buffer: Buffer,
-    external_labels: Arc<Vec<(String, String)>>,
+    external_labels: Arc<RwLock<Arc<Vec<(String, String)>>>>,
 }
 
 /// What a request held.
@@ -41,7 +41,18 @@ struct Written {
 impl Receiver {
     /// Into this buffer.
     pub fn new(buffer: Buffer, external_labels: Vec<(String, String)>) -> Self {
-        Self { buffer, external_labels: Arc::new(external_labels) }
+        let external_labels = Arc::new(RwLock::new(Arc::new(external_labels)));
+        Self { buffer, external_labels }
+    }
+
+    /// Requests get these labels from now on.
+    pub fn set_external_labels(&self, labels: Vec<(String, String)>) {
+        let mut own = self.external_labels.write().unwrap_or_else(PoisonError::into_inner);
+        *own = Arc::new(labels);
+    }
+
+    fn external_labels(&self) -> Arc<Vec<(String, String)>> {
+        Arc::clone(&self.external_labels.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Answers a POST.
@@ -59,7 +70,7 @@ impl Receiver {
             Ok(body) => body,
             Err(why) => return refuse(status_of(&why), &why),
         };
-        let external = Arc::clone(&self.external_labels);
+        let external = self.external_labels();
         let encode = move || transcode(version, encoding, &body, &external);
         let (body, written) = match tokio::task::spawn_blocking(encode).await {
             Ok(Ok(read)) => read,

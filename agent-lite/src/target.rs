@@ -11,8 +11,8 @@ use thiserror::Error;
 use weir_model::{Labels, LabelsBuilder, Millis, Relabel};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::config::ScrapeConfig;
 use crate::discovery::{Group, LabelMap};
+use weir_agent_config::ScrapeConfig;
 
 mod url;
 

@@ -125,7 +125,8 @@ impl Admin {
             Route::Metrics => self.metrics(headers),
             Route::Page => self.page(),
             Route::Script => typed("text/javascript; charset=utf-8", page::SCRIPT.to_owned()),
-            Route::Status => self.json(),
+            Route::Status => self.json(&self.view()),
+            Route::Agents => self.agents(),
             Route::Reload => self.reload_answer(),
             Route::WrongMethod(allowed, help) => {
                 let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("{help}\n"));
@@ -185,8 +186,14 @@ impl Admin {
         answer
     }
 
-    fn json(&self) -> Page {
-        match serde_json::to_string(&self.view()) {
+    fn agents(&self) -> Page {
+        let node = &self.facts.node;
+        let agents = node.agents.list(&node.current.load().config.agents, wall_ms());
+        self.json(&serde_json::json!({ "agents": agents }))
+    }
+
+    fn json(&self, value: &impl serde::Serialize) -> Page {
+        match serde_json::to_string(value) {
             Ok(json) => typed("application/json", json),
             Err(why) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{why}\n")),
         }

@@ -17,6 +17,7 @@ use weir_model::Millis;
 use weir_remote::config::Destination;
 use weir_telemetry::logs::LogFormat;
 
+mod agents;
 mod decisions;
 mod diff;
 mod raw;
@@ -24,6 +25,7 @@ mod reload;
 mod report;
 mod validate;
 
+pub use agents::AgentConfig;
 pub use decisions::DecisionText;
 pub use diff::{Change, Changes, compare};
 pub use reload::{Overrides, load};
@@ -63,6 +65,8 @@ pub struct Config {
     pub tls: Option<ServerTlsConfig>,
     /// `cluster.name`: what this node is called.
     pub node_name: String,
+    /// `agents`: in their order; the first that matches an agent is its own.
+    pub agents: Vec<AgentConfig>,
     /// `log`.
     pub log: Log,
     /// `shutdown.deadline`: a stop that takes longer is cut short; nothing durable is lost then.

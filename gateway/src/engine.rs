@@ -121,6 +121,7 @@ fn node(
         checkpoint_facts: Arc::default(),
         frontier_facts: Arc::default(),
         ingest_facts: Default::default(),
+        agents: Default::default(),
         readiness,
         queue_blocked: Arc::default(),
         reloading: std::sync::Mutex::new(()),

@@ -6,6 +6,7 @@
 //! that is durable, [`app`] the only file that wires everything together. `docs/ARCHITECTURE.md` has the picture.
 
 pub mod admin;
+pub mod agents;
 pub mod app;
 pub mod audit;
 pub mod boot;

@@ -11,6 +11,7 @@ use weir_http::limits::MemoryBudget;
 use weir_journal::Journal;
 use weir_model::BlockHasher;
 
+use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::checkpoint::CheckpointFacts;
 use crate::config::Config;
@@ -93,6 +94,8 @@ pub struct Node {
     pub frontier_facts: Arc<FrontierFacts>,
     /// What requests come to.
     pub ingest_facts: IngestFacts,
+    /// Agents that ask for their configuration.
+    pub agents: Agents,
     /// How far the start has come.
     pub readiness: Arc<Readiness>,
     /// Some blocking destination has no room: senders get 503.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use weir_agent_config::control::CONFIG_PATH;
 use weir_aggregate::matcher::Selector;
 use weir_http::auth::AuthError;
 use weir_http::{
@@ -98,6 +99,10 @@ impl Router {
             }
             (&Method::POST, "/api/v1/write" | "/api/v1/push") => {
                 crate::ingest::handle(&self.node, request).await
+            }
+            (&Method::GET, CONFIG_PATH) => {
+                let query = request.uri().query().unwrap_or_default();
+                crate::agents::handle(&self.node, query, request.headers())
             }
             (&Method::GET, "/federate") => self.federate(&request, peer).await,
             _ => self.administer(request).await,

@@ -20,22 +20,40 @@ pub struct Agent {
     program: Program,
     address: SocketAddr,
     folder: PathBuf,
+    /// Where its configuration comes from.
+    origin: Vec<String>,
 }
 
 impl Agent {
     /// Starts one with this configuration, and waits until it is ready.
     pub fn start(config: &str, folder: &Path) -> Self {
         fs::write(folder.join("weir-agent.yml"), config).expect("configuration is written");
-        let address = free_address();
-        let agent = Self { program: spawn(address, folder), address, folder: folder.to_owned() };
+        let file = folder.join("weir-agent.yml").display().to_string();
+        let agent = Self::spawn(vec!["--config.file".to_owned(), file], folder);
         agent.wait_ready();
         agent
+    }
+
+    /// Starts one of this name and these labels that gets its configuration from a gateway. Does not
+    /// wait.
+    pub fn spawn_central(gateway: &str, name: &str, labels: &[&str], folder: &Path) -> Self {
+        let mut origin: Vec<String> =
+            ["--gateway", gateway, "--agent.name", name].map(Into::into).into();
+        origin.extend(["--gateway.poll-interval=1s", "--buffer.max-size=16MiB"].map(Into::into));
+        origin.extend(labels.iter().map(|label| format!("--agent.label={label}")));
+        Self::spawn(origin, folder)
+    }
+
+    fn spawn(origin: Vec<String>, folder: &Path) -> Self {
+        let address = free_address();
+        let program = spawn(address, folder, &origin);
+        Self { program, address, folder: folder.to_owned(), origin }
     }
 
     /// SIGKILL, and a new process on the same buffer and address.
     pub fn crash_and_restart(&mut self) {
         self.program.kill();
-        self.program = spawn(self.address, &self.folder);
+        self.program = spawn(self.address, &self.folder, &self.origin);
         self.wait_ready();
     }
 
@@ -56,7 +74,8 @@ impl Agent {
         Page::parse(&answer.text())
     }
 
-    fn wait_ready(&self) {
+    /// Waits until it is ready.
+    pub fn wait_ready(&self) {
         wait::until("the agent is ready", UP_WITHIN, || {
             let answer = http::get(self.address, "/-/ready").map_err(|e| e.to_string())?;
             (answer.status == 200).then_some(()).ok_or_else(|| answer.text())
@@ -64,9 +83,9 @@ impl Agent {
     }
 }
 
-fn spawn(address: SocketAddr, folder: &Path) -> Program {
+fn spawn(address: SocketAddr, folder: &Path, origin: &[String]) -> Program {
     let mut command = Command::new(binary());
-    command.arg("--config.file").arg(folder.join("weir-agent.yml"));
+    command.args(origin);
     command.arg("--storage.agent.path").arg(folder.join("weir-agent"));
     command.arg("--web.listen-address").arg(address.to_string());
     command.args(["--push.enable", "--web.enable-remote-write-receiver", "--web.enable-lifecycle"]);

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floor of each package; it sees lower ones only.
-const FLOORS: [(&str, u32); 16] = [
+const FLOORS: [(&str, u32); 17] = [
     ("weir-model", 0),
     ("weir-wire", 1),
     ("weir-relabel", 1),
@@ -20,11 +20,12 @@ const FLOORS: [(&str, u32); 16] = [
     ("weir-http", 2),
     ("weir-telemetry", 2),
     ("weir-remote", 3),
-    ("weir-gateway", 4),
-    ("weir-agent-lite", 4),
-    ("weir-loadgen", 4),
-    ("weir-tests", 5),
-    ("weir-benches", 6),
+    ("weir-agent-config", 4),
+    ("weir-gateway", 5),
+    ("weir-agent-lite", 5),
+    ("weir-loadgen", 5),
+    ("weir-tests", 6),
+    ("weir-benches", 7),
 ];
 
 /// Crates without clock, socket and file outside of their tests.

@@ -2,7 +2,7 @@
 //! gives them, so that dashboards and alerts go on; what is Weir's own begins with `weir_agent_`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir_journal::Journal;
@@ -13,28 +13,6 @@ use weir_telemetry::Scrape;
 
 use crate::pools::Pools;
 use crate::scrape::ScrapeCounters;
-
-/// When the configuration was last read, for `prometheus_config_*`.
-#[derive(Debug, Default)]
-pub struct Reloads {
-    /// Whether the last attempt was good.
-    pub failed: AtomicU64,
-    /// When the last good one was, seconds since the epoch.
-    pub succeeded_s: AtomicI64,
-}
-
-impl Reloads {
-    /// Adds them to a scrape.
-    pub fn collect(&self, scrape: &mut Scrape) {
-        let failed = self.failed.load(Ordering::Relaxed) != 0;
-        let help = "Whether the last configuration reload attempt was successful.";
-        let name = "prometheus_config_last_reload_successful";
-        scrape.gauge(name, help, &[], if failed { 0.0 } else { 1.0 });
-        let help = "Timestamp of the last successful configuration reload.";
-        let name = "prometheus_config_last_reload_success_timestamp_seconds";
-        scrape.gauge(name, help, &[], self.succeeded_s.load(Ordering::Relaxed) as f64);
-    }
-}
 
 /// Scrapes and targets.
 pub fn collect_scrapes(pools: &Pools, scrape: &mut Scrape) {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use weir_agent_config::discovery::DnsSd;
+
 use super::refresh::Source;
 use super::{DiscoveryError, Group, LabelMap, Outlet, join_host_port};
 
@@ -15,20 +17,6 @@ mod message;
 mod resolver;
 
 use message::Record;
-pub use message::RecordType;
-
-/// One entry of `dns_sd_configs`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DnsSd {
-    /// `names`
-    pub names: Vec<String>,
-    /// `type`. Default SRV.
-    pub record_type: RecordType,
-    /// `port`: for all types but SRV.
-    pub port: u16,
-    /// `refresh_interval`. Default 30s.
-    pub refresh_interval: Duration,
-}
 
 /// The names and what was found for them.
 #[derive(Debug)]

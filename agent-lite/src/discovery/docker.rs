@@ -5,45 +5,17 @@
 //! are read here have not changed since 1.24.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use weir_http::{Client, ClientConfig, HeaderMap, StatusCode, Uri};
+use weir_agent_config::discovery::{DockerHost, DockerSd};
+use weir_http::{Client, HeaderMap, StatusCode, Uri};
 
 use super::http::client;
 use super::refresh::Source;
 use super::{DiscoveryError, Group, Outlet};
 
 mod containers;
-
-/// One entry of `docker_sd_configs`.
-#[derive(Clone, Debug)]
-pub struct DockerSd {
-    /// `host`: where the daemon listens.
-    pub host: DockerHost,
-    /// `port`: for containers that expose none. Default 80.
-    pub port: u16,
-    /// `host_networking_host`: the address of containers in the host's network. Default localhost.
-    pub host_networking_host: String,
-    /// `match_first_network`: only the first network of a container, by name. Default true.
-    pub match_first_network: bool,
-    /// `filters`: of the list of containers, by name.
-    pub filters: BTreeMap<String, Vec<String>>,
-    /// `refresh_interval`. Default 60s; a request may take as long.
-    pub refresh_interval: Duration,
-    /// Credentials, TLS, proxy, headers; for a socket they mean nothing.
-    pub client: ClientConfig,
-}
-
-/// Where a Docker daemon listens.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum DockerHost {
-    /// `unix:///var/run/docker.sock`
-    Socket(PathBuf),
-    /// `http://…`, `https://…`, or `tcp://…` for http; without a final slash.
-    Url(String),
-}
 
 /// The daemon.
 #[derive(Debug)]

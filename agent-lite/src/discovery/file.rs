@@ -11,18 +11,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use weir_agent_config::discovery::FileSd;
+
 use super::content::{from_json, from_yaml};
 use super::refresh::Source;
 use super::{DiscoveryError, Group, Outlet};
-
-/// One entry of `file_sd_configs`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FileSd {
-    /// `files`: paths that end in `.json`, `.yml` or `.yaml`; the last part may hold one `*`.
-    pub files: Vec<String>,
-    /// `refresh_interval`: read everything again even if nothing seems to have changed. Default 5m.
-    pub refresh_interval: Duration,
-}
 
 /// The files and what they held.
 #[derive(Debug)]

@@ -5,23 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use weir_agent_config::discovery::HttpSd;
 use weir_http::header::{ACCEPT, CONTENT_TYPE};
 use weir_http::{Client, ClientConfig, HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use super::content::from_json;
 use super::refresh::Source;
 use super::{DiscoveryError, Group, Outlet};
-
-/// One entry of `http_sd_configs`.
-#[derive(Clone, Debug)]
-pub struct HttpSd {
-    /// `url`, as it is written: it is the label `__meta_url`.
-    pub url: String,
-    /// `refresh_interval`. Default 60s; a request may take as long.
-    pub refresh_interval: Duration,
-    /// Credentials, TLS, proxy, headers.
-    pub client: ClientConfig,
-}
 
 /// The endpoint.
 #[derive(Debug)]

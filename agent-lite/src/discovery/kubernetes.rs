@@ -6,7 +6,6 @@
 //! Its parts: `api` asks, `reflector` keeps one kind of object up to date by list and watch, `state`
 //! holds all objects and says which groups a change concerns, and the roles build groups.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use weir_http::auth::AuthorizationConfig;
 use weir_http::{ClientAuthConfig, ClientConfig, ClientTlsConfig};
+
+use weir_agent_config::discovery::kubernetes::{ApiServer, Attach, KubernetesSd, Role, Selector};
 
 use super::{DiscoveryError, Outlet, Update};
 
@@ -35,98 +36,15 @@ use objects::Kind;
 use reflector::Scope;
 use state::State;
 
-/// One entry of `kubernetes_sd_configs`.
-#[derive(Clone, Debug)]
-pub struct KubernetesSd {
-    /// `role`
-    pub role: Role,
-    /// `api_server` with how to reach it; `None` inside of a cluster, where the pod's service
-    /// account says both.
-    pub api_server: Option<ApiServer>,
-    /// `namespaces`
-    pub namespaces: Namespaces,
-    /// `selectors`: which objects of a kind are looked at, by role.
-    pub selectors: BTreeMap<Role, Selector>,
-    /// `attach_metadata`
-    pub attach: Attach,
-}
-
-/// What is turned into targets.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Role {
-    /// Ports of containers.
-    Pod,
-    /// Ports of services.
-    Service,
-    /// Addresses behind services, by the older API.
-    Endpoints,
-    /// Addresses behind services.
-    EndpointSlice,
-    /// Kubelets.
-    Node,
-    /// Paths of ingresses.
-    Ingress,
-}
-
-/// An API server.
-#[derive(Clone, Debug)]
-pub struct ApiServer {
-    /// `https://host:port`, without a final slash.
-    pub url: String,
-    /// Credentials, TLS, proxy, headers.
-    pub client: ClientConfig,
-}
-
-/// Which namespaces are looked at; all of them by default.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Namespaces {
-    /// `names`
-    pub names: Vec<String>,
-    /// `own_namespace`: that of the agent's pod too.
-    pub own: bool,
-}
-
-/// Which objects of a kind are looked at. The API server does the choosing, so that a `DaemonSet`'s
-/// agent with `field: spec.nodeName=…` is told of its own node's pods only.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Selector {
-    /// `label`
-    pub label: String,
-    /// `field`
-    pub field: String,
-}
-
-/// What else goes onto targets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Attach {
-    /// Labels and annotations of the node; for pods and endpoints.
-    pub node: bool,
-    /// Labels and annotations of the namespace.
-    pub namespace: bool,
-}
-
-impl Role {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pod => "pod",
-            Self::Service => "service",
-            Self::Endpoints => "endpoints",
-            Self::EndpointSlice => "endpointslice",
-            Self::Node => "node",
-            Self::Ingress => "ingress",
-        }
-    }
-
-    fn kind(self) -> Kind {
-        match self {
-            Self::Pod => Kind::Pod,
-            Self::Service => Kind::Service,
-            Self::Endpoints => Kind::Endpoints,
-            Self::EndpointSlice => Kind::EndpointSlice,
-            Self::Node => Kind::Node,
-            Self::Ingress => Kind::Ingress,
-        }
+/// The kind of object that a role makes targets of.
+fn kind(role: Role) -> Kind {
+    match role {
+        Role::Pod => Kind::Pod,
+        Role::Service => Kind::Service,
+        Role::Endpoints => Kind::Endpoints,
+        Role::EndpointSlice => Kind::EndpointSlice,
+        Role::Node => Kind::Node,
+        Role::Ingress => Kind::Ingress,
     }
 }
 
@@ -169,7 +87,7 @@ pub(super) async fn run(config: KubernetesSd, outlet: Outlet) {
 
 /// What has to be watched for a role.
 fn scopes(config: &KubernetesSd, namespaces: &[String]) -> Vec<Scope> {
-    let mut kinds = vec![config.role.kind()];
+    let mut kinds = vec![kind(config.role)];
     if matches!(config.role, Role::Endpoints | Role::EndpointSlice) {
         kinds.extend([Kind::Service, Kind::Pod]);
     }
@@ -179,7 +97,7 @@ fn scopes(config: &KubernetesSd, namespaces: &[String]) -> Vec<Scope> {
     kinds.extend((attach.namespace && config.role != Role::Node).then_some(Kind::Namespace));
     let mut scopes = Vec::new();
     for kind in kinds {
-        let selector = config.selectors.iter().find(|(role, _)| role.kind() == kind);
+        let selector = config.selectors.iter().find(|(role, _)| self::kind(**role) == kind);
         let selector = selector.map(|(_, selector)| selector.clone()).unwrap_or_default();
         if !kind.is_namespaced() || namespaces.is_empty() {
             scopes.push(Scope::new(kind, None, selector));

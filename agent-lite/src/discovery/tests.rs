@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use weir_agent_config::discovery::FileSd;
+
 use super::*;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -30,7 +32,7 @@ async fn static_groups_are_there_at_once_and_files_follow() {
     let path = folder.path().join("t.json");
     fs::write(&path, r#"[{"targets": ["file:1"]}]"#).unwrap();
     let files = vec![path.display().to_string()];
-    let file = file::FileSd { files, refresh_interval: Duration::from_millis(20) };
+    let file = FileSd { files, refresh_interval: Duration::from_millis(20) };
     let mechanisms = vec![Mechanism::Fixed(vec![group("0", &["fixed:1"])]), Mechanism::File(file)];
     let discovery = Discovery::start("job", mechanisms);
     let mut groups = discovery.groups();

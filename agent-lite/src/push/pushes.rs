@@ -57,6 +57,13 @@ impl Pushes {
         Self { state: Mutex::new(state), interval }
     }
 
+    /// Groups that are pushed from now on get these labels.
+    pub fn set_external_labels(&self, labels: Vec<(String, String)>) {
+        let mut state = self.lock();
+        let settings = Settings { external_labels: labels, ..(*state.settings).clone() };
+        state.settings = Arc::new(settings);
+    }
+
     /// Answers a request for `/metrics/<path>`.
     pub async fn handle(&self, path: &str, request: Request<Incoming>) -> Page {
         let key = match GroupingKey::parse(path) {

@@ -37,12 +37,20 @@ pub fn read_text(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(cannot_read)
 }
 
-/// The files that a pattern names, sorted; a pattern without wildcards names one, whether it is
-/// there or not. The error says what is wrong with the pattern.
-pub fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+/// Whether a pattern can name files; the error says what is wrong with it.
+pub fn check_pattern(pattern: &str) -> Result<(), String> {
     if pattern.is_empty() {
         return Err("is empty; name a file or a pattern such as rules/*.yml".into());
     }
+    let refused =
+        |error: glob::PatternError| format!("{pattern:?} is not a pattern: {}", error.msg);
+    glob::Pattern::new(pattern).map(drop).map_err(refused)
+}
+
+/// The files that a pattern names, sorted; a pattern without wildcards names one, whether it is
+/// there or not. The error says what is wrong with the pattern.
+pub fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    check_pattern(pattern)?;
     if !pattern.contains(['*', '?', '[']) {
         return Ok(vec![folder.join(pattern)]);
     }

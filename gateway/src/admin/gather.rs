@@ -16,6 +16,7 @@ use super::status::{
     Checkpoints, Destination, Emit, Frontier, Ingest, Journal, Memory, Node, Replay, Rule, Status,
     Tenant,
 };
+use crate::agents::Overview;
 use crate::frontier::wall_ms;
 use crate::node::Node as Gateway;
 use crate::shard::worker::lock;
@@ -67,6 +68,10 @@ pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destina
             requests_max: gateway.budget.limit() as u64,
             resident: resident_bytes(),
         },
+        agents: Overview::new(
+            gateway.agents.list(&config.agents, wall_ms()),
+            gateway.agents.unlisted(),
+        ),
         destinations,
     }
 }

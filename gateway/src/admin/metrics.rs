@@ -22,6 +22,7 @@ pub fn write(status: &Status, scrape: &mut Scrape) {
     restart(status, scrape);
     memory(status, scrape);
     configuration(status, scrape);
+    agents(status, scrape);
 }
 
 fn audit(status: &Status, scrape: &mut Scrape) {
@@ -272,6 +273,19 @@ fn memory(status: &Status, scrape: &mut Scrape) {
     }
     let help = "What requests in flight may hold: http.memory_budget.";
     scrape.gauge("weir_request_memory_limit_bytes", help, &[], memory.requests_max as f64);
+}
+
+fn agents(status: &Status, scrape: &mut Scrape) {
+    let help = "Agents that have asked for their configuration within the hour, by state.";
+    for (state, agents) in &status.agents.counts {
+        scrape.gauge("weir_agents", help, &[("state", state.as_str())], *agents as f64);
+    }
+    scrape.counter(
+        "weir_agents_unlisted_total",
+        "Questions from agents that there was no room to list.",
+        &[],
+        status.agents.unlisted,
+    );
 }
 
 fn configuration(status: &Status, scrape: &mut Scrape) {

@@ -10,6 +10,7 @@ use super::problems::{Problem, Severity};
 use super::rates::Rates;
 use super::status::Status;
 
+mod agents;
 pub mod format;
 mod tables;
 
@@ -59,6 +60,7 @@ pub fn render(view: &View) -> String {
     tables::requests(&mut page, view);
     page.push_str("</div>\n");
     tables::tenants(&mut page, view);
+    agents::agents(&mut page, view);
     page.push_str("</main>\n");
     footer(&mut page, view);
     page.push_str("</body>\n</html>\n");

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::page::format;
 use super::rates::Rates;
 use super::status::{Destination, Journal, Replay, Status};
+use crate::agents::State;
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -358,6 +359,14 @@ impl Found {
                 format!("The last reload failed: {first}{more}"),
                 "The configuration before it stays in force. Check the file with \
                  weir-gateway --check, then reload again.",
+            );
+        }
+        let refused = status.agents.count(State::Refused);
+        if refused > 0 {
+            self.warning(
+                format!("{refused} agents refuse the configuration that they are to run"),
+                "Each goes on with the one before it. The table of agents says why; the gateway \
+                 cannot see their environment and files.",
             );
         }
         for warning in &status.node.config_warnings {

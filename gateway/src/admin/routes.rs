@@ -2,6 +2,7 @@
 //!
 //! A pure function. HEAD is GET without a body, which hyper leaves out by itself.
 
+use weir_agent_config::control::CONFIG_PATH;
 use weir_http::Method;
 
 /// What a request asks for.
@@ -19,9 +20,11 @@ pub enum Route {
     Script,
     /// What the page shows, as JSON.
     Status,
+    /// Agents, as JSON.
+    Agents,
     /// Read the configuration again.
     Reload,
-    /// Another part's: remote write, `/federate`.
+    /// Another part's: remote write, `/federate`, configurations of agents.
     Elsewhere,
     /// The path is known, the method is not: what is allowed, and a word of help.
     WrongMethod(&'static str, &'static str),
@@ -33,6 +36,8 @@ pub enum Route {
 pub const ENDPOINTS: &str = "\
 GET  /                 status page
 GET  /api/v1/status    what the page shows, as JSON
+GET  /api/v1/agents    agents that ask for their configuration, as JSON
+GET  /api/v1/agents/config?agent=NAME&label=NAME=VALUE   the configuration of such an agent
 GET  /metrics          metrics of this gateway
 GET  /federate         newest outputs, for a Prometheus to scrape
 GET  /-/healthy        200 while the process runs
@@ -55,6 +60,8 @@ pub fn route(method: &Method, path: &str) -> Route {
         "/" => get(Route::Page),
         "/status.js" => get(Route::Script),
         "/api/v1/status" => get(Route::Status),
+        "/api/v1/agents" => get(Route::Agents),
+        CONFIG_PATH => get(Route::Elsewhere),
         "/metrics" => get(Route::Metrics),
         "/-/healthy" => get(Route::Healthy),
         "/-/ready" => get(Route::Ready),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use weir_agent_config::control::{Refused, Report};
+
 use super::page::View;
 use super::problems::problems;
 use super::rates::Rates;
@@ -9,6 +11,7 @@ use super::status::{
     Checkpoints, Destination, Emit, Frontier, Ingest, Journal, Memory, Node, Replay, Rule, Status,
     Tenant,
 };
+use crate::agents::{Agent, Assignment, Overview, State};
 
 /// 2026-03-01 12:00:00 UTC.
 pub(super) const NOW_MS: i64 = 1_772_366_400_000;
@@ -71,6 +74,7 @@ pub(super) fn well() -> Status {
             requests_max: 268_435_456,
             resident: Some(236_000_000),
         },
+        agents: Overview::default(),
         destinations: vec![destination("prometheus", "sending"), destination("archive", "sending")],
     }
 }
@@ -126,6 +130,7 @@ pub(super) fn ill() -> Status {
     status.rules[1].late_carried = 10_000;
     status.rules[2].name = "<b>rule</b>".into();
     status.tenants[1].name = "a&b\"".into();
+    status.agents = Overview::new(vec![agent()], 1);
     let down = &mut status.destinations[1];
     down.state = "retrying";
     down.oldest_unsent_ms = NOW_MS - 754_000;
@@ -138,6 +143,19 @@ pub(super) fn ill() -> Status {
     picky.set_aside = BTreeMap::from([("too_old", 1_200), ("labels", 0)]);
     picky.lately_set_aside = vec!["up{job=\"<x>\"} at 17: too_old (out of bounds)".into()];
     status
+}
+
+/// An agent that cannot take what it is to run.
+fn agent() -> Agent {
+    let refused = Refused { config: "9c".into(), error: "<agent.yml>:3: no".into() };
+    Agent {
+        name: "host-<1>".into(),
+        labels: BTreeMap::from([("env".into(), "<prod>".into())]),
+        state: State::Refused,
+        seen_ms: NOW_MS - 4_000,
+        assigned: Some(Assignment { name: "<prod>".into(), version: "9c".into() }),
+        report: Report { refused: Some(refused), targets_down: 1, ..Report::default() },
+    }
 }
 
 /// What the page shows of a moment, ten seconds after [`before`] it, all well.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::agents::Overview;
+
 /// One moment of a gateway.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
@@ -39,6 +41,8 @@ pub struct Status {
     pub checkpoints: Checkpoints,
     /// Who holds memory.
     pub memory: Memory,
+    /// Agents that ask for their configuration.
+    pub agents: Overview,
     /// `remote_write`; empty where `/federate` serves the outputs.
     pub destinations: Vec<Destination>,
 }

@@ -75,6 +75,7 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     note("queue", old.queue == new.queue);
     note("http.max_body_size", old.http.body_bytes_max == new.http.body_bytes_max);
     note("http.body_timeout", old.http.body_timeout == new.http.body_timeout);
+    note("agents", old.agents == new.agents);
     note("auth", old.auth == new.auth);
     note("log.level", old.log.level == new.log.level);
     note("shutdown.deadline", old.shutdown_deadline == new.shutdown_deadline);

@@ -35,8 +35,7 @@ pub(crate) struct Raw {
     pub(crate) cluster: Option<Cluster>,
     pub(crate) log: Option<Log>,
     pub(crate) shutdown: Option<Shutdown>,
-    /// Known, and refused.
-    pub(crate) agents: Option<Unread>,
+    pub(crate) agents: Option<Vec<AgentBlock>>,
 }
 
 /// Prometheus's `global` block, so that one can be pasted.
@@ -57,6 +56,15 @@ pub(crate) struct Global {
     pub(crate) label_name_length_limit: Option<Unread>,
     pub(crate) label_value_length_limit: Option<Unread>,
     pub(crate) target_limit: Option<Unread>,
+}
+
+/// One entry of `agents`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AgentBlock {
+    pub(crate) name: Text,
+    pub(crate) r#match: Text,
+    pub(crate) config_file: Text,
 }
 
 /// `tenancy`.

@@ -12,7 +12,7 @@ use weir_http::{Authenticator, ServerTls};
 
 use super::raw::{FOREIGN, Raw};
 use super::validate::{World, directives, listen, validate};
-use super::{Config, Log, RuleText};
+use super::{Config, Log, RuleText, agents};
 
 /// What flags say over the file. Their texts are checked as the file's are.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -43,7 +43,10 @@ pub fn load(
     let built = read.map_err(ConfigErrors).and_then(|(source, raw)| {
         let mut warnings = Vec::new();
         let rule_files = rule_files(&raw, file, &source, &mut warnings);
-        let config = validate(&source, raw, World { file, rule_files, warnings, env })?;
+        let blocks = raw.agents.as_deref().unwrap_or_default();
+        let agents = agents::read(blocks, files::folder_of(file), &source, &mut warnings);
+        let world = World { file, rule_files, agents, warnings, env };
+        let config = validate(&source, raw, world)?;
         let errors = unreadable(&config, &source);
         if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
     });

@@ -50,6 +50,7 @@ fn write(config: &Config, page: &mut String) -> std::fmt::Result {
     }
     rules(config, page)?;
     destinations(config, page)?;
+    agents(config, page)?;
     if !config.warnings.is_empty() {
         writeln!(page, "\nwarnings")?;
     }
@@ -165,6 +166,22 @@ fn destinations(config: &Config, page: &mut String) -> std::fmt::Result {
             (None, None) => "not told".to_owned(),
         };
         writeln!(page, "    with {auth}; tenant: {tenant}")?;
+    }
+    Ok(())
+}
+
+fn agents(config: &Config, page: &mut String) -> std::fmt::Result {
+    if !config.agents.is_empty() {
+        writeln!(
+            page,
+            "\n{} configurations of agents, of which the first that matches counts",
+            config.agents.len()
+        )?;
+    }
+    for agent in &config.agents {
+        let who = agent.selector.as_ref().map_or("every agent".to_owned(), ToString::to_string);
+        let (name, version, file) = (&agent.name, &agent.version, agent.file.display());
+        writeln!(page, "  {name} for {who}: {file} (version {version})")?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The configuration from the outside: files on disk in, a configuration or its errors out.
 
+mod agents;
 mod examples;
 mod good;
 mod reference;

@@ -13,7 +13,7 @@ use weir_telemetry::logs::LogFormat;
 
 use super::decisions::{DecisionText, Parts};
 use super::raw::{self, Raw};
-use super::{Config, Log, RuleText, Windows};
+use super::{AgentConfig, Config, Log, RuleText, Windows};
 
 mod bounds;
 mod cluster;
@@ -32,6 +32,8 @@ pub(crate) struct World<'a> {
     pub(crate) file: Option<&'a Path>,
     /// The rule files' texts, or what kept them from being read.
     pub(crate) rule_files: Result<Vec<RuleText>, Vec<Problem>>,
+    /// The configurations of agents, or what is wrong with them.
+    pub(crate) agents: Result<Vec<AgentConfig>, Vec<Problem>>,
     /// What finding them had to say.
     pub(crate) warnings: Vec<Problem>,
     /// The environment.
@@ -49,6 +51,10 @@ pub(crate) fn validate(
     let folder = files::folder_of(world.file);
     paths::resolve(&mut raw, folder);
     refuse_later(&raw, &mut check);
+    let agents = world.agents.unwrap_or_else(|problems| {
+        check.errors.extend(problems);
+        Vec::new()
+    });
     let (rule_texts, rules) = read_rules(world.rule_files, &mut check);
     let queue = bounds::queue(&raw.queue.take().unwrap_or_default(), &mut check);
     let destinations = remote::destinations(&mut raw, folder, &queue, &mut check);
@@ -84,6 +90,7 @@ pub(crate) fn validate(
         auth: listen::auth(raw.auth.unwrap_or_default(), &mut check),
         tls: raw.tls.and_then(|tls| listen::tls(&tls, &mut check)),
         node_name: cluster::node_name(&cluster.name, &mut check),
+        agents,
         log: log(&raw.log.unwrap_or_default(), &mut check),
         shutdown_deadline: shutdown(&raw.shutdown.unwrap_or_default(), &mut check),
         decisions: DecisionText::new(Parts {
@@ -122,11 +129,6 @@ fn read_rules(
 
 /// Keys of what does not exist yet: saying so is kinder than "unknown key".
 fn refuse_later(raw: &Raw, check: &mut Check<'_>) {
-    if raw.agents.is_some() {
-        let message = "is not supported yet: configurations of agents are not handed out by \
-                       this version; configure each agent on its host and remove this key";
-        check.error("agents", message);
-    }
     if let Some(cluster) = &raw.cluster {
         cluster::refuse_later(cluster, check);
     }

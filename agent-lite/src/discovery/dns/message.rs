@@ -6,22 +6,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
-
-/// What is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum RecordType {
-    /// IPv4 addresses.
-    A,
-    /// IPv6 addresses.
-    Aaaa,
-    /// Hosts and ports of a service.
-    #[default]
-    Srv,
-    /// Mail exchangers.
-    Mx,
-    /// Name servers.
-    Ns,
-}
+use weir_agent_config::discovery::RecordType;
 
 /// What is found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,15 +42,13 @@ pub(super) enum MessageError {
     Foreign,
 }
 
-impl RecordType {
-    fn number(self) -> u16 {
-        match self {
-            Self::A => 1,
-            Self::Ns => 2,
-            Self::Mx => 15,
-            Self::Aaaa => 28,
-            Self::Srv => 33,
-        }
+fn type_number(kind: RecordType) -> u16 {
+    match kind {
+        RecordType::A => 1,
+        RecordType::Ns => 2,
+        RecordType::Mx => 15,
+        RecordType::Aaaa => 28,
+        RecordType::Srv => 33,
     }
 }
 
@@ -91,7 +74,7 @@ pub(super) fn question(
     if out.len() - HEADER > NAME_MAX {
         return Err(MessageError::Name);
     }
-    out.extend(kind.number().to_be_bytes());
+    out.extend(type_number(kind).to_be_bytes());
     out.extend(INTERNET.to_be_bytes());
     if edns {
         out.extend([0, 0, 41]);
@@ -124,7 +107,7 @@ pub(super) fn answer(bytes: &[u8], id: u16, kind: RecordType) -> Result<Answer, 
         reader.skip(6)?;
         let length = usize::from(reader.u16()?);
         let end = reader.at + length;
-        if number == kind.number() {
+        if number == type_number(kind) {
             records.push(reader.record(kind)?);
         }
         if end > bytes.len() || reader.at > end {

@@ -11,11 +11,10 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
+use weir_agent_config::discovery::RecordType;
 
 use super::super::random;
-use super::message::{
-    Answer, MessageError, NO_SUCH_NAME, OK, Record, RecordType, UDP_BYTES, answer, question,
-};
+use super::message::{Answer, MessageError, NO_SUCH_NAME, OK, Record, UDP_BYTES, answer, question};
 
 /// What `/etc/resolv.conf` says.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,6 +7,8 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::message::{Answer, MessageError, answer, question};
 use super::resolver::{Settings, look_up};
+use weir_agent_config::discovery::RecordType;
+
 use super::*;
 use crate::discovery::tests::outlet;
 

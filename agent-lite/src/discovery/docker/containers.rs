@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
+use weir_agent_config::discovery::DockerSd;
 
-use super::DockerSd;
 use crate::discovery::{Group, LabelMap, join_host_port, sanitize};
 
 /// A container as `/containers/json` lists it.

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
+use weir_http::ClientConfig;
+
 use super::*;
 use crate::discovery::LabelMap;
 use crate::discovery::tests::outlet;

@@ -102,7 +102,7 @@ impl State {
     }
 
     fn touch(&mut self, key: Key) {
-        if key.kind == self.role.kind() {
+        if key.kind == super::kind(self.role) {
             self.dirty.insert(key);
             return;
         }
@@ -112,7 +112,7 @@ impl State {
     }
 
     fn primary(&self) -> impl Iterator<Item = (&Key, &Object)> {
-        let kind = self.role.kind();
+        let kind = super::kind(self.role);
         let from = Key::new(kind, "", "");
         self.objects.range(from..).take_while(move |(key, _)| key.kind == kind)
     }

@@ -1,5 +1,9 @@
 //! Objects as the API gives them, against the labels of Prometheus's documentation.
 
+use std::collections::BTreeMap;
+
+use weir_agent_config::discovery::kubernetes::Namespaces;
+
 use super::*;
 use crate::discovery::{Group, LabelMap};
 use objects::{Object, parse};

@@ -248,14 +248,14 @@ pub(super) fn tenants(page: &mut String, view: &View) {
 }
 
 /// A table in the making.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     page: &'a mut String,
     numbers: Vec<bool>,
 }
 
 impl<'a> Table<'a> {
     /// Columns whose title begins with `#` hold numbers.
-    fn begin(page: &'a mut String, title: &str, columns: &[&str]) -> Self {
+    pub(super) fn begin(page: &'a mut String, title: &str, columns: &[&str]) -> Self {
         push(page, format_args!("<section><h2>{title}</h2><div class=\"wide\"><table>"));
         let numbers = columns.iter().map(|column| column.starts_with('#')).collect();
         let mut table = Self { page, numbers };
@@ -265,7 +265,7 @@ impl<'a> Table<'a> {
     }
 
     /// Cells are HTML.
-    fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.cells("td", &cells);
     }
 
@@ -278,7 +278,7 @@ impl<'a> Table<'a> {
         self.page.push_str("</tr>\n");
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.page.push_str("</table></div></section>\n");
     }
 }

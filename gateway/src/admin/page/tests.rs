@@ -53,7 +53,16 @@ fn trouble_comes_before_everything_else() {
 #[test]
 fn names_and_answers_from_outside_are_never_markup() {
     let page = render(&view(ill()));
-    for raw in ["<script>alert", "<b>rule</b>", "a&b\"", "<refused>", "job=\"<x>\""] {
+    for raw in [
+        "<script>alert",
+        "<b>rule</b>",
+        "a&b\"",
+        "<refused>",
+        "<prod>",
+        "<1>",
+        "<agent.yml>",
+        "job=\"<x>\"",
+    ] {
         assert!(!page.contains(raw), "{raw}");
     }
     for safe in

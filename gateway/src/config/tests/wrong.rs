@@ -39,10 +39,6 @@ const WRONG: &[(&str, &str)] = &[
     ),
     // What does not exist yet.
     (
-        "agents: [{}]",
-        "weir.yml:1: agents: is not supported yet: configurations of agents are not handed out by this version; configure each agent on its host and remove this key",
-    ),
-    (
         "cluster:\n  peers: [a, b]",
         "weir.yml:2: cluster.peers: is not supported yet: this version runs on one node; remove the key",
     ),

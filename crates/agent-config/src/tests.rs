@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::discovery::dns::RecordType;
-use crate::discovery::docker::DockerHost;
 use crate::discovery::kubernetes::{Role, Selector};
+use crate::discovery::{DockerHost, RecordType};
 
 mod wrong;
 
@@ -17,7 +16,7 @@ fn env(name: &str) -> Option<String> {
 
 /// Reads a text as if it lay in `/etc/weir`.
 fn read(text: &str) -> Result<Config, weir_config::ConfigErrors> {
-    load::read("agent.yml", text, Path::new("/etc/weir/agent.yml"), &env)
+    crate::read("agent.yml", text, &Host::here(Path::new("/etc/weir"), &env))
 }
 
 fn good(text: &str) -> Config {

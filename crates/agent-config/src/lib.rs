@@ -1,7 +1,9 @@
-//! The configuration, validated: types that cannot be wrong.
+//! The agent's configuration, validated: types that cannot be wrong. Agents read it, and a gateway
+//! that keeps configurations for them checks it with the same code before it gives one out.
 //!
 //! Invariant: texts are parsed, relabelling is compiled, defaults of `global` are filled in. What
-//! the keys are called and how a file is read is not known here.
+//! the keys are called stands in [`raw`], how a text is read in [`load()`], and how an agent asks for
+//! one in [`control`]. Nothing here acts on a configuration.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -13,14 +15,18 @@ use weir_relabel::Program;
 use weir_remote::config::Destination;
 pub use weir_wire::exposition::protocol::{Escaping, ScrapeProtocol};
 
-use crate::discovery::Mechanism;
+use discovery::Mechanism;
 
+pub mod control;
+pub mod discovery;
+mod host;
 mod load;
 mod raw;
 mod report;
 mod validate;
 
-pub use load::load;
+pub use host::{Env, Host};
+pub use load::{load, read, read_for_others};
 pub use report::check_report;
 
 /// The whole file.

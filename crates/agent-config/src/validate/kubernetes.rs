@@ -1,7 +1,6 @@
 //! `kubernetes_sd_configs`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use weir_config::expand::variables;
 use weir_config::{Check, Text};
@@ -9,14 +8,14 @@ use weir_http::HttpClientConfig;
 use weir_http::config::check_url;
 
 use super::http::{Bearer, client};
-use crate::config::raw::discovery as raw;
+use crate::Host;
 use crate::discovery::kubernetes::{ApiServer, Attach, KubernetesSd, Namespaces, Role, Selector};
+use crate::raw::discovery as raw;
 
 /// One entry.
 pub(super) fn kubernetes(
     config: &raw::KubernetesSd,
-    folder: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
+    host: &Host<'_>,
     check: &mut Check<'_>,
 ) -> KubernetesSd {
     if config.role.is_none() {
@@ -31,7 +30,7 @@ pub(super) fn kubernetes(
         node: attach.is_some_and(|attach| check.flag("node", &attach.node, false)),
         namespace: attach.is_some_and(|attach| check.flag("namespace", &attach.namespace, false)),
     });
-    let api_server = api_server(config, folder, check);
+    let api_server = api_server(config, host, check);
     let mut namespaces = Namespaces::default();
     if let Some(block) = &config.namespaces {
         namespaces.names = block.names.clone().unwrap_or_default();
@@ -41,7 +40,7 @@ pub(super) fn kubernetes(
             check.error("namespaces.own_namespace", message);
         }
     }
-    let selectors = selectors(config, role, attach, env, check);
+    let selectors = selectors(config, role, attach, host, check);
     KubernetesSd { role, api_server, namespaces, selectors, attach }
 }
 
@@ -51,7 +50,7 @@ fn role(text: &Text, check: &mut Check<'_>) -> Role {
 
 fn api_server(
     config: &raw::KubernetesSd,
-    folder: &Path,
+    host: &Host<'_>,
     check: &mut Check<'_>,
 ) -> Option<ApiServer> {
     let url = config.api_server.clone().filter(|url| !url.is_empty());
@@ -59,7 +58,7 @@ fn api_server(
     let own = config.http_client();
     let given =
         own != HttpClientConfig::default() || bearer.token.is_some() || bearer.file.is_some();
-    let client = client(own, &bearer, folder, check);
+    let client = client(own, &bearer, host, check);
     let Some(url) = url else {
         if given {
             let message = "is missing: inside of a cluster the pod's service account says how to \
@@ -76,7 +75,7 @@ fn selectors(
     config: &raw::KubernetesSd,
     role: Role,
     attach: Attach,
-    env: &dyn Fn(&str) -> Option<String>,
+    host: &Host<'_>,
     check: &mut Check<'_>,
 ) -> BTreeMap<Role, Selector> {
     let mut selectors = BTreeMap::new();
@@ -94,7 +93,7 @@ fn selectors(
             }
             let mut text = |key: &str, text: &Text| {
                 let text = text.as_deref().unwrap_or_default();
-                variables(text, env).unwrap_or_else(|message| {
+                variables(text, host.env).unwrap_or_else(|message| {
                     check.error(key, message);
                     String::new()
                 })

@@ -1,10 +1,12 @@
 //! The keys of an HTTP client, and the two older ones for a bearer token.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use weir_config::Check;
 use weir_http::auth::AuthorizationConfig;
 use weir_http::{ClientConfig, HttpClientConfig, Secret};
+
+use crate::Host;
 
 /// `bearer_token` and `bearer_token_file`, which Prometheus still takes.
 pub(super) struct Bearer<'a> {
@@ -12,11 +14,11 @@ pub(super) struct Bearer<'a> {
     pub(super) file: &'a Option<PathBuf>,
 }
 
-/// Checks a block and gives the settings of a client; files lie in `folder`.
+/// Checks a block and gives the settings of a client.
 pub(super) fn client(
     mut block: HttpClientConfig,
     bearer: &Bearer<'_>,
-    folder: &Path,
+    host: &Host<'_>,
     check: &mut Check<'_>,
 ) -> ClientConfig {
     if bearer.token.is_some() && bearer.file.is_some() {
@@ -37,10 +39,12 @@ pub(super) fn client(
         }
     }
     block.check(check);
-    block.resolve(folder);
+    block.resolve(host.folder);
     // They may come later, as mounted secrets do; until then requests fail, and say why.
-    for message in block.check_files() {
-        check.warn("", message);
+    if host.is_here {
+        for message in block.check_files() {
+            check.warn("", message);
+        }
     }
     block.client_config()
 }

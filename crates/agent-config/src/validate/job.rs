@@ -11,36 +11,33 @@ use weir_relabel::{Program, RelabelConfig};
 use super::http::{Bearer, client};
 use super::limits::{Defaults, bytes, convert_classic, count, factor, interval, names, protocols};
 use super::{FAILURE_LOG, discovery};
-use crate::config::raw::{Global, ScrapeBlock};
-use crate::config::{
-    Escaping, KEEP_DROPPED_TARGETS, NameScheme, Scheme, ScrapeConfig, ScrapeLimits, ScrapeProtocol,
-    default_protocols,
+use crate::raw::{Global, ScrapeBlock};
+use crate::{
+    Escaping, Host, KEEP_DROPPED_TARGETS, NameScheme, Scheme, ScrapeConfig, ScrapeLimits,
+    ScrapeProtocol, default_protocols,
 };
 
 /// The jobs of all files.
 pub(crate) struct Jobs<'a> {
     defaults: Defaults,
-    env: &'a dyn Fn(&str) -> Option<String>,
+    host: Host<'a>,
     jobs: Vec<ScrapeConfig>,
     names: BTreeSet<String>,
 }
 
 impl<'a> Jobs<'a> {
     /// No jobs yet; `global` says what they have in common.
-    pub(crate) fn new(
-        global: &Global,
-        env: &'a dyn Fn(&str) -> Option<String>,
-        check: &mut Check<'_>,
-    ) -> Self {
+    pub(crate) fn new(global: &Global, host: Host<'a>, check: &mut Check<'_>) -> Self {
         let defaults = check.within("global", |check| Defaults::new(global, check));
-        Self { defaults, env, jobs: Vec::new(), names: BTreeSet::new() }
+        Self { defaults, host, jobs: Vec::new(), names: BTreeSet::new() }
     }
 
     /// The jobs of one file, whose other files lie in `folder`.
     pub(crate) fn add(&mut self, blocks: &[ScrapeBlock], folder: &Path, check: &mut Check<'_>) {
+        let host = Host { folder, ..self.host };
         for (index, block) in blocks.iter().enumerate() {
             let job = check.within(&format!("scrape_configs[{index}]"), |check| {
-                let job = job(block, &self.defaults, folder, self.env, check);
+                let job = job(block, &self.defaults, &host, check);
                 if job.job_name.is_empty() {
                     check.error("job_name", "is missing");
                 } else if !self.names.insert(job.job_name.clone()) {
@@ -61,8 +58,7 @@ impl<'a> Jobs<'a> {
 fn job(
     block: &ScrapeBlock,
     defaults: &Defaults,
-    folder: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
+    host: &Host<'_>,
     check: &mut Check<'_>,
 ) -> ScrapeConfig {
     let every = interval("scrape_interval", &block.scrape_interval, defaults.interval, check);
@@ -122,8 +118,8 @@ fn job(
             block.metric_relabel_configs.as_deref(),
             check,
         ),
-        client: client(block.http_client(), &bearer, folder, check),
-        discovery: discovery::mechanisms(block, folder, env, check),
+        client: client(block.http_client(), &bearer, host, check),
+        discovery: discovery::mechanisms(block, host, check),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `static_configs` and `*_sd_configs`, but for Kubernetes's.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use weir_config::{Check, Text, files};
 use weir_http::config::check_url;
@@ -9,17 +9,18 @@ use weir_http::config::check_url;
 use super::http::{Bearer, client};
 use super::kubernetes;
 use super::limits::refresh;
-use crate::config::raw::ScrapeBlock;
-use crate::config::raw::discovery::{DnsSd, DockerSd, FileSd, HttpSd, StaticConfig};
-use crate::discovery::dns::RecordType;
-use crate::discovery::docker::DockerHost;
-use crate::discovery::{Group, LabelMap, Mechanism, dns, docker, file, http};
+use crate::Host;
+use crate::discovery::{
+    DnsSd as Dns, DockerHost, DockerSd as Docker, FileSd as File, Group, HttpSd as Http, LabelMap,
+    Mechanism, RecordType,
+};
+use crate::raw::ScrapeBlock;
+use crate::raw::discovery::{DnsSd, DockerSd, FileSd, HttpSd, StaticConfig};
 
 /// The mechanisms of a job, in the order of their kinds.
 pub(super) fn mechanisms(
     block: &ScrapeBlock,
-    folder: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
+    host: &Host<'_>,
     check: &mut Check<'_>,
 ) -> Vec<Mechanism> {
     let mut all = Vec::new();
@@ -33,11 +34,11 @@ pub(super) fn mechanisms(
     }
     let configs = block.file_sd_configs.as_deref().unwrap_or_default();
     all.extend(entries("file_sd_configs", configs, check, |_, config, check| {
-        Mechanism::File(files_sd(config, folder, check))
+        Mechanism::File(files_sd(config, host, check))
     }));
     let configs = block.http_sd_configs.as_deref().unwrap_or_default();
     all.extend(entries("http_sd_configs", configs, check, |_, config, check| {
-        Mechanism::Http(Box::new(http_sd(config, folder, check)))
+        Mechanism::Http(Box::new(http_sd(config, host, check)))
     }));
     let configs = block.dns_sd_configs.as_deref().unwrap_or_default();
     all.extend(entries("dns_sd_configs", configs, check, |_, config, check| {
@@ -45,11 +46,11 @@ pub(super) fn mechanisms(
     }));
     let configs = block.kubernetes_sd_configs.as_deref().unwrap_or_default();
     all.extend(entries("kubernetes_sd_configs", configs, check, |_, config, check| {
-        Mechanism::Kubernetes(Box::new(kubernetes::kubernetes(config, folder, env, check)))
+        Mechanism::Kubernetes(Box::new(kubernetes::kubernetes(config, host, check)))
     }));
     let configs = block.docker_sd_configs.as_deref().unwrap_or_default();
     all.extend(entries("docker_sd_configs", configs, check, |_, config, check| {
-        Mechanism::Docker(Box::new(docker_sd(config, folder, check)))
+        Mechanism::Docker(Box::new(docker_sd(config, host, check)))
     }));
     all
 }
@@ -86,7 +87,7 @@ fn fixed(index: usize, config: &StaticConfig, relabelled: bool, check: &mut Chec
     Group { source: index.to_string(), labels, targets }
 }
 
-fn files_sd(config: &FileSd, folder: &Path, check: &mut Check<'_>) -> file::FileSd {
+fn files_sd(config: &FileSd, host: &Host<'_>, check: &mut Check<'_>) -> File {
     let mut paths = Vec::new();
     for (index, name) in config.files.iter().flatten().enumerate() {
         if !is_pattern(name) {
@@ -97,14 +98,14 @@ fn files_sd(config: &FileSd, folder: &Path, check: &mut Check<'_>) -> file::File
             check.error(&format!("files[{index}]"), message);
         }
         let mut path = Some(name.clone());
-        files::join_text(&mut path, folder);
+        files::join_text(&mut path, host.folder);
         paths.extend(path);
     }
     if paths.is_empty() {
         check.error("files", "names no file");
     }
     let refresh_interval = refresh(&config.refresh_interval, 300, check);
-    file::FileSd { files: paths, refresh_interval }
+    File { files: paths, refresh_interval }
 }
 
 /// Prometheus's `^[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)$`.
@@ -116,18 +117,18 @@ fn is_pattern(name: &str) -> bool {
     stem.split_once('*').is_none_or(|(_, rest)| !rest.contains('/'))
 }
 
-fn http_sd(config: &HttpSd, folder: &Path, check: &mut Check<'_>) -> http::HttpSd {
+fn http_sd(config: &HttpSd, host: &Host<'_>, check: &mut Check<'_>) -> Http {
     let url = config.url.clone().unwrap_or_default();
     check_url("url", &url, "http://discovery.example.com/targets", check);
     let bearer = Bearer { token: &config.bearer_token, file: &config.bearer_token_file };
-    http::HttpSd {
+    Http {
         url,
         refresh_interval: refresh(&config.refresh_interval, 60, check),
-        client: client(config.http_client(), &bearer, folder, check),
+        client: client(config.http_client(), &bearer, host, check),
     }
 }
 
-fn dns_sd(config: &DnsSd, check: &mut Check<'_>) -> dns::DnsSd {
+fn dns_sd(config: &DnsSd, check: &mut Check<'_>) -> Dns {
     let names = config.names.clone().unwrap_or_default();
     if names.is_empty() {
         check.error("names", "must contain at least one name");
@@ -146,10 +147,10 @@ fn dns_sd(config: &DnsSd, check: &mut Check<'_>) -> dns::DnsSd {
         check.error("port", "is required for all record types except SRV");
     }
     let refresh_interval = refresh(&config.refresh_interval, 30, check);
-    dns::DnsSd { names, record_type, port, refresh_interval }
+    Dns { names, record_type, port, refresh_interval }
 }
 
-fn docker_sd(config: &DockerSd, folder: &Path, check: &mut Check<'_>) -> docker::DockerSd {
+fn docker_sd(config: &DockerSd, host: &Host<'_>, check: &mut Check<'_>) -> Docker {
     let mut filters: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (index, filter) in config.filters.iter().flatten().enumerate() {
         let name = filter.name.clone().unwrap_or_default();
@@ -159,7 +160,7 @@ fn docker_sd(config: &DockerSd, folder: &Path, check: &mut Check<'_>) -> docker:
         filters.entry(name).or_default().extend(filter.values.clone().unwrap_or_default());
     }
     let bearer = Bearer { token: &config.bearer_token, file: &config.bearer_token_file };
-    docker::DockerSd {
+    Docker {
         host: docker_host(&config.host, check),
         port: port("port", &config.port, 80, check),
         host_networking_host: check.word(
@@ -170,7 +171,7 @@ fn docker_sd(config: &DockerSd, folder: &Path, check: &mut Check<'_>) -> docker:
         match_first_network: check.flag("match_first_network", &config.match_first_network, true),
         filters,
         refresh_interval: refresh(&config.refresh_interval, 60, check),
-        client: client(config.http_client(), &bearer, folder, check),
+        client: client(config.http_client(), &bearer, host, check),
     }
 }
 

@@ -3,14 +3,12 @@
 //! Invariant: where anything is reported as an error, what comes back is of no use, and the caller
 //! drops it. No file is opened here.
 
-use std::path::Path;
-
 use weir_config::Check;
 use weir_config::expand::external_labels;
 use weir_remote::config::validate as destinations;
 
-use super::Config;
 use super::raw::{Global, Raw};
+use super::{Config, Host};
 
 mod discovery;
 mod http;
@@ -24,23 +22,23 @@ pub(super) use job::Jobs;
 pub(super) fn validate(
     raw: Raw,
     global: &Global,
-    folder: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
+    host: &Host<'_>,
     jobs: &mut Jobs<'_>,
     check: &mut Check<'_>,
 ) -> Config {
     server_sections(&raw, check);
     without_effect(&raw, global, check);
     let labels = global.external_labels.clone().unwrap_or_default();
-    let external_labels = external_labels("global.external_labels", labels, env, check);
-    jobs.add(&raw.scrape_configs.unwrap_or_default(), folder, check);
-    let blocks = raw.remote_write.unwrap_or_default();
+    let external_labels = external_labels("global.external_labels", labels, host.env, check);
+    jobs.add(&raw.scrape_configs.unwrap_or_default(), host.folder, check);
+    let own = raw.remote_write.unwrap_or_default();
+    let blocks = if own.is_empty() { host.remote_write } else { &own };
     if blocks.is_empty() {
         check.error("remote_write", "names no destination; an agent forwards what it scrapes");
     }
-    let mut destinations = destinations(&blocks, check);
+    let mut destinations = destinations(blocks, check);
     for destination in &mut destinations {
-        destination.client.resolve(folder);
+        destination.client.resolve(host.folder);
     }
     Config { scrape: Vec::new(), external_labels, destinations, warnings: Vec::new() }
 }

@@ -1,5 +1,5 @@
 //! Reads the configuration and the files of `scrape_config_files`, at start, for a check and at a
-//! reload.
+//! reload; and one that the gateway keeps, on either side.
 //!
 //! Invariant: it changes nothing, and a configuration that comes back was read as a whole. Every
 //! error of every file is returned, but for bad YAML, which ends a file at its first fault.
@@ -7,36 +7,45 @@
 use std::path::Path;
 
 use weir_config::{Check, ConfigErrors, Problem, Source, files};
+use weir_remote::config::raw::RemoteWrite;
 
-use super::Config;
 use super::raw::{FOREIGN, Raw, ScrapeFile};
 use super::validate::{Jobs, validate};
+use super::{Config, Env, Host};
 
-/// Reads a configuration file. `env` gives an environment variable's value.
-pub fn load(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+/// Reads a configuration file of this host.
+pub fn load(file: &Path, env: Env<'_>) -> Result<Config, ConfigErrors> {
     let name = file.display().to_string();
     let text = files::read_text(file)
         .map_err(|error| ConfigErrors(vec![Problem::of_file(&name, error)]))?;
-    read(&name, &text, file, env)
+    read(&name, &text, &Host::here(files::folder_of(Some(file)), env))
 }
 
-/// The same, from a text that is already read; `file` says where other files' names begin.
-pub(super) fn read(
-    name: &str,
-    text: &str,
-    file: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Config, ConfigErrors> {
-    let folder = files::folder_of(Some(file));
+/// Checks a text that other hosts are to run, sending to the gateway that gives it to them. What
+/// comes back has warnings; the rest of it is of no host.
+pub fn read_for_others(name: &str, text: &str) -> Result<Config, ConfigErrors> {
+    let gateway =
+        RemoteWrite { url: "http://gateway/api/v1/write".into(), ..RemoteWrite::default() };
+    read(name, text, &Host::elsewhere(&[gateway]))
+}
+
+/// Reads a text; `name` is what messages call it.
+pub fn read(name: &str, text: &str, host: &Host<'_>) -> Result<Config, ConfigErrors> {
     let (source, mut raw) = Source::read::<Raw>(name, text, FOREIGN).map_err(ConfigErrors)?;
     let mut check = Check::new(&source);
     let global = raw.global.take().unwrap_or_default();
     let patterns = raw.scrape_config_files.take().unwrap_or_default();
-    let mut jobs = Jobs::new(&global, env, &mut check);
-    let mut config = validate(raw, &global, folder, env, &mut jobs, &mut check);
+    let mut jobs = Jobs::new(&global, *host, &mut check);
+    let mut config = validate(raw, &global, host, &mut jobs, &mut check);
     for (index, pattern) in patterns.iter().enumerate() {
         let key = format!("scrape_config_files[{index}]");
-        match files::matching(folder, pattern) {
+        if !host.is_here {
+            if let Err(message) = files::check_pattern(pattern) {
+                check.error(&key, message);
+            }
+            continue;
+        }
+        match files::matching(host.folder, pattern) {
             Err(message) => check.error(&key, message),
             Ok(found) if found.is_empty() => {
                 check.warn(&key, format!("{pattern:?} matches no file"));

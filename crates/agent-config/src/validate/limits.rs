@@ -6,8 +6,8 @@ use std::str::FromStr;
 use weir_config::{Check, Size, Text};
 use weir_model::Millis;
 
-use crate::config::raw::Global;
-use crate::config::{NameScheme, ScrapeLimits, ScrapeProtocol};
+use crate::raw::Global;
+use crate::{NameScheme, ScrapeLimits, ScrapeProtocol};
 
 /// The values that a job has where it says nothing.
 #[derive(Clone, Debug)]

@@ -1,0 +1,108 @@
+//! Bringing a configuration into force, wherever it came from.
+//!
+//! Invariant: one at a time, and one that is refused changes nothing: all that can fail is tried
+//! before the first change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use weir_agent_config::Config;
+use weir_model::Millis;
+use weir_remote::Destinations;
+use weir_remote::destinations::now_ms;
+use weir_telemetry::Scrape;
+
+use crate::pools::Pools;
+use crate::push::Pushes;
+use crate::receive::Receiver;
+use crate::storage;
+
+/// What a configuration is about.
+pub struct Force {
+    /// Jobs.
+    pub pools: Arc<Pools>,
+    /// Where samples go.
+    pub destinations: Arc<Destinations>,
+    /// Pushes get external labels too.
+    pub pushes: Option<Arc<Pushes>>,
+    /// So does remote write that comes in.
+    pub receiver: Option<Receiver>,
+    /// `--buffer.max-size`, `--buffer.max-age`: they bound every destination.
+    pub bounds: (u64, Millis),
+    /// What came of it.
+    pub reloads: Reloads,
+    /// One at a time.
+    pub turn: tokio::sync::Mutex<()>,
+}
+
+/// When a configuration was last read, for `prometheus_config_*`.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    failed: AtomicU64,
+    succeeded_s: AtomicI64,
+}
+
+impl Force {
+    /// Brings it into force. An error changes nothing; it is counted, and the caller's to tell.
+    pub async fn apply(&self, config: Config) -> Result<(), String> {
+        let result = self.try_apply(config).await;
+        self.reloads.note(result.is_ok());
+        result
+    }
+
+    /// Counts a configuration that could not even be read.
+    pub fn refused(&self) {
+        self.reloads.note(false);
+    }
+
+    async fn try_apply(&self, mut config: Config) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
+        bound(&mut config, self.bounds);
+        let jobs = Pools::prepare(&config.scrape)?;
+        let labels = &config.external_labels;
+        self.destinations.reload(&config.destinations, labels).await?;
+        self.pools.apply(jobs, labels);
+        let labels: Vec<_> = config.external_labels.into_iter().collect();
+        if let Some(pushes) = &self.pushes {
+            pushes.set_external_labels(labels.clone());
+        }
+        if let Some(receiver) = &self.receiver {
+            receiver.set_external_labels(labels);
+        }
+        Ok(())
+    }
+}
+
+/// Bounds the destinations by the buffer: of so many bytes, and of such an age.
+pub fn bound(config: &mut Config, (bytes, age): (u64, Millis)) {
+    for destination in &mut config.destinations {
+        storage::bound(destination, bytes, age);
+    }
+}
+
+impl Reloads {
+    fn note(&self, is_good: bool) {
+        self.failed.store(u64::from(!is_good), Ordering::Relaxed);
+        if is_good {
+            self.succeeded_s.store(now_ms() / 1000, Ordering::Relaxed);
+        }
+    }
+
+    /// The configuration that the process started with was good.
+    pub fn started() -> Self {
+        let reloads = Self::default();
+        reloads.note(true);
+        reloads
+    }
+
+    /// Adds them to a scrape.
+    pub fn collect(&self, scrape: &mut Scrape) {
+        let failed = self.failed.load(Ordering::Relaxed) != 0;
+        let help = "Whether the last configuration reload attempt was successful.";
+        let name = "prometheus_config_last_reload_successful";
+        scrape.gauge(name, help, &[], if failed { 0.0 } else { 1.0 });
+        let help = "Timestamp of the last successful configuration reload.";
+        let name = "prometheus_config_last_reload_success_timestamp_seconds";
+        scrape.gauge(name, help, &[], self.succeeded_s.load(Ordering::Relaxed) as f64);
+    }
+}
