@@ -24,9 +24,10 @@ use crate::force::{Force, Reloads, bound};
 use crate::pools::{Features, Pools};
 use crate::push::Pushes;
 use crate::receive::Receiver;
+use crate::reduce::{ReadRules, Reducer};
 use crate::router::Router;
 use crate::schedule::host_seed;
-use crate::scrape::{Manager, Settings};
+use crate::scrape::{Manager, Settings, Sink};
 use crate::storage::{self, Storage};
 use weir_agent_config::{Config, load};
 
@@ -42,6 +43,7 @@ pub struct App {
     pools: Arc<Pools>,
     pushes: Option<Arc<Pushes>>,
     buffer: Buffer,
+    reducer: Option<Arc<Reducer>>,
     storage: Storage,
     destinations: Arc<Destinations>,
     drain: Drain,
@@ -50,14 +52,24 @@ pub struct App {
 
 impl App {
     /// Opens the buffer and starts everything; the error is what a person is told.
-    pub async fn build(args: Args, mut config: Config, origin: Origin) -> Result<Self, String> {
+    pub async fn build(
+        args: Args,
+        mut config: Config,
+        origin: Origin,
+        rules: ReadRules,
+    ) -> Result<Self, String> {
         let storage = Storage::open(&args.storage, args.buffer_max_size.0)?;
         let bounds = (args.buffer_max_size.0, args.buffer_max_age);
         bound(&mut config, bounds);
         let destinations = Arc::new(destinations(&args, &config, &storage)?);
         let buffer = Buffer::new(Arc::clone(&storage.journal), storage.durable.clone());
         let hash_seed = random()?;
-        let manager = Manager::new(Box::new(buffer.clone()), hash_seed, offset_seed(&config));
+        let reducer = reducer(&args, rules, &buffer, hash_seed);
+        let sink: Box<dyn Sink> = match &reducer {
+            Some(reducer) => Box::new(Arc::clone(reducer)),
+            None => Box::new(buffer.clone()),
+        };
+        let manager = Manager::new(sink, hash_seed, offset_seed(&config));
         let features = Features {
             extra_metrics: args.has_feature(cli::EXTRA_METRICS),
             created_timestamps: args.has_feature(cli::CREATED_TIMESTAMPS),
@@ -75,13 +87,12 @@ impl App {
             destinations: Arc::clone(&destinations),
             pushes: pushes.clone(),
             receiver: receiver.clone(),
+            rules: reducer.clone().map(|reducer| (reducer, args.rule_files.clone())),
             bounds,
             reloads: Reloads::started(),
             turn: tokio::sync::Mutex::default(),
         });
-        let counted = Arc::clone(&force);
-        registry
-            .set_collector("reloads", Arc::new(move |s: &mut Scrape| counted.reloads.collect(s)));
+        observe_force(&registry, &force);
         let reload = reloader(&origin, &force);
         let lifecycle = args.lifecycle;
         let admin =
@@ -92,13 +103,9 @@ impl App {
         let cutting = storage::keep_cutting(journal, Arc::clone(&destinations));
         let mut tasks = vec![tokio::spawn(cutting)];
         tasks.extend(pushes.clone().map(|pushes| tokio::spawn(pushes.run())));
+        tasks.extend(reducer.clone().map(|reducer| tokio::spawn(reducer.run())));
         pools.apply(Pools::prepare(&config.scrape)?, &config.external_labels);
-        if let Origin::Gateway(central) = origin {
-            let counts = Arc::clone(central.counts());
-            let collect = move |scrape: &mut Scrape| counts.collect(scrape);
-            registry.set_collector("central", Arc::new(collect));
-            tasks.push(tokio::spawn(central.run(force)));
-        }
+        tasks.extend(origin.follow(&registry, force));
         admin.ready().store(true, Ordering::Release);
         let durable = storage.durable.clone();
         Ok(Self {
@@ -109,6 +116,7 @@ impl App {
             pools,
             pushes,
             buffer,
+            reducer,
             storage,
             destinations,
             drain,
@@ -127,6 +135,9 @@ impl App {
         self.pools.shutdown(idle).await;
         if let Some(pushes) = &self.pushes {
             pushes.end();
+        }
+        if let Some(reducer) = &self.reducer {
+            reducer.end(now_ms());
         }
         if let Err(why) = self.buffer.wait_durable().await {
             tracing::error!(why, "the last samples may not be on disk");
@@ -155,6 +166,29 @@ fn pushes(args: &Args, config: &Config, buffer: &Buffer, hash_seed: u128) -> Pus
     let labels = config.external_labels.clone().into_iter().collect();
     let settings = Settings { external_labels: labels, ..Settings::default() };
     Pushes::new(buffer.clone(), settings, PUSH_INTERVAL, args.push_expire, hash_seed)
+}
+
+/// What rules reduce on the way to the buffer; `None` where there are no rule files.
+fn reducer(
+    args: &Args,
+    rules: ReadRules,
+    buffer: &Buffer,
+    hash_seed: u128,
+) -> Option<Arc<Reducer>> {
+    let to = Box::new(buffer.clone());
+    let reducer = || Reducer::new(to, rules.decisions, args.grace, hash_seed);
+    (!args.rule_files.is_empty()).then(|| Arc::new(reducer()))
+}
+
+fn observe_force(registry: &Registry, force: &Arc<Force>) {
+    let counted = Arc::clone(force);
+    let collect = move |scrape: &mut Scrape| {
+        counted.reloads.collect(scrape);
+        if let Some((reducer, _)) = &counted.rules {
+            reducer.collect(scrape);
+        }
+    };
+    registry.set_collector("reloads", Arc::new(collect));
 }
 
 fn observe(
@@ -202,6 +236,17 @@ impl Origin {
         let mut central = Central::new(&args.central, &host_name(), &args.storage)?;
         let config = central.start()?;
         Ok((Self::Gateway(Arc::new(central)), config))
+    }
+
+    /// Follows the gateway, where the configuration comes from one.
+    fn follow(self, registry: &Registry, force: Arc<Force>) -> Option<JoinHandle<()>> {
+        let Self::Gateway(central) = self else {
+            return None;
+        };
+        let counts = Arc::clone(central.counts());
+        let collect = move |scrape: &mut Scrape| counts.collect(scrape);
+        registry.set_collector("central", Arc::new(collect));
+        Some(tokio::spawn(central.run(force)))
     }
 
     /// Looks for another configuration and brings it into force; an error changes nothing.

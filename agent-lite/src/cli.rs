@@ -55,6 +55,16 @@ pub struct Args {
         default_value = "12h", value_parser = duration)]
     pub buffer_max_age: Millis,
 
+    /// Rule files in vmagent's stream aggregation format, as the gateway's, by which scrapes are
+    /// reduced before they leave; *, ? and […] are wildcards; may be given several times.
+    #[arg(long = "aggregation.rule-file", value_name = "FILE")]
+    pub rule_files: Vec<String>,
+
+    /// How long a window of those rules stays open past its end: at least as long as a scrape takes.
+    #[arg(long = "aggregation.grace", value_name = "TIME", default_value = "15s",
+        value_parser = duration)]
+    pub grace: Millis,
+
     /// Take pushes of short-lived jobs as a Pushgateway does, at /metrics/job/….
     #[arg(long = "push.enable")]
     pub push: bool,

@@ -15,6 +15,7 @@ use weir_telemetry::Scrape;
 use crate::pools::Pools;
 use crate::push::Pushes;
 use crate::receive::Receiver;
+use crate::reduce::{self, Reducer};
 use crate::storage;
 
 /// What a configuration is about.
@@ -27,6 +28,8 @@ pub struct Force {
     pub pushes: Option<Arc<Pushes>>,
     /// So does remote write that comes in.
     pub receiver: Option<Receiver>,
+    /// Rules that scrapes go through, and the files that they stand in.
+    pub rules: Option<(Arc<Reducer>, Vec<String>)>,
     /// `--buffer.max-size`, `--buffer.max-age`: they bound every destination.
     pub bounds: (u64, Millis),
     /// What came of it.
@@ -59,9 +62,14 @@ impl Force {
         let _turn = self.turn.lock().await;
         bound(&mut config, self.bounds);
         let jobs = Pools::prepare(&config.scrape)?;
+        let files = self.rules.as_ref().map(|(_, files)| reduce::read(files)).transpose();
+        let rules = files.map_err(|errors| errors.to_string())?;
         let labels = &config.external_labels;
         self.destinations.reload(&config.destinations, labels).await?;
         self.pools.apply(jobs, labels);
+        if let (Some((reducer, _)), Some(rules)) = (&self.rules, rules) {
+            reducer.reload(rules.decisions, now_ms());
+        }
         let labels: Vec<_> = config.external_labels.into_iter().collect();
         if let Some(pushes) = &self.pushes {
             pushes.set_external_labels(labels.clone());

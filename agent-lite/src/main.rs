@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use weir_agent_config::check_report;
 use weir_agent_lite::app::{App, Origin};
 use weir_agent_lite::cli::Args;
+use weir_agent_lite::reduce;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -21,13 +22,17 @@ fn main() -> ExitCode {
         Ok(read) => read,
         Err(errors) => return fail(&errors),
     };
+    let rules = match reduce::read(&args.rule_files) {
+        Ok(rules) => rules,
+        Err(errors) => return fail(&errors.to_string()),
+    };
     if args.check {
-        return say(&check_report(&config));
+        return say(&format!("{}{rules}", check_report(&config)));
     }
     for warning in advice.warnings {
         tracing::warn!(warning, "flags");
     }
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&rules.warnings) {
         tracing::warn!(%warning, "configuration");
     }
     // Pages are parsed one at a time anyway; a second thread keeps requests going meanwhile.
@@ -38,7 +43,7 @@ fn main() -> ExitCode {
         .build();
     match runtime {
         Ok(runtime) => runtime.block_on(async {
-            match App::build(args, config, origin).await {
+            match App::build(args, config, origin, rules).await {
                 Ok(app) => run(app).await,
                 Err(why) => {
                     tracing::error!(why, "cannot start");

@@ -32,7 +32,7 @@ use weir_wire::{Decompressor, Encoding, Version};
 
 use crate::scrape::{Body, Sink, SinkError};
 
-pub use files::read;
+pub use files::{ReadRules, read};
 
 use body::BodyWriter;
 
@@ -183,7 +183,7 @@ impl Reducer {
     }
 }
 
-impl Sink for Reducer {
+impl Sink for Arc<Reducer> {
     fn take(&self, lane: u64, now: Timestamp, bodies: Vec<Body>) -> Result<(), SinkError> {
         let mut passed = Vec::with_capacity(bodies.len());
         // Held until the buffer has taken them: scrapes of a target leave in their order.

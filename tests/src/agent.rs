@@ -27,9 +27,16 @@ pub struct Agent {
 impl Agent {
     /// Starts one with this configuration, and waits until it is ready.
     pub fn start(config: &str, folder: &Path) -> Self {
+        Self::start_with(config, &[], folder)
+    }
+
+    /// As [`Agent::start`], with more flags.
+    pub fn start_with(config: &str, flags: &[&str], folder: &Path) -> Self {
         fs::write(folder.join("weir-agent.yml"), config).expect("configuration is written");
         let file = folder.join("weir-agent.yml").display().to_string();
-        let agent = Self::spawn(vec!["--config.file".to_owned(), file], folder);
+        let mut origin = vec!["--config.file".to_owned(), file];
+        origin.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let agent = Self::spawn(origin, folder);
         agent.wait_ready();
         agent
     }

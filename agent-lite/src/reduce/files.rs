@@ -2,14 +2,34 @@
 //!
 //! Invariant: all files are good, or none is taken.
 
+use std::fmt;
 use std::path::Path;
 
 use weir_aggregate::decisions::{Decisions, HaLabels};
 use weir_config::{ConfigErrors, Problem, files};
 use weir_rules::RuleText;
 
-/// Reads the files that these patterns match, each once; the warnings come along.
-pub fn read(patterns: &[String]) -> Result<(Decisions, Vec<Problem>), ConfigErrors> {
+/// Good rules.
+pub struct ReadRules {
+    /// What they decide.
+    pub decisions: Decisions,
+    /// What has no effect, and whose outputs meet.
+    pub warnings: Vec<Problem>,
+}
+
+/// For `--check`: the rules that would run. Nothing, where there are none.
+impl fmt::Display for ReadRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for active in &self.decisions.rules {
+            let (name, interval) = (active.rule.name(), active.rule.interval());
+            writeln!(f, "rule         {name:?}: windows of {interval}")?;
+        }
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning      {warning}"))
+    }
+}
+
+/// Reads the files that these patterns match, each once. No pattern, no rules.
+pub fn read(patterns: &[String]) -> Result<ReadRules, ConfigErrors> {
     let mut errors = Vec::new();
     let mut texts: Vec<RuleText> = Vec::new();
     for pattern in patterns {
@@ -43,5 +63,5 @@ pub fn read(patterns: &[String]) -> Result<(Decisions, Vec<Problem>), ConfigErro
     let mut decisions = Decisions::new(0, rules.rules);
     // HA pairs are the gateway's: to the agent a replica label is a label.
     decisions.ha = HaLabels { replica: String::new(), ..HaLabels::default() };
-    Ok((decisions, rules.warnings))
+    Ok(ReadRules { decisions, warnings: rules.warnings })
 }

@@ -46,9 +46,10 @@ fn rules(text: &str) -> Decisions {
     Decisions::new(0, weir_rules::read(&[file]).expect("good rules").rules)
 }
 
-fn reducer(text: &str) -> (Reducer, Sent) {
+fn reducer(text: &str) -> (Arc<Reducer>, Sent) {
     let sent = Sent::default();
-    (Reducer::new(Box::new(Recorder(Arc::clone(&sent))), rules(text), GRACE, 7), sent)
+    let reducer = Reducer::new(Box::new(Recorder(Arc::clone(&sent))), rules(text), GRACE, 7);
+    (Arc::new(reducer), sent)
 }
 
 /// A scrape's body.
@@ -74,7 +75,7 @@ const LOAD: &[(&str, &str)] = &[("__name__", "load"), ("instance", "h"), ("job",
 
 /// Five scrapes, 5 s apart from second 1 on: increases of 1 in the first window, and of 2 + 3 + 10
 /// in the second.
-fn feed(reducer: &Reducer) {
+fn feed(reducer: &Arc<Reducer>) {
     let values = [(1, 100.0, 10.0), (6, 101.0, 10.0), (11, 103.0, 20.0), (16, 106.0, 20.0)];
     for (second, first, other) in values {
         let (a, b) = (cpu("0"), cpu("1"));
