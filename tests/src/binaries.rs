@@ -11,8 +11,9 @@ pub fn find(package: &str, variable: &str) -> PathBuf {
     let this = std::env::current_exe().expect("the test's own path");
     let profile = this.ancestors().nth(2).expect("<target>/<profile>/deps/<test>");
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // With the whole workspace's features, so that what the tests were built with is used again.
-    build.args(["build", "--quiet", "--workspace", "--bin", package]);
+    // A test target among them gives the features of `cargo test --workspace`, so that what it has
+    // built is used again.
+    build.args(["build", "--quiet", "--workspace", "--bin", package, "--test", "tidy"]);
     if profile.ends_with("release") {
         build.arg("--release");
     }
