@@ -65,6 +65,15 @@ impl LabelSource for Source {
         }
         Ok(())
     }
+
+    fn changed_values<'a>(
+        &'a self,
+        _before: Block,
+        _block: Block,
+        _out: &mut Vec<(usize, &'a str)>,
+    ) -> Option<()> {
+        None
+    }
 }
 
 #[derive(serde::Deserialize)]

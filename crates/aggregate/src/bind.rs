@@ -9,6 +9,7 @@ use weir_model::symbols::PairId;
 use weir_model::{Label, LabelsBuilder, TenantId};
 
 use crate::group::GroupNews;
+use crate::met::Forms;
 use crate::rule::Rule;
 use crate::shard::Shard;
 use crate::vshard::Vshard;
@@ -44,8 +45,15 @@ impl Bound {
 }
 
 impl Shard {
-    /// The rules that take a series. Give the answer back to [`Shard::settle`].
-    pub(crate) fn matching(&mut self, tenant: &str, labels: &[Label<'_>], series: &[u32]) -> Bound {
+    /// The rules that take a series; `forms` are those of its labels' names. Give the answer back
+    /// to [`Shard::settle`].
+    pub(crate) fn matching(
+        &mut self,
+        tenant: &str,
+        labels: &[Label<'_>],
+        series: &[u32],
+        forms: &mut Forms,
+    ) -> Bound {
         let mut bound = std::mem::take(&mut self.bound);
         bound.clear();
         let Bound { rules, pairs, ends, held } = &mut bound;
@@ -60,7 +68,10 @@ impl Shard {
                 pairs.extend_from_slice(&held[from..]);
                 takes
             } else {
-                group_of(rule, labels, series, pairs)
+                let form = forms.of(number, rule, labels);
+                let grouped = series.iter().zip(&form.groups_by).filter(|(_, groups)| **groups);
+                pairs.extend(grouped.map(|(&pair, _)| pair));
+                form.takes
             };
             if takes {
                 ends.push(pairs.len());
@@ -118,20 +129,8 @@ impl Shard {
     }
 }
 
-/// Appends the pairs that a rule groups by; `false` if it is left with no label at all.
-fn group_of(rule: &Rule, labels: &[Label<'_>], series: &[u32], out: &mut Vec<u32>) -> bool {
-    let is_dropped = |name: &str| rule.drop_input_labels().iter().any(|n| n == name);
-    let mut takes = false;
-    for (label, &pair) in labels.iter().zip(series).filter(|(l, _)| !is_dropped(l.name)) {
-        takes = true;
-        if rule.groups_by(label.name) {
-            out.push(pair);
-        }
-    }
-    takes
-}
-
-/// As [`group_of`], where the rule relabels its input; that may drop the series too.
+/// Gives the labels that a rule groups by where it relabels its input; `false` if that drops the
+/// series.
 fn relabelled_group(rule: &Rule, labels: &[Label<'_>], each: impl FnMut(Label<'_>)) -> bool {
     let builder = LabelsBuilder::from_labels(labels.iter().copied());
     let Some(input) = rule.input_labels(&builder) else {

@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::alias::{Alias, DROPPED};
 use crate::bind::Bound;
 use crate::decisions::{HaLabels, SeriesLimits};
+use crate::met::{Forms, LastMet};
 use crate::shard::{Shard, Work};
 use crate::vshard::{NO_TARGET, Series, Vshard};
 
@@ -78,35 +79,74 @@ impl Refusal {
 }
 
 impl Shard {
-    /// Meets a label block for the first time (or again, after its series was forgotten).
-    pub(crate) fn meet(&mut self, work: &Work<'_>, entry: &Entry) -> Result<Alias, Refusal> {
+    /// Meets a label block for the first time (or again, after its series was forgotten). `last`
+    /// is the one that was met before it in this batch.
+    pub(crate) fn meet<'a>(
+        &mut self,
+        work: &Work<'a>,
+        entry: &Entry,
+        last: &mut LastMet<'a>,
+    ) -> Result<Alias, Refusal> {
         let config = Arc::clone(&self.config);
-        let mut labels = Vec::with_capacity(32);
-        work.batch.source.labels(entry.block, &mut labels)?;
-        normalize(&mut labels)?;
-        check(&labels, &config.limits)?;
-        let (replica, cluster) = take_replica(&mut labels, &config.ha);
+        let source = &*work.batch.source;
+        if !last.follow(source, entry.block, &config) {
+            return self.meet_anew(work, entry, last);
+        }
+        let pairs = self.intern_changed(last);
+        let LastMet { block, labels, target, forms, .. } = last;
+        let target = *target.get_or_insert_with(|| self.target_key(work.tenant, labels, ""));
+        let series = self.find_or_add(work, entry.vshard, (labels, pairs), target, forms)?;
+        *block = Some(entry.block);
+        Ok(self.alias(entry, series, 0))
+    }
+
+    /// Meets a label block that has to be read whole.
+    fn meet_anew<'a>(
+        &mut self,
+        work: &Work<'a>,
+        entry: &Entry,
+        last: &mut LastMet<'a>,
+    ) -> Result<Alias, Refusal> {
+        let config = Arc::clone(&self.config);
+        let LastMet { block, labels, target, forms, .. } = last;
+        (*block, *target) = (None, None);
+        forms.clear();
+        labels.clear();
+        work.batch.source.labels(entry.block, labels)?;
+        let (sent, in_order) = (labels.len(), labels.is_sorted_by(|a, b| a.name < b.name));
+        normalize(labels)?;
+        check(labels, &config.limits)?;
+        let (replica, cluster) = take_replica(labels, &config.ha);
         let replica = replica.map_or(0, |name| self.replica_number(name));
-        let target = self.target_key(work.tenant, &labels, cluster);
-        let series = match &config.relabel {
-            None => self.find_or_add(work, entry.vshard, &labels, target)?,
-            Some(relabel) => {
-                let mut builder = LabelsBuilder::from_labels(labels.iter().copied());
-                if !relabel.apply(&mut builder) || builder.is_empty() {
-                    let alias = Alias { series: DROPPED, generation: 0, replica };
-                    self.record(entry, alias);
-                    return Ok(alias);
-                }
-                let labels: Vec<Label<'_>> = builder.iter().collect();
-                let name = value_of(&labels, METRIC_NAME);
-                check_count(name, labels.len(), usize::from(u8::MAX))?;
-                self.find_or_add(work, entry.vshard, &labels, target)?
+        let key = self.target_key(work.tenant, labels, cluster);
+        if let Some(relabel) = &config.relabel {
+            let mut builder = LabelsBuilder::from_labels(labels.iter().copied());
+            if !relabel.apply(&mut builder) || builder.is_empty() {
+                let alias = Alias { series: DROPPED, generation: 0, replica };
+                self.record(entry, alias);
+                return Ok(alias);
             }
-        };
+            let labels: Vec<Label<'_>> = builder.iter().collect();
+            let name = value_of(&labels, METRIC_NAME);
+            check_count(name, labels.len(), usize::from(u8::MAX))?;
+            let pairs = self.intern(&labels);
+            let series = self.find_or_add(work, entry.vshard, (&labels, pairs), key, forms)?;
+            return Ok(self.alias(entry, series, replica));
+        }
+        let pairs = self.intern(labels);
+        let series = self.find_or_add(work, entry.vshard, (labels, pairs), key, forms)?;
+        if in_order && labels.len() == sent {
+            (*block, *target) = (Some(entry.block), Some(key));
+        }
+        Ok(self.alias(entry, series, replica))
+    }
+
+    /// Records what an entry's block stands for.
+    fn alias(&mut self, entry: &Entry, series: u32, replica: u16) -> Alias {
         let generation = self.vshard_mut(entry.vshard).series[series as usize].generation;
         let alias = Alias { series, generation, replica };
         self.record(entry, alias);
-        Ok(alias)
+        alias
     }
 
     fn record(&mut self, entry: &Entry, alias: Alias) {
@@ -116,15 +156,16 @@ impl Shard {
         shard.aliases = aliases;
     }
 
+    /// The series of these labels and pairs, which have been interned for it.
     fn find_or_add(
         &mut self,
         work: &Work<'_>,
         vshard: VShard,
-        labels: &[Label<'_>],
+        (labels, pairs): (&[Label<'_>], Vec<u32>),
         target: Option<u64>,
+        forms: &mut Forms,
     ) -> Result<u32, Refusal> {
         let tenant = work.batch.tenant;
-        let pairs = self.intern(labels);
         let shard = self.vshards[usize::from(vshard.0)].as_deref();
         let known = shard.and_then(|s| s.find(tenant, &pairs, |plan| self.plans.get(plan).tenant));
         let name = || Labels::from_sorted(labels).to_string();
@@ -132,7 +173,7 @@ impl Shard {
             Some(series) => Ok(series),
             None if work.no_new_series => Err(Refusal::NoNewSeries(name())),
             None => self
-                .add_series((work.tenant, tenant), vshard, labels, &pairs, target)
+                .add_series((work.tenant, tenant), vshard, (labels, &pairs), target, forms)
                 .ok_or_else(|| Refusal::TooManyPlans(name())),
         };
         if known.is_none() && found.is_ok() {
@@ -156,17 +197,31 @@ impl Shard {
         pairs
     }
 
+    /// As [`Shard::intern`], where most labels are known to be the last series'.
+    fn intern_changed(&mut self, last: &LastMet<'_>) -> Vec<u32> {
+        let mut pairs = std::mem::take(&mut self.last_pairs);
+        let mut changed = last.changed.iter().peekable();
+        for (place, (label, pair)) in last.labels.iter().zip(&mut pairs).enumerate() {
+            if changed.next_if(|(at, _)| *at == place).is_some() {
+                *pair = self.pairs.intern(label.name, label.value).0;
+            } else {
+                self.pairs.acquire(PairId(*pair));
+            }
+        }
+        pairs
+    }
+
     /// Adds a series whose pairs have been interned for it; also how snapshots come back. `None`
     /// if too many different sets of rules match.
     pub(crate) fn add_series(
         &mut self,
         (tenant_name, tenant): (&str, TenantId),
         vshard: VShard,
-        labels: &[Label<'_>],
-        pairs: &[u32],
+        (labels, pairs): (&[Label<'_>], &[u32]),
         target: Option<u64>,
+        forms: &mut Forms,
     ) -> Option<u32> {
-        let bound = self.matching(tenant_name, labels, pairs);
+        let bound = self.matching(tenant_name, labels, pairs, forms);
         let plan = self.plans.number(tenant, &bound.rules, &self.config);
         let added = plan.and_then(|plan| {
             self.vshard_mut(vshard);

@@ -27,6 +27,7 @@ pub mod home;
 pub mod index;
 pub mod label_sets;
 pub mod matcher;
+mod met;
 pub mod output;
 pub mod plan;
 pub mod recent;

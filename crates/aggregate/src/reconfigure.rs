@@ -14,6 +14,7 @@ use weir_model::{Label, LabelsBuilder, Timestamp, VSHARDS, VShard};
 
 use crate::arena::Arena;
 use crate::decisions::Decisions;
+use crate::met::Forms;
 use crate::plan::Plans;
 use crate::shard::Shard;
 use crate::vshard::{Series, Vshard};
@@ -76,7 +77,7 @@ impl Shard {
         let builder = LabelsBuilder::from_labels(labels);
         let name = self.tenants.get(&tenant).cloned().unwrap_or_default();
         let labels: Vec<Label<'_>> = builder.iter().collect();
-        let bound = self.matching(&name, &labels, &pairs);
+        let bound = self.matching(&name, &labels, &pairs, &mut Forms::default());
         let plan = self.plans.number(tenant, &bound.rules, &self.config);
         let mut cells = Vec::with_capacity(bound.rules.len());
         for (rule, pairs) in bound.groups().filter(|_| plan.is_some()) {

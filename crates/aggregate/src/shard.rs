@@ -20,6 +20,7 @@ use crate::bind::Bound;
 use crate::birth::Refusal;
 use crate::decisions::Decisions;
 use crate::group::{GroupNews, Groups};
+use crate::met::LastMet;
 use crate::plan::Plans;
 use crate::sweep::{Closings, Swept, advance};
 use crate::vshard::Vshard;
@@ -158,12 +159,12 @@ impl Shard {
             self.tenants.insert(work.batch.tenant, Arc::clone(work.tenant));
         }
         let mut outcome = Outcome::default();
-        let mut next = NextAlias::default();
+        let (mut next, mut last) = (NextAlias::default(), LastMet::default());
         for entries in work.entries.chunks(AHEAD) {
             let mut known = [None; AHEAD];
             self.look_up(work, entries, &mut next, &mut known);
             for (&entry, alias) in entries.iter().zip(known) {
-                self.handle_entry(work, entry, alias, &mut outcome);
+                self.handle_entry(work, (entry, alias), &mut last, &mut outcome);
             }
         }
         outcome
@@ -274,11 +275,11 @@ impl Shard {
         std::hint::black_box(touched);
     }
 
-    fn handle_entry(
+    fn handle_entry<'a>(
         &mut self,
-        work: &Work<'_>,
-        number: u32,
-        known: Option<Alias>,
+        work: &Work<'a>,
+        (number, known): (u32, Option<Alias>),
+        last: &mut LastMet<'a>,
         outcome: &mut Outcome,
     ) {
         let columns = &work.batch.columns;
@@ -293,7 +294,7 @@ impl Shard {
         };
         let alias = match known.filter(leads) {
             Some(alias) => alias,
-            None => match self.meet(work, entry) {
+            None => match self.meet(work, entry, last) {
                 Ok(alias) => alias,
                 Err(refusal) => {
                     outcome.counts.add(Class::Refused, samples);

@@ -30,6 +30,16 @@ pub struct Block {
 pub trait LabelSource: Send + Sync {
     /// Appends the block's labels as they stand: unsorted, not validated but for UTF-8.
     fn labels<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError>;
+
+    /// Appends what sets a block apart from one `before` it, if that is values alone: the places
+    /// of labels in the block, ascending, and their values there. `None` if it is more, or if it
+    /// cannot be told without reading all labels; `before` has been read without an error.
+    fn changed_values<'a>(
+        &'a self,
+        before: Block,
+        block: Block,
+        out: &mut Vec<(usize, &'a str)>,
+    ) -> Option<()>;
 }
 
 /// One time series of a request.

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use weir_model::{Block, Columns, Label, LabelSource, LabelsError};
 
+use crate::changed::{changed_v1, changed_v2};
 use crate::error::DecodeError;
 use crate::negotiate::Version;
 use crate::pool::Pool;
@@ -68,6 +69,24 @@ impl Body {
 impl LabelSource for Body {
     fn labels<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError> {
         labels_in(self.version, &self.bytes, &self.tables, block, out)
+    }
+
+    fn changed_values<'a>(
+        &'a self,
+        before: Block,
+        block: Block,
+        out: &mut Vec<(usize, &'a str)>,
+    ) -> Option<()> {
+        let place = |block: Block| block.start as usize..block.start as usize + block.len as usize;
+        let (before, block) = (place(before), place(block));
+        match self.version {
+            Version::V1 => changed_v1(self.bytes.get(before)?, self.bytes.get(block)?, out),
+            Version::V2 => {
+                let refs = &self.tables.refs;
+                let symbol = |reference| symbol(&self.bytes, &self.tables.symbols, reference);
+                changed_v2(refs.get(before)?, refs.get(block)?, symbol, out)
+            }
+        }
     }
 }
 

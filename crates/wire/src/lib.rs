@@ -17,6 +17,7 @@ pub mod records;
 pub mod text;
 
 mod body;
+mod changed;
 mod error;
 mod histogram;
 mod pool;

@@ -6,6 +6,7 @@ use weir_model::{Label, NativeHistogram, TenantId, VShard};
 use super::VERSION;
 use super::windows::read_cells;
 use crate::codec::{Reader, Unreadable};
+use crate::met::Forms;
 use crate::recent::{Placed, Recent, Slot};
 use crate::shard::Shard;
 use crate::target::Target;
@@ -99,7 +100,13 @@ impl Shard {
         let name = self.tenants.get(&tenant).cloned().ok_or(Unreadable)?;
         let pairs = self.intern(&labels);
         let target = target.map(|t| t.key);
-        let at = self.add_series((&name, tenant), vshard, &labels, &pairs, target);
+        let at = self.add_series(
+            (&name, tenant),
+            vshard,
+            (&labels, &pairs),
+            target,
+            &mut Forms::default(),
+        );
         self.last_pairs = pairs;
         let at = at.ok_or(Unreadable)?;
         let shard = self.vshard_mut(vshard);

@@ -49,6 +49,20 @@ impl LabelSource for Memory {
         out.extend(labels.iter().map(|(n, v)| Label::new(n, v)));
         Ok(())
     }
+
+    fn changed_values<'a>(
+        &'a self,
+        before: Block,
+        block: Block,
+        out: &mut Vec<(usize, &'a str)>,
+    ) -> Option<()> {
+        let of = |block: Block| self.0.get(block.start as usize);
+        let (before, block) = (of(before)?, of(block)?);
+        let same_names = before.iter().map(|l| &l.0).eq(block.iter().map(|l| &l.0));
+        let changed = before.iter().zip(block).enumerate().filter(|(_, (old, new))| old != new);
+        out.extend(changed.map(|(place, (_, new))| (place, new.1.as_str())));
+        same_names.then_some(())
+    }
 }
 
 /// Stands where relabelling stands in a rule file; the tests have none.
