@@ -19,6 +19,7 @@ mod number;
 mod openmetrics;
 mod protobuf;
 mod series;
+mod swar;
 mod text;
 
 use std::borrow::Cow;

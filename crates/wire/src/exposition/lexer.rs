@@ -6,9 +6,8 @@
 //! `STRICT` is OpenMetrics: no blanks between tokens, commas between labels, no line breaks in
 //! label values. Text 0.0.4 takes all of these, as Prometheus's lexer does.
 
-use memchr::memchr2;
-
 use super::error::{ParseErrorKind as Kind, excerpt};
+use super::swar::{quote_or_backslash, word_len};
 
 /// A part of a series, still escaped.
 #[derive(Clone, Copy)]
@@ -42,7 +41,8 @@ pub(super) struct Lexer<'a> {
 impl<'a> Lexer<'a> {
     /// At the beginning of a page.
     pub(super) fn new(page: &'a [u8]) -> Self {
-        Self { page, pos: 0, utf8: std::str::from_utf8(page).is_ok() }
+        // Almost all pages are ASCII, which is told sooner.
+        Self { page, pos: 0, utf8: page.is_ascii() || std::str::from_utf8(page).is_ok() }
     }
 
     /// At the beginning of text that was found to be right before.
@@ -188,7 +188,7 @@ impl<'a> Lexer<'a> {
                 self.check_name(name)?;
                 name
             } else {
-                self.word(LETTER).ok_or_else(|| self.expected("a label name"))?
+                self.label_name().ok_or_else(|| self.expected("a label name"))?
             };
             self.gap::<STRICT>();
             if !self.eat(b'=') {
@@ -231,17 +231,26 @@ impl<'a> Lexer<'a> {
     /// `[a-zA-Z_:][a-zA-Z0-9_:]*`
     #[inline]
     fn metric_name(&mut self) -> Option<&'a [u8]> {
-        self.word(LETTER | COLON)
+        self.word::<b':'>()
     }
 
-    /// A byte of these classes, then any number of them and of digits.
+    /// `[a-zA-Z_][a-zA-Z0-9_]*`
     #[inline]
-    fn word(&mut self, classes: u8) -> Option<&'a [u8]> {
+    fn label_name(&mut self) -> Option<&'a [u8]> {
+        self.word::<b'9'>()
+    }
+
+    /// Letters, `_` and, behind the first byte, digits. `:` follows the digits, and belongs to them
+    /// where they are said to end with it; it may be the first byte then.
+    #[inline]
+    fn word<const LAST_DIGIT: u8>(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest();
-        if CLASSES[usize::from(*rest.first()?)] & classes == 0 {
+        if rest.first().is_none_or(u8::is_ascii_digit) {
             return None;
         }
-        Some(self.until(|b| CLASSES[usize::from(b)] & (classes | DIGIT) == 0))
+        let (word, _) = rest.split_at_checked(word_len::<LAST_DIGIT>(rest))?;
+        self.pos += word.len();
+        (!word.is_empty()).then_some(word)
     }
 
     /// What stands between quotes, still escaped. A backslash takes the next byte with it, which
@@ -256,7 +265,7 @@ impl<'a> Lexer<'a> {
         }
         let start = self.pos;
         loop {
-            let len = memchr2(b'"', b'\\', self.rest());
+            let len = quote_or_backslash(self.rest());
             self.advance(len.unwrap_or(usize::MAX - self.pos));
             if self.eat(b'"') {
                 break;
@@ -309,23 +318,3 @@ impl<'a> Lexer<'a> {
         Kind::Expected { expected, found }
     }
 }
-
-const LETTER: u8 = 1;
-const DIGIT: u8 = 2;
-const COLON: u8 = 4;
-
-/// What a byte may be part of. `_` counts as a letter.
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => LETTER,
-            b'0'..=b'9' => DIGIT,
-            b':' => COLON,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    classes
-};
