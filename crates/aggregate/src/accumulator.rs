@@ -74,7 +74,7 @@ const ABSENT: u8 = u8::MAX;
 pub struct Layout {
     offsets: [u8; PRIMITIVES.len()],
     stride: usize,
-    /// So many numbers at a row's start merge by adding up; in most rules that is all.
+    /// So many numbers at a row's start merge by adding up from 0; in most rules that is all.
     sums: usize,
     /// The rule counts distinct values.
     pub distinct: bool,
@@ -157,6 +157,15 @@ impl Layout {
         row[0] != 0.0 || self.get(row, Primitive::Live) != 0.0
     }
 
+    /// Appends untouched rows, up to so many numbers in all.
+    pub fn extend(&self, rows: &mut Vec<f64>, len: usize) {
+        let from = rows.len();
+        rows.resize(len, 0.0);
+        if self.sums < self.stride {
+            rows[from..].chunks_exact_mut(self.stride).for_each(|row| self.reset(row));
+        }
+    }
+
     /// Writes the untouched row.
     pub fn reset(&self, row: &mut [f64]) {
         row.fill(0.0);
@@ -232,13 +241,18 @@ impl Layout {
     }
 
     /// Merges another row of the same group and window into `row`.
+    #[inline]
     pub fn merge(&self, row: &mut [f64], other: &[f64]) {
+        if self.sums == self.stride {
+            return row.iter_mut().zip(other).for_each(|(mine, theirs)| *mine += theirs);
+        }
         for (mine, theirs) in row[..self.sums].iter_mut().zip(&other[..self.sums]) {
             *mine += theirs;
         }
-        if self.sums == self.stride {
-            return;
-        }
+        self.merge_others(row, other);
+    }
+
+    fn merge_others(&self, row: &mut [f64], other: &[f64]) {
         for &(primitive, width) in &PRIMITIVES[SUMS..] {
             let Some(at) = self.offset(primitive) else {
                 continue;

@@ -7,7 +7,8 @@
 //! whoever follows it compares that with the series' own, so a freed series' slot never answers
 //! for its next tenant.
 
-use crate::arena::{reserve, size_class};
+use crate::arena::size_class;
+use crate::segments::Segments;
 
 /// What a known block stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +37,7 @@ struct Slot {
 #[derive(Clone, Debug, Default)]
 pub struct AliasTable {
     /// In the order in which the blocks were first seen.
-    slots: Vec<Slot>,
+    slots: Segments<Slot>,
     /// One more than a place in `slots`, or 0, by hash: open addressing.
     index: Vec<u32>,
 }
@@ -67,9 +68,8 @@ impl AliasTable {
         if (self.slots.len() + 1) * 4 > self.index.len() * 3 {
             self.grow(alive);
         }
-        reserve(&mut self.slots, 1);
         self.slots.push(slot);
-        self.index_last();
+        self.enter(self.slots.len() - 1);
     }
 
     /// Forgets everything: what blocks mean has changed.
@@ -79,8 +79,7 @@ impl AliasTable {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        size_class(self.slots.capacity() * size_of::<Slot>())
-            + size_class(self.index.capacity() * size_of::<u32>())
+        self.slots.memory_bytes() + size_class(self.index.capacity() * size_of::<u32>())
     }
 
     fn find(&self, tag: u64) -> Option<usize> {
@@ -94,28 +93,29 @@ impl AliasTable {
         }
     }
 
-    /// Enters the last slot into the index, which has room.
-    fn index_last(&mut self) {
-        let Some(slot) = self.slots.last() else { return };
-        let mut at = home_of(slot.tag, self.index.len());
+    /// Enters a slot into the index, which has room.
+    fn enter(&mut self, place: usize) {
+        let mut at = home_of(self.slots[place].tag, self.index.len());
         while self.index[at] != 0 {
             at = if at + 1 == self.index.len() { 0 } else { at + 1 };
         }
-        self.index[at] = self.slots.len() as u32;
+        self.index[at] = place as u32 + 1;
     }
 
     fn grow(&mut self, alive: impl Fn(&Alias) -> bool) {
-        let old = std::mem::take(&mut self.slots);
         let leads = |slot: &Slot| {
             let Slot { series, generation, replica, .. } = *slot;
             alive(&Alias { series, generation, replica })
         };
-        let kept = old.iter().filter(|slot| leads(slot)).count();
-        self.index = vec![0; (kept + 1) * 5 / 3 + 8];
-        self.slots = Vec::with_capacity(kept + 1);
-        for slot in old.into_iter().filter(leads) {
-            self.slots.push(slot);
-            self.index_last();
+        let kept = self.slots.iter().filter(|slot| leads(slot)).count();
+        if kept < self.slots.len() {
+            let old = std::mem::take(&mut self.slots);
+            old.iter().filter(|slot| leads(slot)).for_each(|slot| self.slots.push(*slot));
+        }
+        // Three quarters full after growing by half.
+        self.index = vec![0; kept * 2 + 8];
+        for place in 0..kept {
+            self.enter(place);
         }
     }
 }

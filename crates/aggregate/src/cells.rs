@@ -201,7 +201,9 @@ impl Cells {
         let start = cell as usize * stride;
         let rows = &mut self.windows[at].rows;
         if rows.len() < start + stride {
-            extend(rows, (self.cells.len() * stride).max(start + stride), layout);
+            let len = (self.cells.len() * stride).max(start + stride);
+            rows.reserve_exact(len - rows.len());
+            layout.extend(rows, len);
         }
         &mut rows[start..start + stride]
     }
@@ -210,12 +212,14 @@ impl Cells {
     #[inline]
     pub fn mark_alive(&mut self, end: Timestamp, cell: u32) {
         let at = self.window(end);
-        let window = &mut self.windows[at];
-        if window.alive.is_empty() {
+        let alive = &mut self.windows[at].alive;
+        if alive.len() <= cell as usize {
             // Most cells are alive: room for all of them at once.
-            window.alive.reserve_exact(self.cells.len());
+            let len = self.cells.len().max(cell as usize + 1);
+            alive.reserve_exact(len - alive.len());
+            alive.resize(len, false);
         }
-        window.mark_alive(cell);
+        alive[cell as usize] = true;
     }
 
     /// What a cell has in that window beside its row.
@@ -254,10 +258,17 @@ impl Cells {
             + self.by_group.memory_bytes()
     }
 
-    /// The place of the window that ends at `end`. The last one is asked first: most samples
-    /// belong there.
+    /// The place of the window that ends at `end`. The oldest is asked first: samples wait as long
+    /// as there is room, so most are folded there.
     #[inline]
     fn window(&mut self, end: Timestamp) -> usize {
+        if self.windows.first().is_some_and(|w| w.end == end) {
+            return 0;
+        }
+        self.newer_window(end)
+    }
+
+    fn newer_window(&mut self, end: Timestamp) -> usize {
         let mut at = self.windows.len();
         while at > 0 && self.windows[at - 1].end > end {
             at -= 1;
@@ -274,15 +285,6 @@ impl Cells {
 fn hash(group: u32) -> u64 {
     let spread = u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     spread ^ (spread >> 32)
-}
-
-fn extend(rows: &mut Vec<f64>, len: usize, layout: &Layout) {
-    let from = rows.len();
-    rows.reserve_exact(len - from);
-    rows.resize(len, 0.0);
-    for row in rows[from..].chunks_exact_mut(layout.stride()) {
-        layout.reset(row);
-    }
 }
 
 #[cfg(test)]

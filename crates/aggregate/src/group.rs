@@ -5,12 +5,12 @@
 //! texts are the worker's interner's. Invariant: a number is in use while any cell refers to it,
 //! and refers to its pairs as long.
 
-use ahash::RandomState;
 use hashbrown::HashTable;
 use weir_model::symbols::{PairId, PairTable};
 use weir_model::{Label, Labels, TenantId};
 
 use crate::arena::{Arena, reserve, size_class};
+use crate::label_sets::PairsHasher;
 
 /// What makes a group: whose it is and which labels it keeps.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -60,13 +60,13 @@ pub struct Groups {
     pairs: Arena,
     numbers: HashTable<u32>,
     free: Vec<u32>,
-    hashing: RandomState,
+    hasher: PairsHasher,
 }
 
 impl Groups {
     /// The number of a group, referred to once more; `true` if it is new.
     pub fn refer(&mut self, tenant: TenantId, pairs: &[u32], table: &mut PairTable) -> (u32, bool) {
-        let hash = self.hashing.hash_one((tenant, pairs));
+        let hash = self.hasher.hash(tenant, pairs.iter().copied());
         if let Some(number) = self.find(hash, tenant, pairs) {
             self.groups[number as usize].cells += 1;
             return (number, false);
@@ -85,10 +85,11 @@ impl Groups {
                 self.groups.len() as u32 - 1
             }
         };
-        let Self { groups, pairs, numbers, hashing, .. } = self;
+        let Self { groups, pairs, numbers, hasher, .. } = self;
         numbers.insert_unique(hash, number, |&number| {
             let group = &groups[number as usize];
-            hashing.hash_one((group.tenant, pairs.get(group.pairs, group.len as usize)))
+            let pairs = pairs.get(group.pairs, group.len as usize);
+            hasher.hash(group.tenant, pairs.iter().copied())
         });
         (number, true)
     }
@@ -102,7 +103,7 @@ impl Groups {
         }
         let Group { tenant, pairs: at, len, .. } = *group;
         let pairs = self.pairs.get(at, len as usize);
-        let hash = self.hashing.hash_one((tenant, pairs));
+        let hash = self.hasher.hash(tenant, pairs.iter().copied());
         if let Ok(entry) = self.numbers.find_entry(hash, |&other| other == number) {
             entry.remove();
         }
@@ -114,7 +115,7 @@ impl Groups {
 
     /// The number of a group in use.
     pub fn number(&self, tenant: TenantId, pairs: &[u32]) -> Option<u32> {
-        self.find(self.hashing.hash_one((tenant, pairs)), tenant, pairs)
+        self.find(self.hasher.hash(tenant, pairs.iter().copied()), tenant, pairs)
     }
 
     /// Whose a group is, and its labels in the order of names.

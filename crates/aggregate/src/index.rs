@@ -3,9 +3,13 @@
 //! What a number stands for is kept elsewhere, so the owner brings hashes and comparisons. Open
 //! addressing; a place holds a number and, in the bits that numbers do not need yet, a part of its
 //! hash, so that few comparisons are in vain. It grows by half and not by doubling: there are two
-//! in each of thousands of virtual shards. Invariant: a number is in it once.
+//! in each of thousands of virtual shards. While numbers are small, the part that is kept is also
+//! what places are chosen by, so growing asks for no hash. Invariant: a number is in it once.
 
 use crate::arena::size_class;
+
+/// The bits of numbers up to which those that are left of a hash suffice to choose places by.
+const NARROW: u32 = (1 << 14) - 1;
 
 /// The index.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +32,8 @@ impl Index {
         Some((self.slots[at] & self.mask) - 1)
     }
 
-    /// Adds a number that is not in it; `hash_of` tells the hashes of those that are.
+    /// Adds a number that is not in it; `hash_of` tells the hashes of those that are. The low half
+    /// of a hash must be as good as the high one.
     pub fn insert(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
         let is_full = (self.used + 1) * 20 > self.slots.len() * 17;
         if is_full || number >= self.mask - 1 {
@@ -58,6 +63,12 @@ impl Index {
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
         size_class(self.slots.capacity() * size_of::<u32>())
+    }
+
+    /// What decides about a number's place.
+    #[inline]
+    fn deciding(&self, hash: u64) -> u64 {
+        if self.mask <= NARROW { u64::from(hash as u32 & !self.mask) << 32 } else { hash }
     }
 
     #[inline]
@@ -92,23 +103,24 @@ impl Index {
     /// Makes room for one more, `number`, and leaves out what was taken out.
     fn rebuild(&mut self, number: u32, hash_of: impl Fn(u32) -> u64) {
         let mask = self.mask;
-        let old = std::mem::take(&mut self.slots);
-        let live = old.into_iter().filter(|slot| slot & mask != 0 && slot & mask != mask);
-        let numbers: Vec<u32> = live.map(|slot| (slot & mask) - 1).collect();
-        let highest = numbers.iter().copied().max().unwrap_or(0).max(number);
+        let mut old = std::mem::take(&mut self.slots);
+        old.retain(|slot| slot & mask != 0 && slot & mask != mask);
+        let highest = old.iter().map(|slot| (slot & mask) - 1).max().unwrap_or(0).max(number);
         // Twice as many numbers, and some more for the first ones.
-        self.mask = u32::MAX >> (highest | 15).leading_zeros().saturating_sub(1);
-        self.slots = vec![0; (numbers.len() + 1) * 20 / 17 * 3 / 2 + 8];
+        self.mask = mask.max(u32::MAX >> (highest | 15).leading_zeros().saturating_sub(1));
+        self.slots = vec![0; (old.len() + 1) * 20 / 17 * 3 / 2 + 8];
         (self.len, self.used) = (0, 0);
-        for number in numbers {
-            self.put(hash_of(number), number);
+        for slot in old {
+            let number = (slot & mask) - 1;
+            let is_kept = self.mask <= NARROW;
+            self.put(if is_kept { u64::from(slot & !mask) } else { hash_of(number) }, number);
         }
     }
 
     /// Lemire's multiply-shift in the place of a modulo.
     #[inline]
     fn home(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
+        ((u128::from(self.deciding(hash)) * self.slots.len() as u128) >> 64) as usize
     }
 
     #[inline]

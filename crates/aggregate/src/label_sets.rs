@@ -7,6 +7,9 @@
 //! Invariant: what is read back is what was added, pair by pair. A base is only a list of numbers:
 //! it holds no pair in the interner, for every series counts all pairs of its own.
 
+use ahash::RandomState;
+use weir_model::TenantId;
+
 use crate::arena::Arena;
 
 /// No base.
@@ -130,6 +133,32 @@ impl Iterator for Pairs<'_> {
         }
         self.at += 1;
         Some(pair)
+    }
+}
+
+/// Hashes lists of pairs: a polynomial over their numbers, which nobody chooses, at a point that
+/// nobody knows.
+#[derive(Clone, Copy, Debug)]
+pub struct PairsHasher {
+    /// Odd.
+    factor: u64,
+}
+
+impl Default for PairsHasher {
+    fn default() -> Self {
+        Self { factor: RandomState::new().hash_one(0) | 1 }
+    }
+}
+
+impl PairsHasher {
+    /// The hash of a tenant's pairs.
+    #[inline]
+    pub fn hash(&self, tenant: TenantId, pairs: impl Iterator<Item = u32>) -> u64 {
+        let factor = self.factor;
+        let add = |hash: u64, number: u32| (hash ^ u64::from(number)).wrapping_mul(factor);
+        let hash = pairs.fold(add(!0, tenant.0), add);
+        let wide = u128::from(hash) * u128::from(factor.rotate_left(32));
+        (wide as u64) ^ ((wide >> 64) as u64)
     }
 }
 

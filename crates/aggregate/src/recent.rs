@@ -10,6 +10,9 @@ use weir_model::Timestamp;
 /// How many samples a series remembers.
 pub const REMEMBERED: usize = 4;
 
+/// How far remembered timestamps may lie apart.
+const REACH_MS: i64 = u32::MAX as i64;
+
 /// The sample came behind the frontier: counters carry it, other outputs leave it out.
 pub const LATE: u8 = 1;
 /// It comes from the HA replica that took over, and that one is still behind what is known.
@@ -97,6 +100,19 @@ impl Recent {
     #[inline]
     pub fn folded_through(&self) -> Option<Timestamp> {
         self.folded().checked_sub(1).map(|at| self.time(at))
+    }
+
+    /// The newest folded sample.
+    #[inline]
+    pub fn newest_folded(&self) -> Option<Slot> {
+        self.folded().checked_sub(1).map(|at| self.slot(at))
+    }
+
+    /// Whether the oldest waiting sample is not past `limit`.
+    #[inline]
+    pub fn is_due(&self, limit: Timestamp) -> bool {
+        let at = self.folded();
+        at < self.len() && self.time(at) <= limit
     }
 
     /// The oldest waiting sample, if it is not past `limit`.
@@ -195,6 +211,26 @@ impl Recent {
         self.folded += 1;
     }
 
+    /// Puts a sample behind all others and forgets the oldest, if that is all there is to it: what
+    /// most samples come to. `false`, and nothing done, if not.
+    #[inline]
+    pub fn push(&mut self, slot: Slot) -> bool {
+        let simple = self.len() == REMEMBERED
+            && self.folded == 2
+            && slot.timestamp > self.newest
+            && slot.timestamp.saturating_sub(self.time(0)) <= REACH_MS
+            && (self.values[0].is_nan() || !self.values[1].is_nan());
+        if simple {
+            let ([_, b, c, d], [_, f, g, h], [_, j, k, l]) = (self.values, self.low, self.marks);
+            self.values = [b, c, d, slot.value];
+            self.low = [f, g, h, slot.timestamp as u32];
+            self.marks = [j, k, l, slot.marks];
+            self.newest = slot.timestamp;
+            self.folded = 1;
+        }
+        simple
+    }
+
     /// Puts a sample in its place.
     #[inline]
     pub fn place(&mut self, slot: Slot) -> Placed {
@@ -227,14 +263,13 @@ impl Recent {
     /// much has no place.
     #[inline]
     fn make_reachable(&mut self, timestamp: Timestamp) -> Option<Placed> {
-        let reach = i64::from(u32::MAX);
-        while self.len > 0 && timestamp.saturating_sub(self.time(0)) > reach {
+        while self.len > 0 && timestamp.saturating_sub(self.time(0)) > REACH_MS {
             if self.folded == 0 {
                 return Some(Placed::Full);
             }
             self.remove(0);
         }
-        let too_old = self.len > 0 && self.newest.saturating_sub(timestamp) > reach;
+        let too_old = self.len > 0 && self.newest.saturating_sub(timestamp) > REACH_MS;
         too_old.then_some(Placed::TooOld)
     }
 

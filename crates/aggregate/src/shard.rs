@@ -237,6 +237,11 @@ impl Shard {
         (shards + groups, self.pairs.memory_bytes())
     }
 
+    /// Label pairs that some series or group refers to.
+    pub fn label_pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// Newest timestamps of the targets that have sent anything past `since`, for the frontier's
     /// catching up after a pause.
     pub fn target_progress(&self, since: Timestamp, out: &mut Vec<Timestamp>) {

@@ -12,7 +12,7 @@ use crate::cells::Cells;
 use crate::decisions::{ActiveRule, Decisions};
 use crate::fold::{cell_of, flush_dedup, flush_rate, fold_oldest};
 use crate::histogram_fold;
-use crate::plan::Plans;
+use crate::plan::{Plan, Plans};
 use crate::vshard::Vshard;
 use crate::window::next_end;
 
@@ -42,6 +42,7 @@ impl Closing {
     }
 
     /// The place of a group, which gets an untouched row if it is new.
+    #[inline]
     fn place(&mut self, layout: &Layout, group: u32) -> usize {
         let number = group as usize;
         if self.places.len() <= number {
@@ -50,8 +51,7 @@ impl Closing {
         if self.places[number] == 0 {
             self.groups.push(group);
             self.alive.push(false);
-            self.rows.resize(self.rows.len() + layout.stride(), 0.0);
-            layout.reset(self.row_mut(layout, self.groups.len() - 1));
+            layout.extend(&mut self.rows, self.groups.len() * layout.stride());
             self.places[number] = self.groups.len() as u32;
         }
         self.places[number] as usize - 1
@@ -62,8 +62,9 @@ impl Closing {
         &self.rows[at * layout.stride()..(at + 1) * layout.stride()]
     }
 
+    #[inline]
     fn row_mut(&mut self, layout: &Layout, at: usize) -> &mut [f64] {
-        &mut self.rows[at * layout.stride()..(at + 1) * layout.stride()]
+        &mut self.rows[at * layout.stride()..][..layout.stride()]
     }
 }
 
@@ -126,8 +127,7 @@ fn next_event(shard: &Vshard, plans: &Plans) -> Timestamp {
         if let Some(slot) = series.recent.due(Timestamp::MAX) {
             event = event.min(slot.timestamp - 1);
         }
-        let folded = series.recent.folded().checked_sub(1);
-        if let Some(newest) = folded.map(|at| series.recent.slot(at)) {
+        if let Some(newest) = series.recent.newest_folded() {
             let staleness = plans.get(series.plan).staleness_ms;
             let alive = !is_stale(newest.value) && shard.frontier - newest.timestamp < staleness;
             if alive {
@@ -167,16 +167,13 @@ fn close_at(
         if plan.rules.is_empty() {
             continue;
         }
-        while shard.series[at as usize].recent.due(end).is_some() {
-            fold_oldest(shard, at, plan, config);
-        }
-        if shard.series[at as usize].rare {
-            histogram_fold::fold_due(shard, at, plan, config, end);
+        if series.rare || series.recent.is_due(end) {
+            fold_due(shard, at, plan, config, end);
         }
         for (index, &number) in plan.rules.iter().enumerate() {
             if closing[usize::from(number)] {
                 let cell = cell_of(shard, at, plan, index);
-                visit(shard, at, number, cell, config, end);
+                visit(shard, (at, number, cell), &config.rules[usize::from(number)], end);
             }
         }
     }
@@ -188,12 +185,51 @@ fn close_at(
     }
 }
 
+/// Folds what waits up to a window's end.
+#[inline(never)]
+fn fold_due(shard: &mut Vshard, at: u32, plan: &Plan, config: &Decisions, end: Timestamp) {
+    while shard.series[at as usize].recent.is_due(end) {
+        fold_oldest(shard, at, plan, config);
+    }
+    if shard.series[at as usize].rare {
+        histogram_fold::fold_due(shard, at, plan, config, end);
+    }
+}
+
 /// What a series gives to a window of a rule at its end, beyond its samples.
-fn visit(shard: &mut Vshard, at: u32, number: u16, cell: u32, config: &Decisions, end: Timestamp) {
-    let active = &config.rules[usize::from(number)];
-    if shard.series[at as usize].rare
-        && let Some(mut binding) = shard.bindings.get(&(at, number)).copied()
-    {
+#[inline]
+fn visit(shard: &mut Vshard, key: (u32, u16, u32), active: &ActiveRule, end: Timestamp) {
+    let (at, number, cell) = key;
+    if shard.series[at as usize].rare && visit_rare(shard, key, active, end) {
+        return;
+    }
+    let recent = &shard.series[at as usize].recent;
+    let Some(newest) = recent.newest_folded() else {
+        return;
+    };
+    // One that is folded past this end already was seen to by `live_between`.
+    let seen_to = newest.timestamp > end;
+    let silent = end - newest.timestamp;
+    if !seen_to && silent < active.rule.staleness().0 && !is_stale(newest.value) {
+        let cells = shard.cells_of(number);
+        cells.mark_alive(end, cell);
+        if active.layout.live {
+            let row = cells.row(end, &active.layout, cell);
+            active.layout.fold_live(row, newest.value);
+        }
+    }
+}
+
+/// Ends what a window's rates and dedup slots have of a series. Whether the series is one of
+/// histograms and alive, which is then noted.
+#[inline(never)]
+fn visit_rare(
+    shard: &mut Vshard,
+    (at, number, cell): (u32, u16, u32),
+    active: &ActiveRule,
+    end: Timestamp,
+) -> bool {
+    if let Some(mut binding) = shard.bindings.get(&(at, number)).copied() {
         if binding.dedup_at <= end {
             flush_dedup(shard, &mut binding, (number, cell), active);
         }
@@ -202,24 +238,11 @@ fn visit(shard: &mut Vshard, at: u32, number: u16, cell: u32, config: &Decisions
         }
         shard.bindings.insert((at, number), binding);
     }
-    let staleness = active.rule.staleness().0;
-    if histogram_fold::is_alive(shard, at, end, staleness) {
-        return histogram_fold::mark_alive(shard.cells_of(number), active, cell, end);
+    let alive = histogram_fold::is_alive(shard, at, end, active.rule.staleness().0);
+    if alive {
+        histogram_fold::mark_alive(shard.cells_of(number), active, cell, end);
     }
-    let recent = &shard.series[at as usize].recent;
-    let Some(newest) = recent.folded().checked_sub(1).map(|at| recent.slot(at)) else {
-        return;
-    };
-    // One that is folded past this end already was seen to by `live_between`.
-    let seen_to = newest.timestamp > end;
-    if !seen_to && end - newest.timestamp < staleness && !is_stale(newest.value) {
-        let cells = shard.cells_of(number);
-        cells.mark_alive(end, cell);
-        if active.layout.live {
-            let row = cells.row(end, &active.layout, cell);
-            active.layout.fold_live(row, newest.value);
-        }
-    }
+    alive
 }
 
 /// Hands a closed window's rows to the worker's partial.
@@ -236,9 +259,10 @@ fn collect(
         return;
     };
     let closing = out.closings.entry((end, number)).or_insert_with(|| Closing::new(number, end));
+    let (mut rows, mut marks) = (window.rows.chunks_exact(layout.stride()), window.alive.iter());
     for cell in 0..window.count(layout.stride()) as u32 {
-        let alive = window.is_alive(cell);
-        let row = window.row(cell, layout.stride()).filter(|row| layout.is_touched(row));
+        let alive = marks.next().is_some_and(|alive| *alive);
+        let row = rows.next().filter(|row| layout.is_touched(row));
         if row.is_none() && !alive {
             continue;
         }

@@ -4,14 +4,14 @@
 //! another virtual shard; what it shares with the worker's others (label pairs, group numbers,
 //! plans) is counted by reference and rebuilt when the state comes from bytes.
 
-use ahash::{AHashMap, RandomState};
+use ahash::AHashMap;
 use weir_model::{NativeHistogram, TenantId, Timestamp};
 
 use crate::alias::{Alias, AliasTable};
 use crate::arena::{Arena, size_class};
 use crate::cells::Cells;
 use crate::index::Index;
-use crate::label_sets::{LabelSets, Pairs};
+use crate::label_sets::{LabelSets, Pairs, PairsHasher};
 use crate::recent::{REMEMBERED, Recent};
 use crate::segments::Segments;
 use crate::target::Target;
@@ -121,15 +121,14 @@ pub struct Vshard {
     by_target: AHashMap<u64, u16>,
     free_targets: Vec<u16>,
     free: Vec<u32>,
-    /// Odd, and of this virtual shard alone: what label sets are hashed with.
-    factor: u64,
+    /// What label sets are hashed with here.
+    hasher: PairsHasher,
 }
 
 impl Vshard {
     /// One without series.
     pub fn new(frontier: Timestamp) -> Self {
-        let factor = RandomState::new().hash_one(frontier) | 1;
-        Self { frontier, factor, ..Self::default() }
+        Self { frontier, ..Self::default() }
     }
 
     /// The series of this tenant and these label pairs. Plans tell the tenant of a series.
@@ -139,7 +138,7 @@ impl Vshard {
         pairs: &[u32],
         tenant_of: impl Fn(u16) -> TenantId,
     ) -> Option<u32> {
-        let hash = hash_of(self.factor, tenant, pairs.iter().copied());
+        let hash = self.hasher.hash(tenant, pairs.iter().copied());
         let same = |at: u32| {
             let series = &self.series[at as usize];
             usize::from(series.pairs) == pairs.len()
@@ -170,12 +169,12 @@ impl Vshard {
                 self.series.len() as u32 - 1
             }
         };
-        let Self { by_labels, series, labels, factor, .. } = self;
-        let hash = hash_of(*factor, tenant, pairs.iter().copied());
+        let Self { by_labels, series, labels, hasher, .. } = self;
+        let hash = hasher.hash(tenant, pairs.iter().copied());
         by_labels.insert(hash, at, |at| {
             let series = &series[at as usize];
             let pairs = labels.get(series.labels, usize::from(series.pairs));
-            hash_of(*factor, tenant_of(series.plan), pairs)
+            hasher.hash(tenant_of(series.plan), pairs)
         });
         at
     }
@@ -184,7 +183,7 @@ impl Vshard {
     pub fn remove(&mut self, at: u32, tenant: TenantId) -> Option<(Series, Vec<u32>)> {
         let series = *self.series.get(at as usize).filter(|s| s.pairs != 0)?;
         let pairs: Vec<u32> = self.pairs(&series).collect();
-        let hash = hash_of(self.factor, tenant, pairs.iter().copied());
+        let hash = self.hasher.hash(tenant, pairs.iter().copied());
         self.by_labels.remove(hash, at);
         self.labels.remove(series.labels, pairs.len());
         let generation = series.generation.wrapping_add(1);
@@ -331,15 +330,6 @@ impl Vshard {
 /// Bytes of a map's table: seven of eight places are usable, each has a byte of its own.
 fn map_bytes<K, V>(map: &AHashMap<K, V>) -> usize {
     size_class(map.capacity() * 8 / 7 * (size_of::<(K, V)>() + 1))
-}
-
-/// A polynomial over the pairs' numbers, which nobody chooses, at a point that nobody knows.
-#[inline]
-fn hash_of(factor: u64, tenant: TenantId, pairs: impl Iterator<Item = u32>) -> u64 {
-    let add = |hash: u64, number: u32| (hash ^ u64::from(number)).wrapping_mul(factor);
-    let hash = pairs.fold(add(!0, tenant.0), add);
-    let wide = u128::from(hash) * u128::from(factor.rotate_left(32));
-    (wide as u64) ^ ((wide >> 64) as u64)
 }
 
 #[cfg(test)]

@@ -173,6 +173,9 @@ impl Taking<'_> {
     fn place(&mut self, at: u32, slot: Slot) -> Placed {
         if self.shard.series[at as usize].recent.is_crowded(slot.timestamp) {
             fold_oldest(self.shard, at, self.plan, self.config);
+            if !self.plan.rules.is_empty() && self.shard.series[at as usize].recent.push(slot) {
+                return Placed::Waiting;
+            }
         }
         for _ in 0..=crate::recent::REMEMBERED {
             let recent = &mut self.shard.series[at as usize].recent;

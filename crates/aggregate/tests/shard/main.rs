@@ -2,6 +2,8 @@
 //! specification says.
 
 #[cfg(test)]
+mod alike;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod ha;
