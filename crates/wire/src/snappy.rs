@@ -39,27 +39,32 @@ fn skim<'a>(mut rest: &'a [u8], out: &mut [u8], mut done: usize) -> (&'a [u8], u
     while let Some((&[tag, ref ahead @ ..], _)) = rest.split_first_chunk::<{ 1 + WIDE }>() {
         let Element { len, behind_tag, high } = ELEMENTS[usize::from(tag)];
         let (len, behind_tag) = (usize::from(len), usize::from(behind_tag));
-        let wide = |at: usize| out.get(at..).and_then(|o| o.first_chunk::<WIDE>());
-        let (bytes, taken) = match tag & 3 {
-            LITERAL if behind_tag > 0 => break,
-            LITERAL => (*ahead, len),
-            _ => {
-                let [a, b, c, d, ..] = *ahead;
-                let number = u64::from(u32::from_le_bytes([a, b, c, d]));
-                let low = number & ((1 << (8 * behind_tag)) - 1);
-                let offset = usize::from(high) | low as usize;
-                match wide(done.wrapping_sub(offset)) {
-                    Some(bytes) if len <= offset => (*bytes, behind_tag),
-                    _ => break,
-                }
+        if tag & 3 == LITERAL {
+            let Some(room) = out.get_mut(done..).and_then(|o| o.first_chunk_mut::<WIDE>()) else {
+                break;
+            };
+            if behind_tag > 0 {
+                break;
             }
-        };
-        let Some(room) = out.get_mut(done..).and_then(|o| o.first_chunk_mut::<WIDE>()) else {
-            break;
-        };
-        *room = bytes;
+            *room = *ahead;
+            rest = &rest[1 + len..];
+        } else {
+            let [a, b, c, d, ..] = *ahead;
+            let number = u64::from(u32::from_le_bytes([a, b, c, d]));
+            let offset = usize::from(high) | (number & ((1 << (8 * behind_tag)) - 1)) as usize;
+            // From the source's beginning to the room's end.
+            let Some(span) = out.get_mut(done.wrapping_sub(offset)..done + WIDE) else {
+                break;
+            };
+            let Some(&source) = span.first_chunk::<WIDE>().filter(|_| len <= offset) else {
+                break;
+            };
+            if let Some(room) = span.last_chunk_mut::<WIDE>() {
+                *room = source;
+            }
+            rest = &rest[1 + behind_tag..];
+        }
         done += len;
-        rest = &rest[1 + taken..];
     }
     (rest, done)
 }

@@ -312,18 +312,35 @@ fn six_byte_varint(&[a, b, c, d, e, f]: &[u8; 6]) -> Option<Timestamp> {
 #[inline]
 fn hop_labels(block: &[u8], starts: &mut [u32; HOPPED_MAX]) -> Option<usize> {
     let (mut at, mut count) = (0, 0);
-    while at < block.len() {
-        *starts.get_mut(count)? = at as u32;
+    while let Some(&head) = block.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
+        // The key, then a length of one byte.
+        let head = u16::from_le_bytes(head);
+        if head & 0x80ff != 0x0a {
+            break;
+        }
+        starts[count % HOPPED_MAX] = at as u32;
         count += 1;
-        at += match block.get(at..)? {
-            [0x0a, len, ..] if *len < 0x80 => 2 + usize::from(*len),
-            [0x0a, low, high, ..] if *high < 0x80 => {
-                3 + (usize::from(low & 0x7f) | usize::from(*high) << 7)
+        at += 2 + usize::from(head >> 8);
+    }
+    if at == block.len() && count <= HOPPED_MAX { Some(count) } else { hop_long(block, starts) }
+}
+
+/// As [`hop_labels`], where lengths may have two bytes.
+#[inline(never)]
+fn hop_long(block: &[u8], starts: &mut [u32; HOPPED_MAX]) -> Option<usize> {
+    let (mut rest, mut count) = (block, 0);
+    while !rest.is_empty() {
+        *starts.get_mut(count)? = (block.len() - rest.len()) as u32;
+        count += 1;
+        rest = match rest {
+            [0x0a, len @ 0..0x80, labels @ ..] => labels.get(usize::from(*len)..)?,
+            [0x0a, low, high @ 0..0x80, labels @ ..] => {
+                labels.get((usize::from(low & 0x7f) | usize::from(*high) << 7)..)?
             }
             _ => return None,
         };
     }
-    (at == block.len()).then_some(count)
+    Some(count)
 }
 
 /// Labels of a series that is read from its end; one that has more goes the general way.

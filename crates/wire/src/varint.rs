@@ -96,6 +96,14 @@ impl<'a> Reader<'a> {
                 self.pos += 2;
                 Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
             }
+            _ => self.long_varint(),
+        }
+    }
+
+    /// A varint of more than two bytes.
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
+        match *self.rest() {
             [a, b, c, d, e, f, g, h, ..] => {
                 let word = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
                 match varint_in(word) {
