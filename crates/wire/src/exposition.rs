@@ -14,6 +14,7 @@ pub mod protocol;
 mod created;
 mod error;
 mod labels;
+mod last;
 mod lexer;
 mod number;
 mod openmetrics;

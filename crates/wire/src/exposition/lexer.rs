@@ -7,6 +7,7 @@
 //! label values. Text 0.0.4 takes all of these, as Prometheus's lexer does.
 
 use super::error::{ParseErrorKind as Kind, excerpt};
+use super::last::LastSeries;
 use super::swar::{quote_or_backslash, word_len};
 
 /// A part of a series, still escaped.
@@ -144,6 +145,46 @@ impl<'a> Lexer<'a> {
         &mut self,
         mut sink: impl FnMut(Part<'a>),
     ) -> Result<&'a [u8], Kind> {
+        self.series_noting::<STRICT>(&mut sink, |_| {})
+    }
+
+    /// As [`Lexer::series`], for a page's series one after the other: what this one has in common
+    /// with the last one is passed over. Its labels do not all come to `sink` then, its name does.
+    #[inline]
+    pub(super) fn next_series<const STRICT: bool>(
+        &mut self,
+        last: &mut LastSeries,
+        mut sink: impl FnMut(Part<'a>),
+    ) -> Result<&'a [u8], Kind> {
+        let start = self.pos;
+        if let Some((name_len, known)) = last.known(self.page, start) {
+            sink(Part::Name(&self.page[start..start + name_len]));
+            self.pos = start + known;
+            self.braces::<STRICT>(Naming::Done, sink, |at| last.note(at))?;
+            return Ok(self.since(start));
+        }
+        last.begin(start);
+        let mut name_len = 0;
+        let raw = self.series_noting::<STRICT>(
+            |part| {
+                if let Part::Name(name) = part {
+                    name_len = name.len();
+                }
+                sink(part);
+            },
+            |at| last.note(at),
+        )?;
+        last.name_len = name_len;
+        Ok(raw)
+    }
+
+    /// A series; `note` is told where each label begins if a name stands before the braces.
+    #[inline]
+    fn series_noting<const STRICT: bool>(
+        &mut self,
+        mut sink: impl FnMut(Part<'a>),
+        note: impl FnMut(usize),
+    ) -> Result<&'a [u8], Kind> {
         let start = self.pos;
         let name = self.metric_name();
         let end = self.pos;
@@ -153,7 +194,7 @@ impl<'a> Lexer<'a> {
         self.gap::<STRICT>();
         if self.eat(b'{') {
             let naming = if name.is_some() { Naming::Done } else { Naming::Due };
-            self.braces::<STRICT>(naming, sink)?;
+            self.braces::<STRICT>(naming, sink, note)?;
         } else if name.is_some() {
             self.pos = end;
         } else {
@@ -164,7 +205,7 @@ impl<'a> Lexer<'a> {
 
     /// An exemplar's labels, behind their opening brace.
     pub(super) fn exemplar_labels(&mut self, sink: impl FnMut(Part<'a>)) -> Result<(), Kind> {
-        self.braces::<true>(Naming::Never, sink)
+        self.braces::<true>(Naming::Never, sink, |_| {})
     }
 
     #[inline]
@@ -172,7 +213,9 @@ impl<'a> Lexer<'a> {
         &mut self,
         mut naming: Naming,
         mut sink: impl FnMut(Part<'a>),
+        mut note: impl FnMut(usize),
     ) -> Result<(), Kind> {
+        let named = naming == Naming::Done;
         loop {
             self.gap::<STRICT>();
             if self.eat(b'}') {
@@ -214,7 +257,11 @@ impl<'a> Lexer<'a> {
             }
             sink(Part::Label(name, value));
             self.gap::<STRICT>();
-            if !self.eat(b',') && STRICT && self.peek() != Some(b'}') {
+            if self.eat(b',') {
+                if named {
+                    note(self.pos);
+                }
+            } else if STRICT && self.peek() != Some(b'}') {
                 return Err(self.expected("`,` or `}`"));
             }
         }

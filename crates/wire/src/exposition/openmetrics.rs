@@ -10,6 +10,7 @@ use weir_model::{MetricType, Timestamp};
 use super::created::Created;
 use super::error::{ParseError, ParseErrorKind as Kind, excerpt};
 use super::labels::unescape;
+use super::last::LastSeries;
 use super::lexer::{Lexer, Part};
 use super::number::{float, seconds, short_float};
 use super::series::{LineSource, Source};
@@ -19,6 +20,7 @@ use super::{Entry, Series};
 #[derive(Debug)]
 pub(super) struct OpenMetrics<'a> {
     lexer: Lexer<'a>,
+    last: LastSeries,
     /// The line at hand, and what the last `TYPE` said.
     line: LineSource<'a>,
     /// The family that the last line of metadata named, still escaped.
@@ -50,6 +52,7 @@ impl<'a> OpenMetrics<'a> {
     pub(super) fn new(page: &'a [u8], created_as_start: bool) -> Self {
         Self {
             lexer: Lexer::new(page),
+            last: LastSeries::default(),
             line: LineSource { page, at: 0, kind: MetricType::Unknown, exemplar: b"" },
             family: b"",
             created: created_as_start.then(Created::default),
@@ -95,7 +98,7 @@ impl<'a> OpenMetrics<'a> {
     fn series(&mut self) -> Result<Line<'a>, Kind> {
         let (before, kind) = (self.lexer.clone(), self.line.kind);
         let mut name = &[][..];
-        let raw = self.lexer.series::<true>(|part| {
+        let raw = self.lexer.next_series::<true>(&mut self.last, |part| {
             if let Part::Name(text) = part {
                 name = text;
             }

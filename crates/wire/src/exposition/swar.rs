@@ -23,6 +23,22 @@ pub(super) fn word_len<const LAST_DIGIT: u8>(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + rest.iter().position(is_other).unwrap_or(rest.len())
 }
 
+/// How many bytes two texts have in common at their beginnings.
+#[inline]
+pub(super) fn common_len(a: &[u8], b: &[u8]) -> usize {
+    let mut len = 0;
+    while let (Some((x, _)), Some((y, _))) =
+        (a[len..].split_first_chunk::<8>(), b[len..].split_first_chunk::<8>())
+    {
+        let other = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if other != 0 {
+            return len + other.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    len + a[len..].iter().zip(&b[len..]).take_while(|(x, y)| x == y).count()
+}
+
 /// Where the first `"` or backslash is.
 #[inline]
 pub(super) fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {

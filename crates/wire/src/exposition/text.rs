@@ -9,6 +9,7 @@ use weir_model::{MetricType, Timestamp};
 
 use super::error::{ParseError, ParseErrorKind as Kind, excerpt};
 use super::labels::unescape_help;
+use super::last::LastSeries;
 use super::lexer::Lexer;
 use super::number::{float, millis, short_float};
 use super::series::{LineSource, Source};
@@ -18,6 +19,7 @@ use super::{Entry, Series};
 #[derive(Debug)]
 pub(super) struct Text<'a> {
     lexer: Lexer<'a>,
+    last: LastSeries,
     /// The line at hand, and what the last `TYPE` said; it decides how `le` and `quantile` are
     /// written.
     line: LineSource<'a>,
@@ -33,7 +35,7 @@ enum Metadata<'a> {
 impl<'a> Text<'a> {
     pub(super) fn new(page: &'a [u8]) -> Self {
         let line = LineSource { page, at: 0, kind: MetricType::Unknown, exemplar: b"" };
-        Self { lexer: Lexer::new(page), line }
+        Self { lexer: Lexer::new(page), last: LastSeries::default(), line }
     }
 
     #[inline]
@@ -68,7 +70,7 @@ impl<'a> Text<'a> {
 
     #[inline]
     fn series(&mut self) -> Result<(&'a [u8], f64, Option<Timestamp>), Kind> {
-        let raw = self.lexer.series::<false>(|_| {})?;
+        let raw = self.lexer.next_series::<false>(&mut self.last, |_| {})?;
         let value = self.value()?;
         self.lexer.blanks();
         let timestamp = match self.lexer.peek() {
