@@ -275,7 +275,8 @@ impl Shard {
             let Some((place, alias)) = shard.aliases.get(entry.hash, guess) else { continue };
             *next = NextAlias { vshard: entry.vshard, place: place + 1 };
             touched ^= shard.touch(alias.series);
-            *known = Some(alias);
+            // Nothing is freed while a batch is in hand.
+            *known = Some(alias).filter(|a| a.series == DROPPED || shard.is_alive(a));
         }
         std::hint::black_box(touched);
     }
@@ -293,11 +294,7 @@ impl Shard {
         };
         let histograms = columns.histograms_of(entry);
         let samples = u64::from(entry.samples_len) + histograms.len() as u64;
-        let leads = |alias: &Alias| {
-            let shard = self.vshards[usize::from(entry.vshard.0)].as_deref();
-            alias.series == DROPPED || shard.is_some_and(|s| s.is_alive(alias))
-        };
-        let alias = match known.filter(leads) {
+        let alias = match known {
             Some(alias) => alias,
             None => match self.meet(work, entry, last) {
                 Ok(alias) => alias,

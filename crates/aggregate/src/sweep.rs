@@ -13,6 +13,7 @@ use crate::decisions::{ActiveRule, Decisions};
 use crate::fold::{cell_of, flush_dedup, flush_rate, fold_oldest};
 use crate::histogram_fold;
 use crate::plan::{Plan, Plans};
+use crate::recent::Slot;
 use crate::vshard::Vshard;
 use crate::window::next_end;
 
@@ -167,13 +168,20 @@ fn close_at(
         if plan.rules.is_empty() {
             continue;
         }
-        if series.rare || series.recent.is_due(end) {
+        let (mut rare, mut newest) = (series.rare, series.recent.newest_folded());
+        if rare || series.recent.is_due(end) {
             fold_due(shard, at, plan, config, end);
+            let series = &shard.series[at as usize];
+            (rare, newest) = (series.rare, series.recent.newest_folded());
         }
         for (index, &number) in plan.rules.iter().enumerate() {
             if closing[usize::from(number)] {
                 let cell = cell_of(shard, at, plan, index);
-                visit(shard, (at, number, cell), &config.rules[usize::from(number)], end);
+                let (key, active) = ((at, number, cell), &config.rules[usize::from(number)]);
+                let histograms = rare && visit_rare(shard, key, active, end);
+                if !histograms && let Some(newest) = newest {
+                    visit(shard.cells_of(number), cell, active, newest, end);
+                }
             }
         }
     }
@@ -196,22 +204,14 @@ fn fold_due(shard: &mut Vshard, at: u32, plan: &Plan, config: &Decisions, end: T
     }
 }
 
-/// What a series gives to a window of a rule at its end, beyond its samples.
+/// What a series whose newest folded sample this is gives to a window of a rule at its end, beyond
+/// its samples.
 #[inline]
-fn visit(shard: &mut Vshard, key: (u32, u16, u32), active: &ActiveRule, end: Timestamp) {
-    let (at, number, cell) = key;
-    if shard.series[at as usize].rare && visit_rare(shard, key, active, end) {
-        return;
-    }
-    let recent = &shard.series[at as usize].recent;
-    let Some(newest) = recent.newest_folded() else {
-        return;
-    };
+fn visit(cells: &mut Cells, cell: u32, active: &ActiveRule, newest: Slot, end: Timestamp) {
     // One that is folded past this end already was seen to by `live_between`.
     let seen_to = newest.timestamp > end;
     let silent = end - newest.timestamp;
     if !seen_to && silent < active.rule.staleness().0 && !is_stale(newest.value) {
-        let cells = shard.cells_of(number);
         cells.mark_alive(end, cell);
         if active.layout.live {
             let row = cells.row(end, &active.layout, cell);

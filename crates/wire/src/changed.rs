@@ -4,6 +4,8 @@
 //! block with the last one tells nearly all of it without reading it. Invariant: what is said here
 //! is what reading both blocks would say. Labels in any but the usual form are not judged.
 
+use crate::swar::common_len;
+
 /// Two blocks of 1.0, label message by label message.
 pub(crate) fn changed_v1<'a>(
     mut before: &[u8],
@@ -11,20 +13,27 @@ pub(crate) fn changed_v1<'a>(
     out: &mut Vec<(usize, &'a str)>,
 ) -> Option<()> {
     let mut place = 0;
-    while !block.is_empty() {
-        let (old, new);
-        (old, before) = split_message(before)?;
-        (new, block) = split_message(block)?;
-        if old != new {
-            let ((old_name, _), (name, value)) = (name_and_value(old)?, name_and_value(new)?);
-            if old_name != name {
-                return None;
-            }
-            out.push((place, std::str::from_utf8(value).ok()?));
+    loop {
+        let common = common_len(before, block);
+        let mut same = 0;
+        while let Some(len) = message_len(&block[same..]).filter(|len| same + len <= common) {
+            same += len;
+            place += 1;
         }
+        (before, block) = (&before[same..], &block[same..]);
+        if before.is_empty() || block.is_empty() {
+            return before.is_empty().eq(&block.is_empty()).then_some(());
+        }
+        let (old, new);
+        (old, before) = before.split_at_checked(message_len(before)?)?;
+        (new, block) = block.split_at_checked(message_len(block)?)?;
+        let ((old_name, _), (name, value)) = (name_and_value(old)?, name_and_value(new)?);
+        if old_name != name {
+            return None;
+        }
+        out.push((place, std::str::from_utf8(value).ok()?));
         place += 1;
     }
-    before.is_empty().then_some(())
 }
 
 /// Two blocks of 2.0, reference by reference.
@@ -49,13 +58,13 @@ pub(crate) fn changed_v2<'a>(
     Some(())
 }
 
-/// The first label message of a block with its key, if its length is one byte.
+/// Length of the label message that a block begins with, its key included, if that takes one byte.
 #[inline]
-fn split_message(block: &[u8]) -> Option<(&[u8], &[u8])> {
-    let &[0x0a, len @ 0..0x80, ..] = block else {
-        return None;
-    };
-    block.split_at_checked(2 + usize::from(len))
+fn message_len(block: &[u8]) -> Option<usize> {
+    match *block {
+        [0x0a, len @ 0..0x80, ..] => Some(2 + usize::from(len)),
+        _ => None,
+    }
 }
 
 /// Name and value of a label message, if both are there in their order and nothing else.

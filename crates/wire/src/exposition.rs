@@ -20,7 +20,6 @@ mod number;
 mod openmetrics;
 mod protobuf;
 mod series;
-mod swar;
 mod text;
 
 use std::borrow::Cow;

@@ -22,6 +22,7 @@ mod error;
 mod histogram;
 mod pool;
 mod snappy;
+mod swar;
 mod tally;
 mod target;
 mod v1;

@@ -5,7 +5,7 @@
 //! is passed over. Invariant: what is passed over ends right behind a comma between labels, up to
 //! which nothing that was decided depends on what follows.
 
-use super::swar::common_len;
+use crate::swar::common_len;
 
 /// Labels whose beginnings are kept; what is behind them is read again.
 const LABELS_MAX: usize = 12;

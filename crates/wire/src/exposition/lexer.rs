@@ -8,7 +8,7 @@
 
 use super::error::{ParseErrorKind as Kind, excerpt};
 use super::last::LastSeries;
-use super::swar::{quote_or_backslash, word_len};
+use crate::swar::{end_of_quoted, word_len};
 
 /// A part of a series, still escaped.
 #[derive(Clone, Copy)]
@@ -37,18 +37,20 @@ pub(super) struct Lexer<'a> {
     pos: usize,
     /// Whether all of the page is UTF-8, so that no part of it need be looked at.
     utf8: bool,
+    /// The page as text, if it was found to be UTF-8 here.
+    text: Option<&'a str>,
 }
 
 impl<'a> Lexer<'a> {
     /// At the beginning of a page.
     pub(super) fn new(page: &'a [u8]) -> Self {
-        // Almost all pages are ASCII, which is told sooner.
-        Self { page, pos: 0, utf8: page.is_ascii() || std::str::from_utf8(page).is_ok() }
+        let text = std::str::from_utf8(page).ok();
+        Self { page, pos: 0, utf8: text.is_some(), text }
     }
 
     /// At the beginning of text that was found to be right before.
     pub(super) fn trusting(page: &'a [u8]) -> Self {
-        Self { page, pos: 0, utf8: true }
+        Self { page, pos: 0, utf8: true, text: None }
     }
 
     #[inline]
@@ -312,25 +314,18 @@ impl<'a> Lexer<'a> {
         }
         let start = self.pos;
         loop {
-            let len = quote_or_backslash(self.rest());
+            let len = end_of_quoted::<LINE_BREAKS>(self.rest());
             self.advance(len.unwrap_or(usize::MAX - self.pos));
             if self.eat(b'"') {
                 break;
             }
-            self.advance(1);
-            match self.peek() {
-                None | Some(b'\n') => return Err(self.expected("a closing quote")),
-                Some(_) => self.advance(1),
+            if self.eat(b'\\') && !matches!(self.peek(), None | Some(b'\n')) {
+                self.advance(1);
+            } else {
+                return Err(self.expected("a closing quote"));
             }
         }
-        let text = self.page.get(start..self.pos - 1).unwrap_or_default();
-        if !LINE_BREAKS && memchr::memchr(b'\n', text).is_some() {
-            return Err(Kind::Expected {
-                expected: "a closing quote",
-                found: "the end of the line".to_owned(),
-            });
-        }
-        Ok(text)
+        Ok(self.page.get(start..self.pos - 1).unwrap_or_default())
     }
 
     /// What a quoted name must be besides.
@@ -344,9 +339,12 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// Text of metadata, which must be UTF-8.
-    pub(super) fn check_text(&self, text: &'a [u8]) -> Result<&'a str, Kind> {
-        std::str::from_utf8(text).map_err(|_| Kind::NotUtf8("a help text"))
+    /// Text of metadata, which must be UTF-8 and begins at this place.
+    pub(super) fn check_text(&self, at: usize, text: &'a [u8]) -> Result<&'a str, Kind> {
+        let checked = self.text.and_then(|page| page.get(at..at + text.len()));
+        checked
+            .map_or_else(|| std::str::from_utf8(text), Ok)
+            .map_err(|_| Kind::NotUtf8("a help text"))
     }
 
     /// Says what should stand here.

@@ -175,11 +175,11 @@ impl<'a> OpenMetrics<'a> {
         if !self.lexer.eat(b' ') {
             return Err(self.lexer.expected("a space and a text"));
         }
-        let text = self.lexer.line();
+        let (at, text) = (self.lexer.pos(), self.lexer.line());
         if !self.lexer.after_line() {
             return Err(Kind::NoEof);
         }
-        let text = self.lexer.check_text(text)?;
+        let text = self.lexer.check_text(at, text)?;
         match field {
             0 => Ok(Line::Help { family, text }),
             1 => {

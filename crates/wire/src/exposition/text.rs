@@ -118,12 +118,13 @@ impl<'a> Text<'a> {
             return Ok(Metadata::Comment);
         }
         let family = self.lexer.family()?;
+        let at = self.lexer.pos() + 1;
         let line = self.lexer.line();
         // One byte separates the text from the name; more blanks belong to it.
         let blank = line.iter().all(|b| matches!(b, b' ' | b'\t'));
         let text = line.get(1..).filter(|_| !blank).unwrap_or_default();
         if help {
-            return Ok(Metadata::Help { family, text: self.lexer.check_text(text)? });
+            return Ok(Metadata::Help { family, text: self.lexer.check_text(at, text)? });
         }
         self.line.kind = match text {
             b"counter" => MetricType::Counter,

@@ -1,4 +1,4 @@
-//! Looks at eight bytes at a time: where a name ends, where a quoted text does.
+//! Looks at eight bytes at a time: where a name ends, where a quoted text does, where two texts part.
 //!
 //! Arithmetic on words whose bytes do not carry into each other, the same on every machine.
 //! Invariant: the answer is that of looking at the bytes one by one.
@@ -9,7 +9,7 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// How many bytes at the beginning are ASCII letters, `_`, or between `0` and `LAST_DIGIT`.
 #[inline]
-pub(super) fn word_len<const LAST_DIGIT: u8>(bytes: &[u8]) -> usize {
+pub(crate) fn word_len<const LAST_DIGIT: u8>(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((&chunk, tail)) = rest.split_first_chunk::<8>() {
         let others = others::<LAST_DIGIT>(u64::from_le_bytes(chunk));
@@ -25,7 +25,7 @@ pub(super) fn word_len<const LAST_DIGIT: u8>(bytes: &[u8]) -> usize {
 
 /// How many bytes two texts have in common at their beginnings.
 #[inline]
-pub(super) fn common_len(a: &[u8], b: &[u8]) -> usize {
+pub(crate) fn common_len(a: &[u8], b: &[u8]) -> usize {
     let mut len = 0;
     while let (Some((x, _)), Some((y, _))) =
         (a[len..].split_first_chunk::<8>(), b[len..].split_first_chunk::<8>())
@@ -39,21 +39,28 @@ pub(super) fn common_len(a: &[u8], b: &[u8]) -> usize {
     len + a[len..].iter().zip(&b[len..]).take_while(|(x, y)| x == y).count()
 }
 
-/// Where the first `"` or backslash is.
+/// Where the first `"`, backslash or, where a quoted text must not have any, line break is.
 #[inline]
-pub(super) fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn end_of_quoted<const LINE_BREAKS: bool>(bytes: &[u8]) -> Option<usize> {
     // Most texts are short; for long ones a call is worth its price.
     for at in [0, 8, 16] {
         let Some(&chunk) = bytes.get(at..).and_then(|b| b.first_chunk::<8>()) else {
             break;
         };
         let word = u64::from_le_bytes(chunk);
-        let found = zeros(word ^ of(b'"')) | zeros(word ^ of(b'\\'));
+        let mut found = zeros(word ^ of(b'"')) | zeros(word ^ of(b'\\'));
+        if !LINE_BREAKS {
+            found |= zeros(word ^ of(b'\n'));
+        }
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
     }
-    memchr::memchr2(b'"', b'\\', bytes)
+    if LINE_BREAKS {
+        memchr::memchr2(b'"', b'\\', bytes)
+    } else {
+        memchr::memchr3(b'"', b'\\', b'\n', bytes)
+    }
 }
 
 /// A word of this byte.
@@ -88,7 +95,7 @@ fn zeros(word: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::strategy::{Just, Strategy};
+    use proptest::strategy::Strategy;
 
     use super::*;
 
@@ -112,11 +119,19 @@ mod tests {
             text in proptest::collection::vec(proptest::prop_oneof![
                 10 => proptest::char::range('!', 'z').prop_map(|c| c as u8),
                 1 => proptest::num::u8::ANY,
-                1 => Just(b'"'),
+                1 => proptest::sample::select(vec![b'"', b'\n']),
             ], 0..60),
         ) {
             let found = text.iter().position(|b| matches!(b, b'"' | b'\\'));
-            proptest::prop_assert_eq!(quote_or_backslash(&text), found);
+            proptest::prop_assert_eq!(end_of_quoted::<true>(&text), found);
+            let line = text.iter().position(|b| matches!(b, b'"' | b'\\' | b'\n'));
+            proptest::prop_assert_eq!(end_of_quoted::<false>(&text), line);
+            let mut other = text.clone();
+            if let Some(byte) = other.get_mut(found.unwrap_or(7)) {
+                *byte ^= 1;
+            }
+            let common = text.iter().zip(&other).take_while(|(a, b)| a == b).count();
+            proptest::prop_assert_eq!(common_len(&text, &other), common);
             let is_word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
             let len = text.iter().position(|b| !is_word(b)).unwrap_or(text.len());
             proptest::prop_assert_eq!(word_len::<b'9'>(&text), len);
