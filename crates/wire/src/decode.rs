@@ -51,7 +51,7 @@ pub struct DecodeContext<'a> {
 #[derive(Debug, Default)]
 pub struct Hints {
     /// Where the label messages of the plain series in hand begin in its block (1.0).
-    pub(crate) starts: [u32; v1::HOPPED_MAX],
+    pub(crate) hops: v1::Hops,
     /// Label messages of any other series (1.0): start and end in the body.
     pub(crate) spots: Vec<(u32, u32)>,
     /// Scattered label messages put together.

@@ -37,32 +37,41 @@ pub(crate) fn decompress(elements: &[u8], out: &mut [u8]) -> Result<(), Damage> 
 #[inline]
 fn skim<'a>(mut rest: &'a [u8], out: &mut [u8], mut done: usize) -> (&'a [u8], usize) {
     while let Some((&[tag, ref ahead @ ..], _)) = rest.split_first_chunk::<{ 1 + WIDE }>() {
-        let Element { len, behind_tag, high } = ELEMENTS[usize::from(tag)];
-        let (len, behind_tag) = (usize::from(len), usize::from(behind_tag));
-        if tag & 3 == LITERAL {
-            let Some(room) = out.get_mut(done..).and_then(|o| o.first_chunk_mut::<WIDE>()) else {
-                break;
-            };
-            if behind_tag > 0 {
-                break;
+        let from = rest;
+        // Each kind on its own, though a table could tell them alike: which kind it is can be
+        // guessed, so that the next element is read before this one's tag is there.
+        let upper = usize::from(tag >> 2);
+        let (len, offset);
+        let [low, high, ..] = *ahead;
+        match tag & 3 {
+            LITERAL => {
+                let room = out.get_mut(done..).and_then(|o| o.first_chunk_mut::<WIDE>());
+                let Some(room) = room.filter(|_| upper < 60) else {
+                    break;
+                };
+                *room = *ahead;
+                done += upper + 1;
+                rest = &rest[2 + upper..];
+                continue;
             }
-            *room = *ahead;
-            rest = &rest[1 + len..];
-        } else {
-            let [a, b, c, d, ..] = *ahead;
-            let number = u64::from(u32::from_le_bytes([a, b, c, d]));
-            let offset = usize::from(high) | (number & ((1 << (8 * behind_tag)) - 1)) as usize;
-            // From the source's beginning to the room's end.
-            let Some(span) = out.get_mut(done.wrapping_sub(offset)..done + WIDE) else {
-                break;
-            };
-            let Some(&source) = span.first_chunk::<WIDE>().filter(|_| len <= offset) else {
-                break;
-            };
-            if let Some(room) = span.last_chunk_mut::<WIDE>() {
-                *room = source;
+            1 => {
+                (len, offset) = (4 + (upper & 7), (upper >> 3) << 8 | usize::from(low));
+                rest = &rest[2..];
             }
-            rest = &rest[1 + behind_tag..];
+            2 => {
+                (len, offset) = (upper + 1, usize::from(u16::from_le_bytes([low, high])));
+                rest = &rest[3..];
+            }
+            _ => break,
+        }
+        // From the source's beginning to the room's end.
+        let span = out.get_mut(done.wrapping_sub(offset)..done + WIDE);
+        let source = span.as_deref().and_then(|span| span.first_chunk::<WIDE>()).copied();
+        let (Some(span), Some(source)) = (span, source.filter(|_| len <= offset)) else {
+            return (from, done);
+        };
+        if let Some(room) = span.last_chunk_mut::<WIDE>() {
+            *room = source;
         }
         done += len;
     }

@@ -75,7 +75,7 @@ impl<'a> Walker<'a, '_> {
             return false;
         };
         let block = &bytes[..labels_len];
-        let Some(count) = hop_labels(block, &mut self.hints.starts) else {
+        let Some(starts) = self.hints.hops.over(block) else {
             return false;
         };
         let base = message.pos();
@@ -89,7 +89,7 @@ impl<'a> Walker<'a, '_> {
         };
         if let Some(ctx) = self.ctx {
             entry.hash = ctx.hasher.with_tenant(ctx.hasher.bytes(block), ctx.tenant_id);
-            let starts = &self.hints.starts[..count];
+            let count = starts.len();
             entry.vshard = match self.hints.target.known_v1(block, starts) {
                 Some(vshard) => vshard,
                 None => {
@@ -105,8 +105,8 @@ impl<'a> Walker<'a, '_> {
     /// Notes where the labels of a plain series stand, as the general way does.
     #[inline(never)]
     fn note_spots(&mut self, base: usize, len: usize, count: usize) {
-        let Hints { spots, starts, .. } = &mut *self.hints;
-        let begins = starts[..count].iter().copied();
+        let Hints { spots, hops, .. } = &mut *self.hints;
+        let begins = hops.starts[..count].iter().copied();
         let ends = begins.clone().skip(1).chain([len as u32]);
         let base = base as u32;
         spots.clear();
@@ -307,25 +307,62 @@ fn six_byte_varint(&[a, b, c, d, e, f]: &[u8; 6]) -> Option<Timestamp> {
     }
 }
 
-/// Whether a block is label fields and nothing else: how many there are. Where each begins goes to
-/// `starts`.
-#[inline]
-fn hop_labels(block: &[u8], starts: &mut [u32; HOPPED_MAX]) -> Option<usize> {
-    let (mut at, mut count) = (0, 0);
-    while let Some(&head) = block.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
-        // The key, then a length of one byte.
-        let head = u16::from_le_bytes(head);
-        if head & 0x80ff != 0x0a {
-            break;
-        }
-        starts[count % HOPPED_MAX] = at as u32;
-        count += 1;
-        at += 2 + usize::from(head >> 8);
-    }
-    if at == block.len() && count <= HOPPED_MAX { Some(count) } else { hop_long(block, starts) }
+/// Where the label messages of a plain series begin in its block, and what stands there.
+#[derive(Debug)]
+pub(crate) struct Hops {
+    starts: [u32; HOPPED_MAX],
+    /// The last series' keys and lengths, as they stand on the wire: always those of labels.
+    heads: [u16; HOPPED_MAX],
+    /// How far it is from one to the next.
+    steps: [usize; HOPPED_MAX],
 }
 
-/// As [`hop_labels`], where lengths may have two bytes.
+impl Default for Hops {
+    fn default() -> Self {
+        // Labels of no bytes.
+        Self { starts: [0; HOPPED_MAX], heads: [0x0a; HOPPED_MAX], steps: [2; HOPPED_MAX] }
+    }
+}
+
+impl Hops {
+    /// Whether a block is label fields and nothing else: where each begins.
+    ///
+    /// Most labels are as long as those of the last series in their places. Going on by what is
+    /// known of that one, and not by what was just read, lets reads overlap.
+    #[inline]
+    fn over(&mut self, block: &[u8]) -> Option<&[u32]> {
+        let (mut at, mut count) = (0, 0);
+        while let Some(&head) = block.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
+            let place = count % HOPPED_MAX;
+            let head = u16::from_le_bytes(head);
+            if head != self.heads[place] && !self.learn(place, head) {
+                break;
+            }
+            self.starts[place] = at as u32;
+            at += self.steps[place];
+            count += 1;
+        }
+        if at == block.len() && count <= HOPPED_MAX {
+            return Some(&self.starts[..count]);
+        }
+        let count = hop_long(block, &mut self.starts)?;
+        Some(&self.starts[..count])
+    }
+
+    /// Another length at this place; `false` if it is no label with a length of one byte.
+    #[cold]
+    #[inline(never)]
+    fn learn(&mut self, place: usize, head: u16) -> bool {
+        let is_label = head & 0x80ff == 0x0a;
+        if is_label {
+            self.heads[place] = head;
+            self.steps[place] = 2 + usize::from(head >> 8);
+        }
+        is_label
+    }
+}
+
+/// As [`Hops::over`], where lengths may have two bytes: how many labels there are.
 #[inline(never)]
 fn hop_long(block: &[u8], starts: &mut [u32; HOPPED_MAX]) -> Option<usize> {
     let (mut rest, mut count) = (block, 0);
