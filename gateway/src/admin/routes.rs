@@ -37,7 +37,7 @@ pub const ENDPOINTS: &str = "\
 GET  /                 status page
 GET  /api/v1/status    what the page shows, as JSON
 GET  /api/v1/agents    agents that ask for their configuration, as JSON
-GET  /api/v1/agents/config?agent=NAME&label=NAME=VALUE   the configuration of such an agent
+GET  /api/v1/agents/config   what an agent is to run: ?agent=NAME&label=NAME=VALUE
 GET  /metrics          metrics of this gateway
 GET  /federate         newest outputs, for a Prometheus to scrape
 GET  /-/healthy        200 while the process runs
