@@ -209,6 +209,10 @@ fn an_agent_refuses_what_it_cannot_read_and_goes_on() {
         wait::until_true("it takes the next good one", SOON, || jobs(&agent) == [good.as_str()]);
         assert!(is_good(&agent));
     }
+    let kept = folder.path().join("weir-agent/gateway.yml");
+    wait::until_true("it is kept", SOON, || {
+        fs::read_to_string(&kept).is_ok_and(|text| text.contains("good-3"))
+    });
     gateway.say(Some("scrape_configs: [".to_owned()));
     agent.crash_and_restart();
     assert_eq!(jobs(&agent), ["good-3"], "the disk has the last good one");
