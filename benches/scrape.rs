@@ -121,7 +121,7 @@ fn main() {
                 packed.push(spent);
                 plain_bytes += bytes;
                 sent += bodies.iter().map(|body| body.bytes.len()).sum::<usize>();
-                samples += bodies.iter().map(|body| body.samples).sum::<usize>();
+                samples += bodies.iter().map(|body| body.summary.samples as usize).sum::<usize>();
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::admin::{Admin, metrics};
 use crate::buffer::Buffer;
 use crate::central::Central;
 use crate::cli::{self, Args};
-use crate::force::{Force, Reloads, bound};
+use crate::force::{Force, NO_LABELS, Reloads, bound};
 use crate::pools::{Features, Pools};
 use crate::push::Pushes;
 use crate::receive::Receiver;
@@ -64,7 +64,7 @@ impl App {
         let destinations = Arc::new(destinations(&args, &config, &storage)?);
         let buffer = Buffer::new(Arc::clone(&storage.journal), storage.durable.clone());
         let hash_seed = random()?;
-        let reducer = reducer(&args, rules, &buffer, hash_seed);
+        let reducer = reducer(&args, &config, rules, &buffer, hash_seed);
         let sink: Box<dyn Sink> = match &reducer {
             Some(reducer) => Box::new(Arc::clone(reducer)),
             None => Box::new(buffer.clone()),
@@ -158,8 +158,7 @@ fn destinations(args: &Args, config: &Config, storage: &Storage) -> Result<Desti
         dir: &args.storage,
         blocked: Arc::new(AtomicBool::new(false)),
     };
-    let labels = &config.external_labels;
-    Destinations::start(&config.destinations, labels, queue, HttpTransport::new)
+    Destinations::start(&config.destinations, &NO_LABELS, queue, HttpTransport::new)
 }
 
 fn pushes(args: &Args, config: &Config, buffer: &Buffer, hash_seed: u128) -> Pushes {
@@ -171,12 +170,14 @@ fn pushes(args: &Args, config: &Config, buffer: &Buffer, hash_seed: u128) -> Pus
 /// What rules reduce on the way to the buffer; `None` where there are no rule files.
 fn reducer(
     args: &Args,
+    config: &Config,
     rules: ReadRules,
     buffer: &Buffer,
     hash_seed: u128,
 ) -> Option<Arc<Reducer>> {
     let to = Box::new(buffer.clone());
-    let reducer = || Reducer::new(to, rules.decisions, args.grace, hash_seed);
+    let labels = config.external_labels.clone().into_iter().collect();
+    let reducer = || Reducer::new(to, rules.decisions, labels, args.grace, hash_seed);
     (!args.rule_files.is_empty()).then(|| Arc::new(reducer()))
 }
 

@@ -49,7 +49,7 @@ impl Sink for Buffer {
         let count = bodies.len();
         let mut frames = Vec::with_capacity(count);
         for (place, body) in bodies.into_iter().enumerate() {
-            let mut head = Vec::with_capacity(32);
+            let mut head = Vec::with_capacity(48);
             FrameHeader {
                 kind: FrameKind::Pass,
                 source_position: 0,
@@ -60,6 +60,7 @@ impl Sink for Buffer {
                 atomic: false,
                 encoding: Some(Encoding::Zstd),
                 lane: Some(lane),
+                summary: Some(body.summary),
             }
             .write(&mut head);
             let bytes = (head.len() + body.bytes.len()) as u64;
@@ -79,12 +80,13 @@ impl Sink for Buffer {
 mod tests {
     use weir_journal::fs::DiskFs;
     use weir_journal::{Config, Item};
-    use weir_remote::frame;
+    use weir_remote::{Summary, frame};
 
     use super::*;
 
     fn body(byte: u8, len: usize) -> Body {
-        Body { bytes: vec![byte; len], samples: 1 }
+        let summary = Summary { samples: 1, ..Summary::default() };
+        Body { bytes: vec![byte; len], summary }
     }
 
     #[test]

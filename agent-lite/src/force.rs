@@ -3,6 +3,7 @@
 //! Invariant: one at a time, and one that is refused changes nothing: all that can fail is tried
 //! before the first change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -38,6 +39,9 @@ pub struct Force {
     pub turn: tokio::sync::Mutex<()>,
 }
 
+/// What is buffered has its external labels already: each series got them when it was first seen.
+pub const NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+
 /// When a configuration was last read, for `prometheus_config_*`.
 #[derive(Debug, Default)]
 pub struct Reloads {
@@ -64,13 +68,12 @@ impl Force {
         let jobs = Pools::prepare(&config.scrape)?;
         let files = self.rules.as_ref().map(|(_, files)| reduce::read(files)).transpose();
         let rules = files.map_err(|errors| errors.to_string())?;
-        let labels = &config.external_labels;
-        self.destinations.reload(&config.destinations, labels).await?;
-        self.pools.apply(jobs, labels);
-        if let (Some((reducer, _)), Some(rules)) = (&self.rules, rules) {
-            reducer.reload(rules.decisions, now_ms());
-        }
+        self.destinations.reload(&config.destinations, &NO_LABELS).await?;
+        self.pools.apply(jobs, &config.external_labels);
         let labels: Vec<_> = config.external_labels.into_iter().collect();
+        if let (Some((reducer, _)), Some(rules)) = (&self.rules, rules) {
+            reducer.reload(rules.decisions, labels.clone(), now_ms());
+        }
         if let Some(pushes) = &self.pushes {
             pushes.set_external_labels(labels.clone());
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use weir_http::limits::{BodyError, declared_len, read_body};
 use weir_http::{HeaderMap, Incoming, Request, StatusCode, header};
 use weir_model::{Label, Labels};
+use weir_remote::Summary;
 use weir_wire::encode::v2::Writer;
 use weir_wire::negotiate::{
     EXEMPLARS_WRITTEN_HEADER, Encoding, HISTOGRAMS_WRITTEN_HEADER, SAMPLES_WRITTEN_HEADER, Version,
@@ -90,7 +91,7 @@ impl Receiver {
 
     /// Waits until it is on disk.
     async fn store(&self, body: Body) -> Result<(), String> {
-        if body.samples > 0 {
+        if body.summary.samples > 0 {
             let now = weir_remote::destinations::now_ms();
             self.buffer.take(LANE, now, vec![body]).map_err(|why| why.to_string())?;
             self.buffer.wait_durable().await?;
@@ -138,7 +139,13 @@ fn transcode(
     writer.finish(&mut body);
     let packed = Compressor::default().compress(Encoding::Zstd, &body, &mut bytes);
     packed.map_err(|why| why.to_string())?;
-    Ok((Body { bytes, samples: written.samples + written.histograms }, written))
+    let summary = Summary {
+        samples: (written.samples + written.histograms) as u64,
+        histograms: written.histograms as u64,
+        exemplars: written.exemplars as u64,
+        plain_bytes: body.len() as u64,
+    };
+    Ok((Body { bytes, summary }, written))
 }
 
 fn accepted(version: Version, written: Written) -> Page {

@@ -78,9 +78,15 @@ impl fmt::Debug for Reducer {
 }
 
 impl Reducer {
-    /// Applies the rules of `decisions` to what goes `to` the buffer. `hash_seed` scatters tables;
-    /// nothing depends on it.
-    pub fn new(to: Box<dyn Sink>, decisions: Decisions, grace: Millis, hash_seed: u128) -> Self {
+    /// Applies the rules of `decisions` to what goes `to` the buffer; outputs that lack an external
+    /// label get it. `hash_seed` scatters tables; nothing depends on it.
+    pub fn new(
+        to: Box<dyn Sink>,
+        decisions: Decisions,
+        external_labels: Vec<(String, String)>,
+        grace: Millis,
+        hash_seed: u128,
+    ) -> Self {
         let decisions = Arc::new(decisions);
         let state = State {
             shard: Shard::new(Arc::clone(&decisions), hash_seed),
@@ -93,7 +99,7 @@ impl Reducer {
                 hints: Hints::default(),
                 tenant: Arc::from(""),
             },
-            writer: BodyWriter::default(),
+            writer: BodyWriter::new(external_labels),
         };
         Self { to, grace, state: Mutex::new(state) }
     }
@@ -117,8 +123,23 @@ impl Reducer {
 
     /// Goes over to other rules: those that mean the same keep their windows, others begin with
     /// their first whole window, and the series of those that are gone end.
-    pub fn reload(&self, mut decisions: Decisions, now: Timestamp) {
+    pub fn reload(
+        &self,
+        decisions: Decisions,
+        external_labels: Vec<(String, String)>,
+        now: Timestamp,
+    ) {
         let mut state = self.lock();
+        self.go_over(&mut state, decisions, now);
+        state.writer.set_external_labels(external_labels);
+    }
+
+    /// Ends all output series with stale markers.
+    pub fn end(&self, now: Timestamp) {
+        self.go_over(&mut self.lock(), Decisions::new(0, Vec::new()), now);
+    }
+
+    fn go_over(&self, state: &mut State, mut decisions: Decisions, now: Timestamp) {
         let before = Arc::clone(state.shard.config());
         for rule in &mut decisions.rules {
             let same = |old: &&weir_aggregate::decisions::ActiveRule| {
@@ -136,11 +157,6 @@ impl Reducer {
         state.hear_news();
         let said = state.writer.outputs(&last_words);
         self.send(said, now);
-    }
-
-    /// Ends all output series with stale markers.
-    pub fn end(&self, now: Timestamp) {
-        self.reload(Decisions::new(0, Vec::new()), now);
     }
 
     /// Adds each rule's counts to a scrape, under the gateway's names.

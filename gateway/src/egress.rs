@@ -4,7 +4,7 @@
 //! What a destination does, and what a reload changes, is `weir_remote`'s.
 
 use weir_remote::config::Destination;
-use weir_remote::{Destinations, HttpTransport, Post, PostError, Reply, Transport};
+use weir_remote::{Destinations, EndpointView, HttpTransport, Post, PostError, Reply, Transport};
 use weir_telemetry::Scrape;
 
 use crate::{admin, crash};
@@ -31,6 +31,10 @@ impl Transport for Way {
         crash::point("send");
         answer
     }
+
+    fn endpoint(&self) -> Option<EndpointView> {
+        self.0.endpoint()
+    }
 }
 
 /// What the status page shows of every destination, by name.
@@ -38,6 +42,8 @@ pub fn shown<T: Transport>(destinations: &Destinations<T>) -> Vec<admin::status:
     let mut rows = Vec::new();
     destinations.each(|Destination { name, url, .. }, sender| {
         let (metrics, status) = (sender.metrics(), sender.status());
+        let endpoint = sender.endpoint().map(|endpoint| endpoint.in_use);
+        let url = endpoint.as_ref().unwrap_or(url);
         rows.push(admin::destination(name, url, metrics, &status, sender.is_full()));
     });
     rows

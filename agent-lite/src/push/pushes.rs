@@ -183,7 +183,7 @@ impl State {
     }
 
     fn send(&self, bodies: Vec<Body>, now: Timestamp) {
-        let samples: usize = bodies.iter().map(|body| body.samples).sum();
+        let samples: u64 = bodies.iter().map(|body| body.summary.samples).sum();
         if samples > 0
             && let Err(error) = self.buffer.take(LANE, now, bodies)
         {

@@ -2,6 +2,7 @@
 
 use prost::Message;
 use weir_model::{Label, STALE_NAN, Sample};
+use weir_remote::Summary;
 use weir_rules::RuleText;
 use weir_wire::Compressor;
 use weir_wire::encode::v2::Writer;
@@ -48,8 +49,13 @@ fn rules(text: &str) -> Decisions {
 
 fn reducer(text: &str) -> (Arc<Reducer>, Sent) {
     let sent = Sent::default();
-    let reducer = Reducer::new(Box::new(Recorder(Arc::clone(&sent))), rules(text), GRACE, 7);
+    let reducer =
+        Reducer::new(Box::new(Recorder(Arc::clone(&sent))), rules(text), region(), GRACE, 7);
     (Arc::new(reducer), sent)
+}
+
+fn region() -> Vec<(String, String)> {
+    vec![("region".into(), "r1".into())]
 }
 
 /// A scrape's body.
@@ -62,7 +68,7 @@ fn scrape(at: Timestamp, series: &[(&[(&str, &str)], f64)]) -> Body {
     let (mut plain, mut packed) = (Vec::new(), Vec::new());
     writer.finish(&mut plain);
     Compressor::default().compress(Encoding::Zstd, &plain, &mut packed).expect("memory");
-    Body { bytes: packed, samples: series.len() }
+    Body { bytes: packed, summary: Summary::default() }
 }
 
 fn cpu(core: &'static str) -> Vec<(&'static str, &'static str)> {
@@ -95,7 +101,7 @@ fn cores_become_one_series_and_the_rest_passes_in_its_lane() {
     assert_eq!(passed.len(), 4);
     assert!(passed.iter().all(|(_, name, ..)| name == "__name__=load,instance=h,job=j"));
     let outputs: Vec<_> = sent.iter().filter(|(lane, ..)| *lane == LANE).collect();
-    let name = "__name__=cpu_total,instance=h,job=j";
+    let name = "__name__=cpu_total,instance=h,job=j,region=r1";
     assert!(outputs.iter().all(|(_, n, ..)| n == name), "{outputs:?}");
     let at_ends: Vec<_> = outputs.iter().map(|&&(_, _, at, value)| (at - T, value)).collect();
     assert_eq!(at_ends[at_ends.len() - 2..], [(10_000, 1.0), (20_000, 16.0)], "{at_ends:?}");
@@ -115,23 +121,26 @@ fn a_reload_keeps_rules_that_stay_and_ends_the_series_of_those_that_go() {
     let (reducer, sent) = reducer(PER_HOST);
     feed(&reducer);
     let more = "- match: load\n  interval: 10s\n  by: [job]\n  outputs: [max]\n";
-    reducer.reload(rules(&format!("{PER_HOST}{more}")), T + 17_000);
+    reducer.reload(rules(&format!("{PER_HOST}{more}")), region(), T + 17_000);
     reducer.advance(T + 21_000 + GRACE.0);
     let total = |sent: &Sent| {
         let sent = sent.lock().expect("no panic before");
         let last = sent.iter().rfind(|(lane, ..)| *lane == LANE).expect("an output");
         (last.1.clone(), last.2 - T, last.3)
     };
-    assert_eq!(total(&sent), ("__name__=cpu_total,instance=h,job=j".into(), 20_000, 16.0));
+    assert_eq!(
+        total(&sent),
+        ("__name__=cpu_total,instance=h,job=j,region=r1".into(), 20_000, 16.0)
+    );
     reducer.end(T + 30_000);
     let (name, at, value) = total(&sent);
-    assert_eq!((name.as_str(), at), ("__name__=cpu_total,instance=h,job=j", 30_000));
+    assert_eq!((name.as_str(), at), ("__name__=cpu_total,instance=h,job=j,region=r1", 30_000));
     assert_eq!(value.to_bits(), STALE_NAN.to_bits());
 }
 
 #[test]
 fn a_body_that_cannot_be_read_is_an_error() {
     let (reducer, _) = reducer(PER_HOST);
-    let body = Body { bytes: b"no zstd".to_vec(), samples: 1 };
+    let body = Body { bytes: b"no zstd".to_vec(), summary: Summary::default() };
     assert!(reducer.take(1, T, vec![body]).is_err());
 }

@@ -4,14 +4,15 @@
 //! [`SERIES_BYTES_MAX`] and one series. What is compressed here is not compressed again on its way.
 
 use weir_model::Timestamp;
+use weir_remote::Summary;
 use weir_wire::encode::cached::{self, Stamp, SymbolTable};
 use weir_wire::{Compressor, Encoding};
 
-use super::rows::{Extra, Family, Rows};
+use super::rows::{Extra, Family, Row, Rows};
 use super::series::SeriesCache;
 
 /// Samples of a body.
-pub(super) const SAMPLES_MAX: usize = 10_000;
+pub(super) const SAMPLES_MAX: usize = weir_agent_config::BODY_SAMPLES_MAX;
 
 /// Bytes of a body's series before compression.
 pub(super) const SERIES_BYTES_MAX: usize = 4 << 20;
@@ -24,8 +25,8 @@ const KEPT_BYTES: usize = 512 << 10;
 pub struct Body {
     /// The compressed request.
     pub bytes: Vec<u8>,
-    /// Samples of both kinds.
-    pub samples: usize,
+    /// What it holds.
+    pub summary: Summary,
 }
 
 /// Buffers and compressor, used again for all scrapes.
@@ -48,9 +49,10 @@ impl Encoder {
         let mut from = 0;
         while from < rows.rows.len() {
             let to = self.fill(rows, cache, time, from);
+            let summary = summary(rows, &rows.rows[from..to], self.plain.len());
             self.compressor.compress(Encoding::Zstd, &self.plain, &mut self.packed)?;
             // An exact copy: the compressor's own room is for the worst case.
-            out.push(Body { bytes: self.packed.as_slice().into(), samples: to - from });
+            out.push(Body { bytes: self.packed.as_slice().into(), summary });
             from = to;
         }
         self.plain.clear();
@@ -94,6 +96,19 @@ impl Encoder {
         }
         to
     }
+}
+
+fn summary(all: &Rows, rows: &[Row], plain_bytes: usize) -> Summary {
+    let mut summary = Summary {
+        samples: rows.len() as u64,
+        plain_bytes: plain_bytes as u64,
+        ..Summary::default()
+    };
+    for extra in rows.iter().filter_map(|&row| all.extra(row)) {
+        summary.histograms += u64::from(extra.histogram.is_some());
+        summary.exemplars += extra.exemplars.len() as u64;
+    }
+    summary
 }
 
 /// A family's metadata, written once in a request.

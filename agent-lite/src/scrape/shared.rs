@@ -82,11 +82,11 @@ impl Shared {
 
     /// Hands bodies over; what is not taken is counted.
     pub(super) fn send(&self, lane: u64, bodies: Vec<Body>) {
-        let samples: usize = bodies.iter().map(|body| body.samples).sum();
+        let samples: u64 = bodies.iter().map(|body| body.summary.samples).sum();
         if samples == 0 {
             return;
         }
-        let (counters, samples) = (&self.counters, samples as u64);
+        let counters = &self.counters;
         match self.sink.take(lane, now_ms(), bodies) {
             Ok(()) => counters.samples_buffered.fetch_add(samples, Ordering::Relaxed),
             Err(error) => {

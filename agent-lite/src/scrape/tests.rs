@@ -104,7 +104,7 @@ pub(super) fn read(bodies: &[Body]) -> Vec<Said> {
             }
         })
         .unwrap();
-        assert_eq!(said.len() - before, body.samples);
+        assert_eq!(said.len() - before, body.summary.samples as usize);
     }
     said
 }

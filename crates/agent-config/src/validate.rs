@@ -5,7 +5,8 @@
 
 use weir_config::Check;
 use weir_config::expand::external_labels;
-use weir_remote::config::validate as destinations;
+use weir_remote::config::{Defaults, validate as destinations};
+use weir_wire::{Encoding, Version};
 
 use super::raw::{Global, Raw};
 use super::{Config, Host};
@@ -19,6 +20,15 @@ mod limits;
 pub(super) use job::Jobs;
 
 /// All of the file but for the jobs of other files.
+/// What goes out is what stands in the buffer, where the other side takes it: the bodies as they were
+/// written, whose samples are at most so many.
+const SPOKEN: Defaults = Defaults {
+    protocol: Version::V2,
+    compression: Encoding::Zstd,
+    max_samples_per_send: crate::BODY_SAMPLES_MAX,
+    backlog_speed_max: 5,
+};
+
 pub(super) fn validate(
     raw: Raw,
     global: &Global,
@@ -36,7 +46,7 @@ pub(super) fn validate(
     if blocks.is_empty() {
         check.error("remote_write", "names no destination; an agent forwards what it scrapes");
     }
-    let mut destinations = destinations(blocks, check);
+    let mut destinations = destinations(blocks, &SPOKEN, check);
     for destination in &mut destinations {
         destination.client.resolve(host.folder);
     }

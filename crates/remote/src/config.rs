@@ -23,14 +23,41 @@ mod validate;
 
 pub use validate::validate;
 
+/// What a program speaks where a block does not say; other defaults are the same for all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Defaults {
+    /// `protobuf_message`, for backends that may speak it.
+    pub protocol: Version,
+    /// `compression`, for backends that may take it.
+    pub compression: Encoding,
+    /// `queue_config.max_samples_per_send`.
+    pub max_samples_per_send: usize,
+    /// `queue_config.backlog_speed_max`.
+    pub backlog_speed_max: u32,
+}
+
+/// What Prometheus speaks, and every receiver understands.
+pub const PROMETHEUS: Defaults = Defaults {
+    protocol: Version::V1,
+    compression: Encoding::Snappy,
+    max_samples_per_send: 2000,
+    backlog_speed_max: 0,
+};
+
 /// Where samples go, and how.
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// `name`: names the durable cursor and labels the metrics. Default: a hash of the URL, so
     /// give names before a URL is going to change.
     pub name: String,
-    /// `url`: `http://` or `https://`. No default.
+    /// `url`: `http://` or `https://`. No default. With `urls` the first of them.
     pub url: String,
+    /// `urls`, Weir's own: endpoints that all lead to the same place, such as the gateways of a
+    /// tier. Here all but the first. Each sender prefers one of them, by a hash of its host.
+    pub other_urls: Vec<String>,
+    /// `round_robin_dns`: the addresses of the URL's name are endpoints as those of `urls` are.
+    /// Default false.
+    pub round_robin_dns: bool,
     /// `remote_timeout`: for one request, answer included. Default 30s.
     pub timeout: Duration,
     /// `headers`: added to every request; those that remote write sets itself are refused.
@@ -43,10 +70,10 @@ pub struct Destination {
     /// (Prometheus: false), but false for M3, which would lose them in silence.
     pub send_native_histograms: bool,
     /// `protobuf_message`: 2.0 falls back to 1.0 when the backend does not know it, and is never
-    /// spoken to M3 and VictoriaMetrics. Default 1.0.
+    /// spoken to M3 and VictoriaMetrics. Default: the program's.
     pub protocol: Version,
     /// `compression`: `snappy` or `zstd` (VictoriaMetrics, newer receivers); zstd falls back.
-    /// Default snappy.
+    /// Default: the program's.
     pub compression: Encoding,
     /// The keys of the HTTP client: credentials, TLS, proxy, redirects, HTTP/2.
     pub client: HttpClientConfig,
@@ -64,6 +91,13 @@ pub struct Destination {
     pub tenant_label: Option<String>,
 }
 
+impl Destination {
+    /// The URLs of all endpoints.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.url).chain(&self.other_urls).map(String::as_str)
+    }
+}
+
 /// How the queue is read, and what happens when it grows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Queue {
@@ -73,7 +107,7 @@ pub struct Queue {
     /// `max_shards`: requests on their way at once. Default 50. (`min_shards` is accepted and has
     /// no effect: a request is only made when there is something to put in it.)
     pub max_shards: usize,
-    /// `max_samples_per_send`. Default 2000.
+    /// `max_samples_per_send`. Default: the program's.
     pub max_samples_per_send: usize,
     /// `batch_send_deadline`: how long samples wait for a request to fill. Default 5s.
     pub batch_send_deadline: Duration,
@@ -83,6 +117,9 @@ pub struct Queue {
     pub retry_on_429: bool,
     /// `sample_age_limit`: older samples are not sent, but counted. Default 0s: none.
     pub sample_age_limit: Option<Millis>,
+    /// `backlog_speed_max`, Weir's own: what was written more than 30 s ago is sent at most so many
+    /// times as fast as it was written; 0 is no bound. Default: the program's.
+    pub backlog_speed_max: u32,
     /// `on_full`: `block` (503 to senders) or `drop_oldest`. Default: block for a sole
     /// destination, drop_oldest where there are several, so that a dead one stops nobody.
     pub on_full: OnFull,

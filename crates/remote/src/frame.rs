@@ -2,8 +2,8 @@
 //!
 //! Layout: version (1 byte), kind (1), flags (1), source position, zigzag window end (EMIT only),
 //! zigzag time of writing, length of the tenant — all LEB128 — the tenant, the lane key (8 bytes,
-//! little-endian, only with its flag), then to the end of the payload the body: a remote write 2.0
-//! request, plain, as one snappy block or as zstd. The body is what `weir-wire` writes, so values
+//! little-endian, only with its flag), the summary (LEB128: samples, native histograms, exemplars,
+//! plain bytes; only with its flag), then to the end of the payload the body: a remote write 2.0 request, plain, as one snappy block or as zstd. The body is what `weir-wire` writes, so values
 //! keep their bits from here to every backend and every resend. Checksums are the journal's task.
 
 use weir_model::{Timestamp, varint};
@@ -18,7 +18,8 @@ const ATOMIC: u8 = 4;
 const SNAPPY: u8 = 8;
 const ZSTD: u8 = 16;
 const LANE: u8 = 32;
-const FLAGS: u8 = LAST_OF_POSITION | RECOVERED | ATOMIC | SNAPPY | ZSTD | LANE;
+const SUMMARY: u8 = 64;
+const FLAGS: u8 = LAST_OF_POSITION | RECOVERED | ATOMIC | SNAPPY | ZSTD | LANE | SUMMARY;
 
 /// What a frame holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +31,20 @@ pub enum FrameKind {
     },
     /// Samples that pass through raw.
     Pass,
+}
+
+/// What a body holds, told by a writer who vouches for it: every label set in it is valid, so that it
+/// may be sent as it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Summary {
+    /// Samples of both kinds.
+    pub samples: u64,
+    /// Native histograms among them.
+    pub histograms: u64,
+    /// Exemplars.
+    pub exemplars: u64,
+    /// Bytes before compression.
+    pub plain_bytes: u64,
 }
 
 /// What stands before a frame's body.
@@ -54,6 +69,8 @@ pub struct FrameHeader<'a> {
     /// What decides the lane of all its series; without it each series' labels do. A series must
     /// not come in frames of both sorts, or its order is lost.
     pub lane: Option<u64>,
+    /// What the body holds, where it may be sent as it stands.
+    pub summary: Option<Summary>,
 }
 
 /// Why a payload is no frame.
@@ -89,7 +106,8 @@ impl FrameHeader<'_> {
             | flag(self.atomic, ATOMIC)
             | flag(self.encoding == Some(Encoding::Snappy), SNAPPY)
             | flag(self.encoding == Some(Encoding::Zstd), ZSTD)
-            | flag(self.lane.is_some(), LANE);
+            | flag(self.lane.is_some(), LANE)
+            | flag(self.summary.is_some(), SUMMARY);
         out.extend_from_slice(&[VERSION, kind, flags]);
         varint::write(self.source_position, out);
         if let FrameKind::Emit { window_end } = self.kind {
@@ -100,6 +118,11 @@ impl FrameHeader<'_> {
         out.extend_from_slice(self.tenant.as_bytes());
         if let Some(lane) = self.lane {
             out.extend_from_slice(&lane.to_le_bytes());
+        }
+        if let Some(Summary { samples, histograms, exemplars, plain_bytes }) = self.summary {
+            for count in [samples, histograms, exemplars, plain_bytes] {
+                varint::write(count, out);
+            }
         }
     }
 }
@@ -135,6 +158,16 @@ pub fn read(payload: &[u8]) -> Result<(FrameHeader<'_>, &[u8]), FrameError> {
         let (key, rest) = body.split_first_chunk().ok_or(FrameError::Truncated)?;
         (lane, body) = (Some(u64::from_le_bytes(*key)), rest);
     }
+    let mut summary = None;
+    if flags & SUMMARY != 0 {
+        let mut number = || varint::read(&mut body).ok_or(FrameError::Truncated);
+        summary = Some(Summary {
+            samples: number()?,
+            histograms: number()?,
+            exemplars: number()?,
+            plain_bytes: number()?,
+        });
+    }
     let header = FrameHeader {
         kind,
         source_position,
@@ -145,6 +178,7 @@ pub fn read(payload: &[u8]) -> Result<(FrameHeader<'_>, &[u8]), FrameError> {
         atomic: flags & ATOMIC != 0,
         encoding,
         lane,
+        summary,
     };
     Ok((header, body))
 }
@@ -164,6 +198,7 @@ mod tests {
         atomic: true,
         encoding: None,
         lane: None,
+        summary: None,
     };
 
     /// As the agent writes it.
@@ -177,6 +212,7 @@ mod tests {
         atomic: false,
         encoding: Some(Encoding::Zstd),
         lane: Some(0x0102_0304_0506_0708),
+        summary: Some(Summary { samples: 300, histograms: 1, exemplars: 2, plain_bytes: 5 }),
     };
 
     /// Written by hand from the layout: 300 is ac 02, 10000 in zigzag is 20000 = a0 9c 01.
@@ -190,7 +226,10 @@ mod tests {
         bytes.clear();
         SCRAPED.write(&mut bytes);
         bytes.extend_from_slice(b"body");
-        assert_eq!(bytes, b"\x01\x02\x31\x00\x01\x00\x08\x07\x06\x05\x04\x03\x02\x01body");
+        assert_eq!(
+            bytes,
+            b"\x01\x02\x71\x00\x01\x00\x08\x07\x06\x05\x04\x03\x02\x01\xac\x02\x01\x02\x05body"
+        );
         assert_eq!(read(&bytes), Ok((SCRAPED, &b"body"[..])));
     }
 
@@ -219,13 +258,16 @@ mod tests {
         fn headers_come_back(
             emit in any::<Option<i64>>(), source_position in any::<u64>(), written_ms in any::<i64>(),
             tenant in ".{0,20}", flags in 0u8..8, zstd in any::<Option<bool>>(),
-            lane in any::<Option<u64>>(), body in any::<Vec<u8>>(),
+            lane in any::<Option<u64>>(), summary in any::<Option<[u64; 4]>>(), body in any::<Vec<u8>>(),
         ) {
             let header = FrameHeader {
                 kind: emit.map_or(FrameKind::Pass, |window_end| FrameKind::Emit { window_end }),
                 source_position, written_ms, tenant: &tenant,
                 last_of_position: flags & 1 != 0, recovered: flags & 2 != 0,
                 atomic: flags & 4 != 0, lane,
+                summary: summary.map(|[samples, histograms, exemplars, plain_bytes]| {
+                    Summary { samples, histograms, exemplars, plain_bytes }
+                }),
                 encoding: zstd.map(|z| if z { Encoding::Zstd } else { Encoding::Snappy }),
             };
             let mut bytes = Vec::new();

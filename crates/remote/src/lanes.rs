@@ -8,7 +8,7 @@
 //! a quiet destination gets one full request instead of many small ones, a busy one gets as many
 //! at once as are allowed, and nothing has to be re-sharded in between. A request holds one
 //! tenant, and either recovered or fresh frames: Prometheus rolls a whole 1.0 request back for
-//! one old sample.
+//! one old sample. A unit that goes alone (see [`Unit::goes_alone`]) waits for nobody.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,15 +34,20 @@ pub struct Key {
     pub tenant: Arc<str>,
     /// See [`Unit::recovered`].
     pub recovered: bool,
+    /// See [`Unit::goes_alone`].
+    pub alone: bool,
 }
 
 impl Key {
     fn of(unit: &Unit) -> Self {
-        Self { tenant: unit.tenant.clone(), recovered: unit.recovered }
+        let alone = unit.goes_alone();
+        Self { tenant: unit.tenant.clone(), recovered: unit.recovered, alone }
     }
 
     fn fits(&self, unit: &Unit) -> bool {
-        self.recovered == unit.recovered && self.tenant == unit.tenant
+        self.recovered == unit.recovered
+            && self.alone == unit.goes_alone()
+            && self.tenant == unit.tenant
     }
 }
 
@@ -62,6 +67,7 @@ struct Queued {
     unit: Unit,
     samples: usize,
     bytes: usize,
+    held_bytes: usize,
     since_ms: u64,
 }
 
@@ -76,12 +82,12 @@ struct Lane {
 pub struct Lanes {
     lanes: Vec<Lane>,
     samples: usize,
-    bytes: usize,
+    held_bytes: usize,
 }
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self { lanes: (0..LANES).map(|_| Lane::default()).collect(), samples: 0, bytes: 0 }
+        Self { lanes: (0..LANES).map(|_| Lane::default()).collect(), samples: 0, held_bytes: 0 }
     }
 }
 
@@ -97,7 +103,7 @@ struct Candidate {
 
 impl Candidate {
     fn is_full(&self, fill: Fill) -> bool {
-        self.samples >= fill.samples_max || self.bytes >= REQUEST_BYTES_MAX
+        self.key.alone || self.samples >= fill.samples_max || self.bytes >= REQUEST_BYTES_MAX
     }
 }
 
@@ -107,17 +113,18 @@ impl Lanes {
         self.samples
     }
 
-    /// Bytes that wait, about.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// Bytes of memory that wait, about.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Appends a unit to a lane. Bounds are the caller's: see [`Lanes::samples`].
     pub fn push(&mut self, lane: usize, unit: Unit, now_ms: u64) {
-        let (samples, bytes) = (unit.sample_count(), unit.size());
+        let (samples, bytes, held_bytes) = (unit.sample_count(), unit.size(), unit.held_bytes());
         self.samples += samples;
-        self.bytes += bytes;
-        self.lanes[lane % LANES].queue.push_back(Queued { unit, samples, bytes, since_ms: now_ms });
+        self.held_bytes += held_bytes;
+        let queued = Queued { unit, samples, bytes, held_bytes, since_ms: now_ms };
+        self.lanes[lane % LANES].queue.push_back(queued);
     }
 
     /// Takes the oldest units that make a request: full, overdue, or wanted now (`flush`).
@@ -134,28 +141,29 @@ impl Lanes {
             .collect();
         fronts.sort_unstable();
         let mut batch = Batch { key, lanes: Vec::new(), units: Vec::new() };
-        let (mut samples, mut bytes) = (0, 0);
+        let (mut samples, mut bytes, mut held_bytes) = (0, 0, 0);
         for (_, at) in fronts {
             let lane = &mut self.lanes[at];
             while let Some(queued) = lane.queue.pop_front_if(|q| {
                 let fits =
                     samples + q.samples <= fill.samples_max && bytes + q.bytes <= REQUEST_BYTES_MAX;
-                batch.key.fits(&q.unit) && (fits || batch.units.is_empty())
+                batch.key.fits(&q.unit) && ((fits && !batch.key.alone) || batch.units.is_empty())
             }) {
                 samples += queued.samples;
                 bytes += queued.bytes;
+                held_bytes += queued.held_bytes;
                 batch.units.push(queued.unit);
                 lane.is_taken = true;
             }
             if lane.is_taken {
                 batch.lanes.push(at);
             }
-            if samples >= fill.samples_max || bytes >= REQUEST_BYTES_MAX {
+            if batch.key.alone || samples >= fill.samples_max || bytes >= REQUEST_BYTES_MAX {
                 break;
             }
         }
         self.samples -= samples;
-        self.bytes -= bytes;
+        self.held_bytes -= held_bytes;
         Some(batch)
     }
 
@@ -179,7 +187,7 @@ impl Lanes {
         for lane in &mut self.lanes {
             while let Some(queued) = lane.queue.pop_front_if(|q| q.unit.position == position) {
                 self.samples -= queued.samples;
-                self.bytes -= queued.bytes;
+                self.held_bytes -= queued.held_bytes;
                 removed.push(queued.unit);
             }
         }

@@ -2,11 +2,11 @@
 //! requests for one backend, and moves its own durable cursor.
 //!
 //! In reading order: [`config`] is Prometheus's `remote_write` block; [`frame`] is what stands in
-//! the queue; [`prepare`] makes [`unit`]s of it; [`lanes`] keep every series in order; [`outbox`]
-//! is the state machine, with [`verdict`] (what an answer means), [`retry`] (when to try again),
-//! [`split`] (who is to blame) and [`cursor`] (how far we are); [`sender`] drives it, and
+//! the queue; [`prepare`] makes [`unit`]s of it, [`packed`] ones where it can; [`lanes`] keep every
+//! series in order; [`outbox`] is the state machine, with [`verdict`] (what an answer means),
+//! [`retry`] (when to try again), [`ramp`] (how many at once), [`split`] (who is to blame) and [`cursor`] (how far we are); [`sender`] drives it, at the [`pace`] that a backlog may have, and
 //! [`seams`] are what it needs from outside; [`source`] is the journal's side of that, [`transport`]
-//! the HTTP client's. [`destinations`] are all senders of a program, on one journal.
+//! the HTTP client's, on [`endpoints`]. [`destinations`] are all senders of a program, on one journal.
 //!
 //! Invariant: a frame is behind the stored cursor only if each of its samples was delivered, set
 //! aside or given up, the latter two counted by reason. Not here: who writes the frames, and when the
@@ -16,11 +16,15 @@ pub mod config;
 pub mod cursor;
 mod delivery;
 pub mod destinations;
+pub mod endpoints;
 pub mod frame;
 pub mod lanes;
 pub mod metrics;
 pub mod outbox;
+pub mod pace;
+pub mod packed;
 pub mod prepare;
+pub mod ramp;
 pub mod request;
 pub mod retry;
 pub mod seams;
@@ -33,10 +37,10 @@ pub mod verdict;
 
 pub use config::{Destination, validate};
 pub use destinations::{Destinations, JournalQueue};
-pub use frame::{FrameHeader, FrameKind};
+pub use frame::{FrameHeader, FrameKind, Summary};
 pub use metrics::{Metrics, State, Status};
 pub use request::Post;
-pub use seams::{Frames, PostError, Reply, Transport};
+pub use seams::{EndpointView, Frames, PostError, Reply, Transport};
 pub use sender::{Parts, Sender, WallClock};
 pub use source::{Cursors, JournalFrames};
 pub use transport::HttpTransport;

@@ -14,6 +14,7 @@ use crate::cursor::{Cursor, OpenFrame};
 use crate::delivery::{Delivery, sample_count};
 use crate::lanes::{Fill, Lanes};
 use crate::metrics::{GivenUp, Metrics, StatusCell};
+use crate::ramp::Ramp;
 use crate::unit::Unit;
 use crate::verdict::{Kind, Written};
 use weir_wire::{Encoding, Version};
@@ -109,6 +110,7 @@ pub struct Outbox {
     cursor: Cursor,
     deliveries: BTreeMap<u64, Delivery>,
     next_id: u64,
+    ramp: Ramp,
     is_stopping: bool,
     random: u64,
     report: Report,
@@ -133,6 +135,7 @@ impl Outbox {
             cursor: Cursor::new(position),
             deliveries: BTreeMap::new(),
             next_id: 0,
+            ramp: Ramp::new(settings.queue.max_shards),
             is_stopping: false,
             random: seed,
             report,
@@ -155,12 +158,16 @@ impl Outbox {
         self.deliveries.len()
     }
 
+    fn on_their_way(&self) -> usize {
+        self.deliveries.values().filter(|delivery| delivery.is_sent()).count()
+    }
+
     /// Whether another frame may be read.
     pub fn has_room(&self) -> bool {
         let queue = &self.settings.queue;
         !self.is_stopping
             && self.lanes.samples() < queue.capacity.saturating_mul(queue.max_shards)
-            && self.lanes.bytes() < HELD_BYTES_MAX
+            && self.lanes.held_bytes() < HELD_BYTES_MAX
             && self.cursor.len() < OPEN_FRAMES_MAX
     }
 
@@ -180,7 +187,9 @@ impl Outbox {
 
     /// The next request that may be made now. Ask until there is none.
     pub fn poll_request(&mut self, now: Now) -> Option<Request> {
-        while let Some(id) = self.ready(now).or_else(|| self.begin(now)) {
+        while self.ramp.allows(self.on_their_way(), now.mono_ms)
+            && let Some(id) = self.ready(now).or_else(|| self.begin(now))
+        {
             self.drop_aged(id, now);
             let delivery = self.deliveries.get_mut(&id)?;
             if let Some(units) = delivery.send() {
@@ -204,7 +213,10 @@ impl Outbox {
         let retry = waiting.map(|d| d.ready_ms).min().filter(|_| !self.is_stopping);
         let has_place = self.deliveries.len() < self.settings.queue.max_shards;
         let fresh = self.lanes.next_deadline_ms(self.fill()).filter(|_| has_place);
-        retry.into_iter().chain(fresh).min()
+        let next = retry.into_iter().chain(fresh).min()?;
+        let next = next.max(self.ramp.paused_until_ms());
+        // Otherwise the end of a request is what makes room.
+        self.ramp.allows(self.on_their_way(), next).then_some(next)
     }
 
     /// Gives up frames that are too old, or too many. `backlog` tells the bytes in the queue from

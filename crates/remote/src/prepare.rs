@@ -5,17 +5,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use weir_model::{Label, Labels, LabelsBuilder, Relabel as _, Timestamp};
 use weir_relabel::Program;
 use weir_wire::records::{SeriesView, decode_series};
-use weir_wire::{DecodeError, DecompressError, Decompressor, Version};
+use weir_wire::{DecodeError, DecompressError, Decompressor, Encoding, Version};
 
 use crate::config::Destination;
-use crate::frame::{self, FrameError};
-use crate::unit::{Cut, Series, Unit, into_units};
-
-/// A frame's body after decompression; the gateway writes far smaller ones.
-const BODY_BYTES_MAX: usize = 256 << 20;
+use crate::frame::{self, FrameError, FrameHeader};
+use crate::packed::{BODY_BYTES_MAX, Packed};
+use crate::unit::{Cut, Series, Unit, into_lane, into_units};
 
 /// Why a frame cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +45,12 @@ pub struct Prepared {
     pub mislabelled: usize,
 }
 
+impl Prepared {
+    fn new(written_ms: Timestamp, units: Vec<(usize, Unit)>) -> Self {
+        Self { written_ms, units, relabelled: 0, native_histograms: 0, mislabelled: 0 }
+    }
+}
+
 /// Prepares frames for one destination.
 #[derive(Debug)]
 pub struct Preparer {
@@ -56,6 +61,8 @@ pub struct Preparer {
     send_native_histograms: bool,
     send_metadata: bool,
     samples_max: usize,
+    /// Whether samples may become too old while they wait, so that each has to be looked at.
+    ages: bool,
     decompressor: Decompressor,
     body: Vec<u8>,
 }
@@ -71,6 +78,7 @@ impl Preparer {
             send_native_histograms: destination.send_native_histograms,
             send_metadata: destination.send_metadata,
             samples_max: destination.queue.max_samples_per_send,
+            ages: destination.queue.sample_age_limit.is_some(),
             decompressor: Decompressor::default(),
             body: Vec::new(),
         }
@@ -81,10 +89,23 @@ impl Preparer {
     pub fn prepare(
         &mut self,
         position: u64,
-        payload: &[u8],
+        payload: &Bytes,
         was_queued: bool,
     ) -> Result<Prepared, PrepareError> {
         let (header, body) = frame::read(payload)?;
+        let template = Unit {
+            position,
+            tenant: Arc::from(header.tenant),
+            recovered: header.recovered || was_queued,
+            maybe_stored: was_queued,
+            series: Vec::new(),
+            packed: None,
+        };
+        if let Some(packed) = self.packed(&header, body, payload) {
+            let lane = into_lane(header.lane.unwrap_or_default());
+            let unit = Unit { packed: Some(packed), ..template };
+            return Ok(Prepared::new(header.written_ms, vec![(lane, unit)]));
+        }
         let mut unpacked = std::mem::take(&mut self.body);
         let body = match header.encoding {
             Some(encoding) => {
@@ -94,28 +115,33 @@ impl Preparer {
             }
             None => body,
         };
-        let mut prepared = Prepared {
-            written_ms: header.written_ms,
-            units: Vec::new(),
-            relabelled: 0,
-            native_histograms: 0,
-            mislabelled: 0,
-        };
+        let mut prepared = Prepared::new(header.written_ms, Vec::new());
         let mut all = Vec::new();
         decode_series(Version::V2, body, &mut |view| {
             all.extend(self.series(&view, header.tenant, &mut prepared));
         })?;
-        let template = Unit {
-            position,
-            tenant: Arc::from(header.tenant),
-            recovered: header.recovered || was_queued,
-            maybe_stored: was_queued,
-            series: Vec::new(),
-        };
         let how = Cut { lane: header.lane, atomic: header.atomic, samples_max: self.samples_max };
         prepared.units = into_units(all, &template, how);
         self.body = unpacked;
         Ok(prepared)
+    }
+
+    /// The body as it stands, if this destination takes all that is in it, and nothing else.
+    fn packed(&self, header: &FrameHeader<'_>, body: &[u8], payload: &Bytes) -> Option<Packed> {
+        let summary = header.summary.filter(|_| header.encoding == Some(Encoding::Zstd))?;
+        let samples = usize::try_from(summary.samples).ok().filter(|&s| s <= self.samples_max)?;
+        let adds = !self.external_labels.is_empty() || self.tenant_label.is_some();
+        let leaves_out = !self.relabel.is_empty()
+            || self.ages
+            || !self.send_metadata
+            || (!self.send_exemplars && summary.exemplars > 0)
+            || (!self.send_native_histograms && summary.histograms > 0);
+        let is_whole = header.lane.is_some() && !adds && !leaves_out;
+        is_whole.then(|| Packed {
+            body: payload.slice_ref(body),
+            samples,
+            plain_bytes: usize::try_from(summary.plain_bytes).unwrap_or(usize::MAX),
+        })
     }
 
     fn series(&self, view: &SeriesView<'_>, tenant: &str, counts: &mut Prepared) -> Option<Series> {

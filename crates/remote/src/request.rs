@@ -1,7 +1,9 @@
 //! A request as HTTP carries it: the body in its protocol and encoding, and its headers.
 //!
-//! Invariant: the same units give the same protobuf bytes, at every attempt.
+//! Invariant: the same units give the same protobuf bytes, at every attempt. A packed unit that is
+//! alone in its request is sent as it stands, if the destination takes it so.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -9,10 +11,11 @@ use weir_model::labels::METRIC_NAME;
 use weir_model::{Metadata, MetricType};
 use weir_wire::Version;
 use weir_wire::negotiate::VERSION_HEADER;
-use weir_wire::{Compressor, encode};
+use weir_wire::{Compressor, encode as wire};
 
 use crate::config::Destination;
 use crate::outbox::Request;
+use crate::packed::OpenError;
 use crate::unit::{Series, Unit};
 
 /// zstd's level: a sender has many requests to write, and the gain above it is small.
@@ -27,24 +30,44 @@ pub struct Post {
     pub body: Bytes,
 }
 
-/// Writes a request. Fails only where the encoding does.
-pub fn encode(request: &Request, destination: &Destination) -> std::io::Result<Post> {
+/// Why a request cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// A packed body cannot be opened.
+    #[error("the frame's body cannot be read: {0}")]
+    Open(#[from] OpenError),
+    /// Its compression.
+    #[error(transparent)]
+    Compress(#[from] std::io::Error),
+}
+
+/// Writes a request.
+pub fn encode(request: &Request, destination: &Destination) -> Result<Post, EncodeError> {
+    if let [Unit { packed: Some(packed), .. }] = &request.units[..]
+        && let Some(body) = packed.as_sent(request.protocol, request.compression)
+    {
+        return Ok(Post { headers: headers(request, destination), body: body.clone() });
+    }
+    let opened: Result<Vec<_>, _> = request.units.iter().map(Unit::opened).collect();
     let mut plain = Vec::new();
     match request.protocol {
-        Version::V1 => write_v1(&request.units, &mut plain),
-        Version::V2 => write_v2(&request.units, &mut plain),
+        Version::V1 => write_v1(&opened?, &mut plain),
+        Version::V2 => write_v2(&opened?, &mut plain),
     }
     let mut body = Vec::new();
     Compressor::new(ZSTD_LEVEL).compress(request.compression, &plain, &mut body)?;
     Ok(Post { headers: headers(request, destination), body: body.into() })
 }
 
-fn series(units: &[Unit]) -> impl Iterator<Item = &Series> {
-    units.iter().flat_map(|u| &u.series)
+/// The series of units, one after the other.
+type Opened<'a> = [Cow<'a, [Series]>];
+
+fn series<'a>(units: &'a Opened<'_>) -> impl Iterator<Item = &'a Series> {
+    units.iter().flat_map(|unit| unit.iter())
 }
 
-fn write_v1(units: &[Unit], out: &mut Vec<u8>) {
-    let mut writer = encode::v1::Writer::default();
+fn write_v1(units: &Opened<'_>, out: &mut Vec<u8>) {
+    let mut writer = wire::v1::Writer::default();
     let mut families = BTreeSet::new();
     for one in series(units) {
         let labels = one.labels.iter();
@@ -70,8 +93,8 @@ fn family(name: &str, kind: MetricType) -> &str {
     suffixes.filter_map(|suffix| name.strip_suffix(suffix)).next().unwrap_or(name)
 }
 
-fn write_v2(units: &[Unit], out: &mut Vec<u8>) {
-    let mut writer = encode::v2::Writer::default();
+fn write_v2(units: &Opened<'_>, out: &mut Vec<u8>) {
+    let mut writer = wire::v2::Writer::default();
     for one in series(units) {
         let metadata = one.metadata.as_ref();
         let labels = one.labels.iter();

@@ -74,6 +74,20 @@ pub struct FramesError(pub String);
 pub trait Transport: Send + Sync + 'static {
     /// Posts a request and waits for the answer, not longer than the timeout.
     fn post(&self, post: Post) -> impl Future<Output = Result<Reply, PostError>> + Send;
+
+    /// Which of several endpoints is in use, where the transport knows of any.
+    fn endpoint(&self) -> Option<EndpointView> {
+        None
+    }
+}
+
+/// Where a destination's requests go now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EndpointView {
+    /// The endpoint, as people know it.
+    pub in_use: String,
+    /// How often another one had to be taken.
+    pub failovers: u64,
 }
 
 /// An answer.

@@ -4,10 +4,12 @@
 //! ahead of what is done, and at most about a second behind it while the disk is well.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -15,11 +17,13 @@ use weir_model::Timestamp;
 
 use crate::config::{Destination, OnFull};
 use crate::cursor::OpenFrame;
+use crate::frame;
 use crate::metrics::{GivenUp, Metrics, State, Status, StatusCell};
 use crate::outbox::{Now, Outbox, Outcome, Request, SentAs, Settings};
+use crate::pace::Pace;
 use crate::prepare::Preparer;
 use crate::request;
-use crate::seams::{CursorStore, Frames, FramesError, Queued, Transport};
+use crate::seams::{CursorStore, EndpointView, Frames, FramesError, Queued, Transport};
 use crate::verdict::Reason;
 
 mod keeper;
@@ -65,10 +69,20 @@ struct Shared {
     is_full: AtomicBool,
 }
 
+/// Asks a sender's transport for its endpoint.
+struct EndpointOf(Box<dyn Fn() -> Option<EndpointView> + Send + Sync>);
+
+impl fmt::Debug for EndpointOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)().fmt(f)
+    }
+}
+
 /// A running sender.
 #[derive(Debug)]
 pub struct Sender {
     shared: Arc<Shared>,
+    endpoint: EndpointOf,
     stop: watch::Sender<Option<Instant>>,
     task: JoinHandle<()>,
 }
@@ -84,12 +98,19 @@ impl Sender {
         });
         let (stop, stopped) = watch::channel(None);
         let driver = Driver::new(parts, shared.clone(), stopped);
-        Self { shared, stop, task: tokio::spawn(driver.run()) }
+        let transport = Arc::clone(&driver.transport);
+        let endpoint = EndpointOf(Box::new(move || transport.endpoint()));
+        Self { shared, endpoint, stop, task: tokio::spawn(driver.run()) }
     }
 
     /// Its counters and gauges.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
+    }
+
+    /// Where its requests go now.
+    pub fn endpoint(&self) -> Option<EndpointView> {
+        (self.endpoint.0)()
     }
 
     /// How it fares.
@@ -124,6 +145,9 @@ struct Driver<F, T> {
     destination: Arc<Destination>,
     preparer: Preparer,
     frames: F,
+    /// Read already, and to be taken when it is due.
+    paced: Option<Paced>,
+    pace: Pace,
     queued_before: u64,
     outbox: Outbox,
     transport: Arc<T>,
@@ -135,6 +159,13 @@ struct Driver<F, T> {
     clock: WallClock,
     started: Instant,
     broken_logged: Option<Instant>,
+}
+
+/// A frame of a backlog.
+struct Paced {
+    position: u64,
+    payload: Bytes,
+    due_ms: u64,
 }
 
 /// How a turn of the driver ends.
@@ -158,11 +189,14 @@ impl<F: Frames, T: Transport> Driver<F, T> {
             queue: parts.destination.queue,
         };
         let (metrics, status) = (shared.metrics.clone(), shared.status.clone());
+        let pace = Pace::new(parts.destination.queue.backlog_speed_max);
         Self {
             preparer: Preparer::new(&parts.destination, parts.external_labels),
             destination: Arc::new(parts.destination),
             queued_before: parts.frames.end(),
             frames: parts.frames,
+            paced: None,
+            pace,
             outbox: Outbox::new(settings, parts.position, parts.seed, metrics, status),
             transport: Arc::new(parts.transport),
             requests: JoinSet::new(),
@@ -210,7 +244,8 @@ impl<F: Frames, T: Transport> Driver<F, T> {
     /// Waits for the first of: a request's end, new frames, a deadline, the wish to stop.
     async fn wait(&mut self, has_more: bool, deadline: Option<Instant>) -> Wake {
         let tick = Instant::now() + TICK;
-        let wake = self.outbox.next_deadline_ms();
+        let paced = self.paced.as_ref().filter(|_| self.outbox.has_room()).map(|p| p.due_ms);
+        let wake = self.outbox.next_deadline_ms().into_iter().chain(paced).min();
         let wake = wake.map_or(tick, |ms| (self.started + Duration::from_millis(ms)).min(tick));
         let wake = deadline.map_or(wake, |d| d.min(wake));
         let is_running = deadline.is_none();
@@ -238,9 +273,20 @@ impl<F: Frames, T: Transport> Driver<F, T> {
             if !self.outbox.has_room() {
                 return false;
             }
+            if let Some(Paced { position, payload, due_ms }) = self.paced.take() {
+                if due_ms > self.now().mono_ms {
+                    self.paced = Some(Paced { position, payload, due_ms });
+                    return false;
+                }
+                self.take_frame(position, &payload);
+                continue;
+            }
             match self.frames.next() {
                 Ok(Some(Queued::Frame { position, payload })) => {
-                    self.take_frame(position, &payload);
+                    match self.pace.due_ms(written_ms(&payload), self.now()) {
+                        Some(due_ms) => self.paced = Some(Paced { position, payload, due_ms }),
+                        None => self.take_frame(position, &payload),
+                    }
                 }
                 Ok(Some(Queued::Missing { from, to })) => {
                     let missing = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
@@ -259,7 +305,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
         true
     }
 
-    fn take_frame(&mut self, position: u64, payload: &[u8]) {
+    fn take_frame(&mut self, position: u64, payload: &Bytes) {
         let was_queued = position < self.queued_before;
         let bytes = payload.len() as u64;
         match self.preparer.prepare(position, payload, was_queued) {
@@ -349,6 +395,11 @@ impl<F: Frames, T: Transport> Driver<F, T> {
         let now = (self.clock)();
         self.shared.status.set_error(State::Broken, &text, now);
     }
+}
+
+/// When a frame was written; one that cannot be read has no time to wait for.
+fn written_ms(payload: &[u8]) -> Timestamp {
+    frame::read(payload).map_or(Timestamp::MAX, |(header, _)| header.written_ms)
 }
 
 /// One request, from encoding to answer.

@@ -8,6 +8,8 @@
 //! a sample. Whatever the backend takes, or says that it has already, renews the budget: nothing
 //! good is set aside for standing among many culprits or repeats.
 //!
+//! A packed unit is opened here; one that cannot be is a culprit as a whole.
+//!
 //! A histogram that is atomic otherwise is cut here as a last resort: a part of it is refused.
 
 use crate::unit::{Series, Unit};
@@ -41,6 +43,12 @@ pub fn halve(mut piece: Vec<Unit>) -> Halves {
     let Some(mut unit) = piece.pop() else {
         return Halves::Culprit(piece);
     };
+    if let Some(packed) = &unit.packed {
+        match packed.open() {
+            Ok(series) => unit = Unit { series, packed: None, ..unit },
+            Err(_) => return Halves::Culprit(vec![unit]),
+        }
+    }
     if unit.series.len() > 1 {
         let at = middle(unit.series.iter().map(Series::sample_count));
         let right = unit.series.split_off(at);
@@ -70,6 +78,7 @@ fn clone_head(unit: &Unit) -> Unit {
         recovered: unit.recovered,
         maybe_stored: unit.maybe_stored,
         series: Vec::new(),
+        packed: None,
     }
 }
 

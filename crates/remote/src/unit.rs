@@ -3,11 +3,14 @@
 //! Invariant: a unit's series keep the order of their frame, and the buckets of one classic
 //! histogram stand together in one unit. Values keep their bits.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use weir_model::labels::METRIC_NAME;
 use weir_model::{Exemplar, Labels, Metadata, NativeHistogram, Sample, varint};
 use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::packed::{ALONE_SAMPLES_MIN, OpenError, Packed};
 
 /// One series and what is to be sent of it.
 #[derive(Clone, Debug, Default)]
@@ -55,19 +58,41 @@ pub struct Unit {
     pub recovered: bool,
     /// Whether the backend may have it already, because of an earlier send.
     pub maybe_stored: bool,
-    /// The series.
+    /// The series; none while it is packed.
     pub series: Vec<Series>,
+    /// The whole frame's body in place of the series, not opened yet.
+    pub packed: Option<Packed>,
 }
 
 impl Unit {
     /// Samples of both kinds.
     pub fn sample_count(&self) -> usize {
-        self.series.iter().map(Series::sample_count).sum()
+        let series = self.series.iter().map(Series::sample_count).sum();
+        self.packed.as_ref().map_or(series, |packed| packed.samples)
     }
 
-    /// See [`Series::size`].
+    /// Bytes on the wire before compression, about; see [`Series::size`].
     pub fn size(&self) -> usize {
-        self.series.iter().map(Series::size).sum()
+        let series = self.series.iter().map(Series::size).sum();
+        self.packed.as_ref().map_or(series, |packed| packed.plain_bytes)
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub fn held_bytes(&self) -> usize {
+        self.packed.as_ref().map_or_else(|| self.size(), |packed| packed.body.len())
+    }
+
+    /// Whether it is worth a request of its own, so that its body can be sent as it stands.
+    pub fn goes_alone(&self) -> bool {
+        self.packed.as_ref().is_some_and(|packed| packed.samples >= ALONE_SAMPLES_MIN)
+    }
+
+    /// Its series, out of the packed body where it has one.
+    pub fn opened(&self) -> Result<Cow<'_, [Series]>, OpenError> {
+        match &self.packed {
+            Some(packed) => packed.open().map(Cow::Owned),
+            None => Ok(Cow::Borrowed(&self.series)),
+        }
     }
 }
 
@@ -110,6 +135,11 @@ pub struct Cut {
     pub samples_max: usize,
 }
 
+/// The lane of this key.
+pub fn into_lane(key: u64) -> usize {
+    (key % LANES as u64) as usize
+}
+
 /// Sorts a frame's series into units, with their lanes.
 pub fn into_units(series: Vec<Series>, template: &Unit, how: Cut) -> Vec<(usize, Unit)> {
     let Cut { lane, atomic, samples_max } = how;
@@ -117,7 +147,7 @@ pub fn into_units(series: Vec<Series>, template: &Unit, how: Cut) -> Vec<(usize,
         .into_iter()
         .map(|s| {
             let hash = group_hash(&s.labels);
-            ((lane.unwrap_or(hash) % LANES as u64) as usize, hash, s)
+            (into_lane(lane.unwrap_or(hash)), hash, s)
         })
         .collect();
     keyed.sort_by_key(|&(lane, hash, _)| (lane, hash));
@@ -168,7 +198,14 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn unit(position: u64, series: Vec<Series>) -> Unit {
-        Unit { position, tenant: "t".into(), recovered: false, maybe_stored: false, series }
+        Unit {
+            position,
+            tenant: "t".into(),
+            recovered: false,
+            maybe_stored: false,
+            series,
+            packed: None,
+        }
     }
 
     #[test]

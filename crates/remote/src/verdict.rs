@@ -34,6 +34,11 @@ impl Kind {
     pub fn may_speak_v2(self) -> bool {
         !matches!(self, Self::M3 | Self::VictoriaMetrics)
     }
+
+    /// Whether zstd is worth a try; the others are known to take snappy alone.
+    pub fn may_take_zstd(self) -> bool {
+        matches!(self, Self::Auto | Self::VictoriaMetrics)
+    }
 }
 
 /// Why a sample was refused: the `reason` label of what is set aside.

@@ -25,6 +25,13 @@ pub(super) fn collect(name: &str, sender: &Sender, now_ms: i64, scrape: &mut Scr
     let up = u8::from(sender.status().state == State::Sending);
     let help = "Whether the destination's last answer was good, or none was needed yet.";
     scrape.gauge("weir_remote_up", help, &label, f64::from(up));
+    if let Some(endpoint) = sender.endpoint() {
+        let help = "How often an endpoint failed and another one was taken.";
+        scrape.counter("weir_remote_failovers_total", help, &label, endpoint.failovers);
+        let labels = [label[0], ("endpoint", endpoint.in_use.as_str())];
+        let help = "1 for the endpoint that requests go to.";
+        scrape.gauge("weir_remote_endpoint", help, &labels, 1.0);
+    }
     let mut by = |metric: &str, help: &str, key: &str, value: &str, count: u64| {
         scrape.counter(metric, help, &[("destination", name), (key, value)], count);
     };

@@ -10,7 +10,7 @@ use weir_config::{Check, Source};
 use weir_journal::fs::DiskFs;
 use weir_journal::{Config, Importance, Journal, Poisoned};
 use weir_model::{Label, Sample};
-use weir_remote::config::{raw, validate};
+use weir_remote::config::{PROMETHEUS, raw, validate};
 use weir_remote::destinations::JournalQueue;
 use weir_remote::{FrameHeader, FrameKind};
 use weir_telemetry::{ExpositionFormat, Registry};
@@ -44,7 +44,7 @@ fn destination() -> Destination {
         ..raw::RemoteWrite::default()
     };
     let source = Source::none();
-    validate(&[block], &mut Check::new(&source)).remove(0)
+    validate(&[block], &PROMETHEUS, &mut Check::new(&source)).remove(0)
 }
 
 fn frame(timestamp: i64) -> Vec<u8> {
@@ -59,6 +59,7 @@ fn frame(timestamp: i64) -> Vec<u8> {
         atomic: false,
         encoding: None,
         lane: None,
+        summary: None,
     }
     .write(&mut payload);
     let mut writer = Writer::default();

@@ -197,6 +197,7 @@ fn frame(kind: FrameKind, position: u64, tenant: &str, flags: Flags, body: &[u8]
         atomic: flags.atomic,
         encoding: None,
         lane: None,
+        summary: None,
     };
     let mut out = Vec::with_capacity(body.len() + 64);
     header.write(&mut out);

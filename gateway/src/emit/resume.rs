@@ -119,6 +119,7 @@ mod tests {
             atomic: true,
             encoding: None,
             lane: None,
+            summary: None,
         };
         header.write(&mut payload);
         let mut writer = Writer::default();

@@ -68,6 +68,7 @@ impl Queue {
             atomic: false,
             encoding: None,
             lane: None,
+            summary: None,
         }
         .write(&mut payload);
         let mut writer = Writer::default();

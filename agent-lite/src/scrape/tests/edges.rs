@@ -146,7 +146,7 @@ fn a_large_page_becomes_several_bodies() {
     let page: String = (0..25_000).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
     for time in 1..3 {
         target.page(time, &page);
-        let sizes: Vec<usize> = target.bodies.iter().map(|body| body.samples).collect();
+        let sizes: Vec<u64> = target.bodies.iter().map(|body| body.summary.samples).collect();
         assert_eq!(sizes, [10_000, 10_000, 5_005]);
         let said = target.said();
         for i in [0, 9_999, 10_000, 24_999] {

@@ -15,6 +15,8 @@ weir_http::http_client_block! {
     pub struct RemoteWrite {
         /// Where to send.
         pub url: String,
+        /// Several of them, in place of `url`.
+        pub urls: Vec<String>,
         /// For one request.
         pub remote_timeout: Option<String>,
         /// Added to every request.
@@ -35,7 +37,7 @@ weir_http::http_client_block! {
         pub azuread: Option<Unread>,
         /// Known, and refused.
         pub google_iam: Option<Unread>,
-        /// Known, and without effect.
+        /// Whether the addresses of the URL's name are endpoints.
         pub round_robin_dns: Option<bool>,
         /// Batches, lanes, backoff.
         pub queue_config: QueueConfig,
@@ -72,6 +74,7 @@ pub struct QueueConfig {
     pub max_backoff: Option<String>,
     pub retry_on_http_429: Option<bool>,
     pub sample_age_limit: Option<String>,
+    pub backlog_speed_max: Option<u32>,
 }
 
 /// `metadata_config`.

@@ -9,6 +9,8 @@ impl PartialEq for Destination {
         let Self {
             name,
             url,
+            other_urls,
+            round_robin_dns,
             timeout,
             headers,
             relabel,
@@ -27,10 +29,11 @@ impl PartialEq for Destination {
             self.send_exemplars == *send_exemplars,
             self.send_native_histograms == *send_native_histograms,
             self.send_metadata == *send_metadata,
+            self.round_robin_dns == *round_robin_dns,
         ];
         flags.into_iter().all(|same| same)
             && (&self.name, &self.url, &self.timeout) == (name, url, timeout)
-            && (&self.headers, &self.client) == (headers, client)
+            && (&self.other_urls, &self.headers, &self.client) == (other_urls, headers, client)
             && (&self.queue, &self.kind) == (queue, kind)
             && (&self.protocol, &self.compression) == (protocol, compression)
             && (&self.tenant_header, &self.tenant_label) == (tenant_header, tenant_label)

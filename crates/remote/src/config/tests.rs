@@ -10,7 +10,7 @@ fn read(yaml: &str) -> Result<Vec<Destination>, Vec<String>> {
         serde_saphyr::from_str(yaml).map_err(|e| vec![e.to_string()])?;
     let source = Source::none();
     let mut check = Check::new(&source);
-    let destinations = validate(&blocks, &mut check);
+    let destinations = validate(&blocks, &PROMETHEUS, &mut check);
     let text = |problem: &Problem| format!("{}: {}", problem.key, problem.message);
     check.finish(destinations).map_err(|errors| errors.0.iter().map(text).collect())
 }
@@ -36,6 +36,7 @@ fn the_smallest_block_has_the_documented_defaults() {
         on_full: OnFull::Block,
         max_bytes: 4 << 30,
         max_age: None,
+        backlog_speed_max: 0,
     };
     assert_eq!(one.queue, queue);
     assert_eq!(one.name.len(), 6);
@@ -87,6 +88,39 @@ fn a_dead_one_of_several_stops_nobody_by_default() {
     assert_ne!(all[0].name, all[1].name);
 }
 
+#[test]
+fn several_urls_are_one_destination() {
+    let all = read("[{urls: ['http://a/w', 'http://b/w'], name: tier}]").unwrap();
+    assert_eq!(all[0].urls().collect::<Vec<_>>(), ["http://a/w", "http://b/w"]);
+    let other = read("[{urls: ['http://a/w', 'http://c/w'], name: tier}]").unwrap();
+    assert!(all[0] != other[0], "a reload takes it over");
+    let by_name = read("[{url: 'http://a/w', round_robin_dns: true}]").unwrap();
+    assert!(by_name[0].round_robin_dns && !all[0].round_robin_dns);
+}
+
+#[test]
+fn what_a_program_speaks_is_its_own_default_where_the_backend_may_take_it() {
+    let agent = Defaults {
+        protocol: Version::V2,
+        compression: Encoding::Zstd,
+        max_samples_per_send: 10_000,
+        backlog_speed_max: 5,
+    };
+    let read = |block: &str| {
+        let blocks: Vec<raw::RemoteWrite> = serde_saphyr::from_str(block).unwrap();
+        let source = Source::none();
+        let one = validate(&blocks, &agent, &mut Check::new(&source)).remove(0);
+        assert_eq!(one.queue.backlog_speed_max, 5);
+        (one.protocol, one.compression, one.queue.max_samples_per_send)
+    };
+    assert_eq!(read("[{url: 'http://a'}]"), (Version::V2, Encoding::Zstd, 10_000));
+    assert_eq!(read("[{url: 'http://a', kind: m3}]").0, Version::V1);
+    assert_eq!(read("[{url: 'http://a', kind: prometheus}]").1, Encoding::Snappy);
+    let said = "[{url: 'http://a', compression: snappy, queue_config: {max_samples_per_send: 7},
+        protobuf_message: prometheus.WriteRequest}]";
+    assert_eq!(read(said), (Version::V1, Encoding::Snappy, 7));
+}
+
 /// A block, and words of what is said about it.
 const REFUSED: &[(&str, &str)] = &[
     ("{}", "remote_write[0].url: is missing"),
@@ -116,6 +150,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("{url: 'http://a', tls_config: {ca: x, ca_file: y}}", "not both"),
     ("{url: 'http://a', write_relabel_configs: [{action: nope}]}", "nope"),
     ("{url: 'http://a', ulr: 'http://b'}", "ulr"),
+    ("{url: 'http://a', urls: ['http://b'], name: x}", ".url: use one of url and urls"),
+    ("{urls: ['http://a', 'http://b']}", ".name: is missing"),
+    ("{urls: ['http://a', 'b'], name: x}", ".urls[1]: \"b\" is not a URL"),
+    ("{urls: ['http://a?k=1', 'http://a?k=2'], name: x}", ".urls[1]: differs"),
+    ("{urls: ['http://a'], name: x, round_robin_dns: true}", ".round_robin_dns: goes with url"),
+    ("{url: 'http://a', round_robin_dns: true, proxy_url: 'http://p'}", ".round_robin_dns: names"),
 ];
 
 #[test]

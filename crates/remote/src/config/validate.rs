@@ -12,7 +12,7 @@ use weir_relabel::Program;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::raw::{QueueConfig, RemoteWrite};
-use super::{Destination, OnFull, Queue};
+use super::{Defaults, Destination, OnFull, Queue};
 use crate::retry::Backoff;
 use crate::verdict::Kind;
 use weir_wire::{Encoding, Version};
@@ -20,11 +20,15 @@ use weir_wire::{Encoding, Version};
 /// Turns the whole `remote_write` list into destinations, and reports what is wrong to `check`, by
 /// keys such as `remote_write[0].queue_config.capacity`. Where it reports anything, what comes back
 /// is of no use.
-pub fn validate(blocks: &[RemoteWrite], check: &mut Check<'_>) -> Vec<Destination> {
+pub fn validate(
+    blocks: &[RemoteWrite],
+    defaults: &Defaults,
+    check: &mut Check<'_>,
+) -> Vec<Destination> {
     let mut names = BTreeSet::new();
     let each = blocks.iter().enumerate().map(|(index, block)| {
         check.within(&format!("remote_write[{index}]"), |check| {
-            let destination = destination(block, blocks.len() == 1, check);
+            let destination = destination(block, blocks.len() == 1, defaults, check);
             if !names.insert(destination.name.clone()) {
                 let message = format!(
                     "{:?} is the name of an earlier entry; each needs its own, for its cursor",
@@ -86,13 +90,18 @@ const KINDS: [(&str, Kind); 7] = [
 const ON_FULL: [(&str, OnFull); 2] =
     [("block", OnFull::Block), ("drop_oldest", OnFull::DropOldest)];
 
-fn destination(block: &RemoteWrite, is_sole: bool, check: &mut Check<'_>) -> Destination {
-    check_url("url", &block.url, "https://host:9090/api/v1/write", check);
+fn destination(
+    block: &RemoteWrite,
+    is_sole: bool,
+    defaults: &Defaults,
+    check: &mut Check<'_>,
+) -> Destination {
+    let mut urls = urls(block, check);
     refuse_unsupported(block, check);
     let client = block.http_client();
     client.check(check);
     let kind = check.choice("kind", &block.kind, Kind::Auto, &KINDS);
-    let protocol = protocol(block, kind, check);
+    let protocol = protocol(block, kind, defaults, check);
     let relabel = Program::compile(&block.write_relabel_configs).unwrap_or_else(|errors| {
         for error in errors {
             check.error("write_relabel_configs", error);
@@ -112,26 +121,56 @@ fn destination(block: &RemoteWrite, is_sole: bool, check: &mut Check<'_>) -> Des
     duration("metadata_config.send_interval", interval, Millis(60_000), check);
     Destination {
         name: name(block, check),
-        url: block.url.clone(),
+        url: if urls.is_empty() { String::new() } else { urls.remove(0) },
+        other_urls: urls,
+        round_robin_dns: block.round_robin_dns == Some(true),
         timeout: timeout.to_std().max(Duration::from_millis(1)),
         headers: headers(block, check),
         relabel,
         send_exemplars: block.send_exemplars.unwrap_or(false),
         send_native_histograms: block.send_native_histograms.unwrap_or(kind != Kind::M3),
         protocol,
-        compression: check.choice(
-            "compression",
-            &block.compression,
-            Encoding::Snappy,
-            &COMPRESSIONS,
-        ),
+        compression: compression(block, kind, defaults, check),
         client,
-        queue: queue(block, is_sole, check),
+        queue: queue(block, is_sole, defaults, check),
         send_metadata: metadata.send.unwrap_or(true),
         kind,
         tenant_header,
         tenant_label: block.tenant_label.clone(),
     }
+}
+
+const URL_EXAMPLE: &str = "https://host:9090/api/v1/write";
+
+/// All endpoints' URLs.
+fn urls(block: &RemoteWrite, check: &mut Check<'_>) -> Vec<String> {
+    if block.urls.is_empty() {
+        check_url("url", &block.url, URL_EXAMPLE, check);
+        let is_proxied = block.proxy_url.is_some() || block.proxy_from_environment == Some(true);
+        if block.round_robin_dns == Some(true) && is_proxied {
+            check
+                .error("round_robin_dns", "names are resolved by the proxy; leave one of them out");
+        }
+        return vec![block.url.clone()];
+    }
+    if !block.url.is_empty() {
+        check.error("url", "use one of url and urls");
+    }
+    if block.name.is_none() {
+        check.error("name", "is missing; with urls it names the cursor, whatever the list says");
+    }
+    if block.round_robin_dns == Some(true) {
+        check.error("round_robin_dns", "goes with url; urls are endpoints themselves");
+    }
+    let mut seen = BTreeSet::new();
+    for (at, url) in block.urls.iter().enumerate() {
+        let key = format!("urls[{at}]");
+        check_url(&key, url, URL_EXAMPLE, check);
+        if !seen.insert(url.split(['?', '#']).next()) {
+            check.error(&key, "differs from an earlier one in its query at most");
+        }
+    }
+    block.urls.clone()
 }
 
 fn refuse_unsupported(block: &RemoteWrite, check: &mut Check<'_>) {
@@ -159,9 +198,25 @@ fn headers(block: &RemoteWrite, check: &mut Check<'_>) -> BTreeMap<String, Strin
     block.headers.clone()
 }
 
-fn protocol(block: &RemoteWrite, kind: Kind, check: &mut Check<'_>) -> Version {
+fn compression(
+    block: &RemoteWrite,
+    kind: Kind,
+    defaults: &Defaults,
+    check: &mut Check<'_>,
+) -> Encoding {
+    let default = if kind.may_take_zstd() { defaults.compression } else { Encoding::Snappy };
+    check.choice("compression", &block.compression, default, &COMPRESSIONS)
+}
+
+fn protocol(
+    block: &RemoteWrite,
+    kind: Kind,
+    defaults: &Defaults,
+    check: &mut Check<'_>,
+) -> Version {
     let text = &block.protobuf_message;
-    let protocol = check.choice("protobuf_message", text, Version::V1, &MESSAGES);
+    let default = if kind.may_speak_v2() { defaults.protocol } else { Version::V1 };
+    let protocol = check.choice("protobuf_message", text, default, &MESSAGES);
     if protocol == Version::V2 && !kind.may_speak_v2() {
         check.error(
             "protobuf_message",
@@ -188,11 +243,11 @@ const SHARDS_MAX: usize = 1000;
 const SAMPLES_MAX: usize = 1_000_000;
 const CAPACITY_MAX: usize = 10_000_000;
 
-fn queue(block: &RemoteWrite, is_sole: bool, check: &mut Check<'_>) -> Queue {
+fn queue(block: &RemoteWrite, is_sole: bool, defaults: &Defaults, check: &mut Check<'_>) -> Queue {
     let raw = &block.queue_config;
     let key = |name: &str| format!("queue_config.{name}");
-    let samples = raw.max_samples_per_send;
-    let max_samples = count(&key("max_samples_per_send"), samples, 2000, SAMPLES_MAX, check);
+    let (samples, most) = (raw.max_samples_per_send, defaults.max_samples_per_send);
+    let max_samples = count(&key("max_samples_per_send"), samples, most, SAMPLES_MAX, check);
     let max_shards = count(&key("max_shards"), raw.max_shards, 50, SHARDS_MAX, check);
     let min_shards = count(&key("min_shards"), raw.min_shards, 1, SHARDS_MAX, check);
     if min_shards > max_shards {
@@ -211,6 +266,7 @@ fn queue(block: &RemoteWrite, is_sole: bool, check: &mut Check<'_>) -> Queue {
         backoff: backoff(raw, check),
         retry_on_429: raw.retry_on_http_429.unwrap_or(true),
         sample_age_limit: limit(&key("sample_age_limit"), &raw.sample_age_limit, check),
+        backlog_speed_max: raw.backlog_speed_max.unwrap_or(defaults.backlog_speed_max),
         on_full: check.choice("on_full", &block.on_full, on_full, &ON_FULL),
         max_bytes: check
             .size("max_bytes", &block.max_bytes, MAX_BYTES_DEFAULT, Size(1)..=Size(1 << 50))

@@ -17,7 +17,7 @@ use weir_wire::records::decode_series;
 use weir_wire::{Decompressor, Encoding, Version};
 
 use super::*;
-use crate::config::{OnFull, raw, validate};
+use crate::config::{OnFull, PROMETHEUS, raw, validate};
 use crate::frame::{FrameHeader, FrameKind};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -100,7 +100,7 @@ fn block(name: &str, url: &str) -> raw::RemoteWrite {
 fn destinations(blocks: &[raw::RemoteWrite]) -> Vec<Destination> {
     let source = Source::none();
     let mut check = Check::new(&source);
-    let destinations = validate(blocks, &mut check);
+    let destinations = validate(blocks, &PROMETHEUS, &mut check);
     check.finish(destinations).unwrap()
 }
 
@@ -148,6 +148,7 @@ impl Queue {
             atomic: false,
             encoding: None,
             lane: None,
+            summary: None,
         }
         .write(&mut payload);
         let mut writer = Writer::default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Now;
 use crate::metrics::{GivenUp, Metrics, SetAside, State, StatusCell};
-use crate::unit::Unit;
+use crate::unit::{Series, Unit};
 use crate::verdict::{Fallback, Reason};
 use weir_wire::Version;
 
@@ -114,12 +114,11 @@ impl Report {
 
     /// One line, and one entry for the status page, for the first sample of a piece.
     pub(super) fn set_aside(&mut self, piece: &[Unit], reason: Reason, text: &str, now: Now) {
-        let all = piece.iter().flat_map(|u| &u.series);
-        let samples = all.clone().map(crate::unit::Series::sample_count).sum();
+        let samples = piece.iter().map(Unit::sample_count).sum();
         self.metrics.count_set_aside(reason, samples);
-        let Some(series) = all.into_iter().next() else {
-            return;
-        };
+        let opened = piece.first().and_then(|unit| unit.opened().ok()).unwrap_or_default();
+        let nothing = Series::default();
+        let series = opened.first().unwrap_or(&nothing);
         let float = series.samples.first().map(|s| s.timestamp);
         let timestamp = float.or_else(|| series.histograms.first().map(|h| h.timestamp));
         let one = SetAside {

@@ -50,6 +50,17 @@ impl Outbox {
         );
         let (verdict, status, text) = self.judge(&piece, sent_as, outcome);
         self.report.request(status);
+        match verdict {
+            Verdict::Retry { after } => {
+                self.ramp.handle_failure();
+                // A 429 is about one tenant, a 503 about all.
+                if let Some(after) = after.filter(|_| status == Some(503)) {
+                    self.ramp.pause(after, now.mono_ms);
+                }
+            }
+            Verdict::RetryBounded { .. } | Verdict::Blocked => self.ramp.handle_failure(),
+            _ => self.ramp.handle_answer(),
+        }
         let ended = Ended { id, piece, text, maybe_sent, now };
         self.apply(verdict, ended, sent_as);
         self.end_if_done(id);

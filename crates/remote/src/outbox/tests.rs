@@ -30,6 +30,7 @@ fn settings() -> Settings {
             on_full: OnFull::Block,
             max_bytes: 100,
             max_age: None,
+            backlog_speed_max: 0,
         },
     }
 }

@@ -13,6 +13,8 @@ use crate::prepare::tests::{destination, frame};
 use crate::request::Post;
 use crate::seams::{Backlog, PostError, Reply};
 
+mod packed;
+
 /// A queue whose positions begin at 1.
 #[derive(Clone)]
 struct Queue {
@@ -91,6 +93,8 @@ enum Act {
     Answer(u16, &'static str),
     Break,
     Hang,
+    /// As a 2.0 receiver of these encodings: 415 for others, 400 where the series is in it.
+    Take(&'static [Encoding], &'static str),
 }
 
 /// Follows a script, then one act for ever; remembers what it was sent.
@@ -128,6 +132,7 @@ impl Backend {
 
 impl Transport for Backend {
     async fn post(&self, post: Post) -> Result<Reply, PostError> {
+        let last = &post.clone();
         self.posts.lock().unwrap().push(post);
         let act = self.script.lock().unwrap().pop_front().unwrap_or(self.then);
         match act {
@@ -136,7 +141,28 @@ impl Transport for Backend {
             }
             Act::Break => Err(PostError { text: "connection broke".into(), maybe_sent: true }),
             Act::Hang => std::future::pending().await,
+            Act::Take(encodings, poison) => Ok(take(last, encodings, poison)),
         }
+    }
+}
+
+fn take(post: &Post, encodings: &[Encoding], poison: &str) -> Reply {
+    if !encodings.contains(&encoding(post)) {
+        return Reply { status: 415, ..Reply::default() };
+    }
+    let content = read(post);
+    if content.iter().any(|(series, _)| series == poison) {
+        return Reply { status: 400, text: "label refused".into(), ..Reply::default() };
+    }
+    let samples = Some(content.len() as u64);
+    let written = crate::verdict::Written { samples, ..Default::default() };
+    Reply { status: 204, written, ..Reply::default() }
+}
+
+fn encoding(post: &Post) -> Encoding {
+    match header(post, "Content-Encoding") {
+        Some("zstd") => Encoding::Zstd,
+        _ => Encoding::Snappy,
     }
 }
 
@@ -152,7 +178,7 @@ fn read(post: &Post) -> Vec<(String, i64)> {
     };
     let mut plain = Vec::new();
     let mut decompressor = Decompressor::default();
-    decompressor.decompress(Encoding::Snappy, &post.body, 1 << 20, &mut plain).unwrap();
+    decompressor.decompress(encoding(post), &post.body, 1 << 20, &mut plain).unwrap();
     let mut all = Vec::new();
     decode_series(version, &plain, &mut |view| {
         let labels = weir_model::Labels::from_pairs(view.labels.iter().copied()).unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use weir_config::Check;
-use weir_remote::config::{Destination, validate};
+use weir_remote::config::{Destination, PROMETHEUS, validate};
 
 use crate::config::raw::Raw;
 
@@ -26,7 +26,7 @@ pub(super) fn destinations(
             block.on_full.clone_from(&queue.on_full);
         }
     }
-    let destinations = validate(&blocks, check).into_iter().enumerate();
+    let destinations = validate(&blocks, &PROMETHEUS, check).into_iter().enumerate();
     destinations
         .map(|(index, mut destination)| {
             destination.client.resolve(folder);
