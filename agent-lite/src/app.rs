@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use weir_http::{Drain, Server, ServerConfig};
+use weir_http::{Drain, Server, ServerConfig, WebConfig};
 use weir_model::{Label, Millis};
 use weir_remote::destinations::now_ms;
 use weir_remote::{Destinations, HttpTransport, JournalQueue};
@@ -97,7 +98,8 @@ impl App {
         let lifecycle = args.lifecycle;
         let admin =
             Arc::new(Admin::new(Arc::clone(&pools), registry.clone(), reload, lifecycle, quitter));
-        let router = Router { admin: Arc::clone(&admin), receiver, pushes: pushes.clone() };
+        let web = web(&args)?;
+        let router = Router { admin: Arc::clone(&admin), receiver, pushes: pushes.clone(), web };
         let drain = serve(&args.listen, router).await?;
         let journal = Arc::clone(&storage.journal);
         let cutting = storage::keep_cutting(journal, Arc::clone(&destinations));
@@ -284,6 +286,12 @@ fn reloader(origin: &Origin, force: &Arc<Force>) -> crate::admin::Reload {
     Box::new(move || runtime.block_on(origin.reload(&force)))
 }
 
+/// Reads the file of `--web.config.file`.
+pub fn web(args: &Args) -> Result<Option<Arc<WebConfig>>, String> {
+    let load = |file: &PathBuf| WebConfig::load(file, Instant::now()).map(Arc::new);
+    args.web_config.as_ref().map(load).transpose()
+}
+
 async fn serve(listen: &str, router: Router) -> Result<Drain, String> {
     // `:9090` is every address, as in Prometheus.
     let listen =
@@ -291,7 +299,8 @@ async fn serve(listen: &str, router: Router) -> Result<Drain, String> {
     let failed = |why: &dyn std::fmt::Display| format!("--web.listen-address {listen}: {why}");
     let mut found = tokio::net::lookup_host(&listen).await.map_err(|why| failed(&why))?;
     let address = found.next().ok_or_else(|| failed(&"no such address"))?;
-    let config = ServerConfig { connections_max: CONNECTIONS_MAX, ..ServerConfig::default() };
+    let tls = router.web.as_ref().and_then(|web| web.tls());
+    let config = ServerConfig { connections_max: CONNECTIONS_MAX, tls, ..ServerConfig::default() };
     let server = Server::bind(address, config).await.map_err(|why| failed(&why))?;
     let at = server.local_addr().map_err(|why| failed(&why))?;
     tracing::info!(%at, "serving");

@@ -34,6 +34,10 @@ pub struct Args {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub listen: String,
 
+    /// TLS, users and headers of the agent's own pages: Prometheus's web configuration file.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+
     /// Serve POST /-/reload and /-/quit.
     #[arg(long = "web.enable-lifecycle")]
     pub lifecycle: bool,
@@ -130,8 +134,6 @@ struct Prometheus {
     page_title: Option<String>,
     #[arg(long = "web.external-url", hide = true)]
     external_url: Option<String>,
-    #[arg(long = "web.config.file", hide = true)]
-    web_config: Option<PathBuf>,
     #[arg(long = "web.route-prefix", hide = true)]
     route_prefix: Option<String>,
     #[arg(long = "web.enable-admin-api", hide = true)]
@@ -185,11 +187,6 @@ impl Prometheus {
         let flags = self;
         let mut advice = Advice::default();
         let refused = [
-            (
-                flags.web_config.is_some(),
-                "--web.config.file",
-                "TLS and credentials of the agent's own page are not supported; keep it on loopback, behind a proxy",
-            ),
             (flags.route_prefix.is_some(), "--web.route-prefix", "endpoints are at the root"),
             (
                 flags.tsdb_path.is_some(),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use weir_agent_config::check_report;
-use weir_agent_lite::app::{App, Origin};
+use weir_agent_lite::app::{App, Origin, web};
 use weir_agent_lite::cli::Args;
 use weir_agent_lite::reduce;
 
@@ -14,6 +14,9 @@ fn main() -> ExitCode {
     let advice = args.advice();
     if !advice.errors.is_empty() {
         return fail(&advice.errors.join("\n"));
+    }
+    if let Err(why) = web(&args) {
+        return fail(&why);
     }
     if let Err(why) = weir_telemetry::logs::init(&args.log_level, args.log_format) {
         return fail(&why.to_string());

@@ -1,8 +1,11 @@
 //! Which part answers a request.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use weir_http::{Full, Handler, Incoming, Method, Peer, Request, Response, StatusCode, header};
+use weir_http::{
+    Full, Handler, Incoming, Method, Peer, Request, Response, StatusCode, WebConfig, header,
+};
 
 use crate::admin::{Admin, Page, plain};
 use crate::push::Pushes;
@@ -16,6 +19,8 @@ pub struct Router {
     pub receiver: Option<Receiver>,
     /// Pushes; `None` where they are not enabled.
     pub pushes: Option<Arc<Pushes>>,
+    /// Who is let in, and headers of every answer; `None` is everybody.
+    pub web: Option<Arc<WebConfig>>,
 }
 
 impl Router {
@@ -61,8 +66,28 @@ impl Handler for Router {
         request: Request<Incoming>,
         _: Peer,
     ) -> Response<Full<weir_http::Bytes>> {
-        self.answer(request).await
+        let Some(web) = &self.web else {
+            return self.answer(request).await;
+        };
+        let is_open = matches!(request.uri().path(), "/-/healthy" | "/-/ready");
+        let refused = match is_open {
+            true => None,
+            false => web.check(request.headers(), Instant::now()).await.err(),
+        };
+        let mut page = match refused {
+            Some(denied) => unauthorized(denied),
+            None => self.answer(request).await,
+        };
+        web.add_headers(page.headers_mut());
+        page
     }
+}
+
+fn unauthorized(denied: weir_http::Denied) -> Page {
+    let mut page = plain(StatusCode::UNAUTHORIZED, &format!("{denied}\n"));
+    let challenge = weir_http::HeaderValue::from_static("Basic realm=\"weir\"");
+    page.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    page
 }
 
 /// Every endpoint: the body of 404.

@@ -21,16 +21,17 @@ use tokio::sync::Semaphore;
 
 use crate::auth::{AuthError, ClientAuth, ClientAuthConfig};
 use crate::config::HeaderConfig;
-use crate::secret::Secret;
 use crate::tls::{ClientTls, ClientTlsConfig, TlsError};
 
 mod connect;
 mod headers;
+mod proxy;
 mod stream;
 mod transport;
 mod url;
 
 use headers::SecretHeaders;
+pub use proxy::ProxyConfig;
 pub use stream::Stream;
 pub(crate) use transport::{Transport, TransportConfig};
 pub use url::header_map;
@@ -60,8 +61,8 @@ pub struct ClientConfig {
     pub reply_bytes_max: usize,
     /// Offer HTTP/2 by ALPN. Plain `http` is always HTTP/1.1.
     pub http2: bool,
-    /// `http://[user:password@]host:port` of a proxy; `https` URLs go through it by CONNECT.
-    pub proxy_url: Option<Secret>,
+    /// Proxies, and who is asked directly.
+    pub proxy: ProxyConfig,
     /// Follow redirects, ten at most: those of GET, and 307 and 308 of POST, which is posted again
     /// with its body. Other redirects of a POST are handed back as they are.
     pub follow_redirects: bool,
@@ -161,7 +162,7 @@ impl Default for ClientConfig {
             idle_timeout: transport.idle_timeout,
             reply_bytes_max: transport.reply_bytes_max,
             http2: transport.http2,
-            proxy_url: transport.proxy_url,
+            proxy: transport.proxy,
             follow_redirects: true,
             unix_socket: transport.unix_socket,
         }
@@ -194,7 +195,7 @@ impl Client {
             idle_timeout: config.idle_timeout,
             reply_bytes_max: config.reply_bytes_max,
             http2: config.http2,
-            proxy_url: config.proxy_url,
+            proxy: config.proxy,
             unix_socket: config.unix_socket,
         };
         let inner = Inner {

@@ -12,14 +12,12 @@ use serde::Deserialize;
 use weir_config::files;
 
 use crate::auth::ClientAuthConfig;
-use crate::client::ClientConfig;
+use crate::client::{ClientConfig, ProxyConfig};
 use crate::secret::Secret;
 
 mod check;
 
 pub use check::{check_header, check_url};
-#[doc(hidden)]
-pub use weir_config::Unread;
 
 /// Declares a block of a file that has an HTTP client's keys beside its own. `http_client` gives
 /// them as one [`HttpClientConfig`].
@@ -41,12 +39,12 @@ macro_rules! http_client_block {
             pub tls_config: Option<$crate::ClientTlsConfig>,
             /// An HTTP proxy.
             pub proxy_url: Option<$crate::Secret>,
-            /// Known, and refused.
+            /// Hosts that are asked without the proxy.
             pub no_proxy: Option<String>,
-            /// Known, and refused where true.
+            /// Whether the environment names the proxy.
             pub proxy_from_environment: Option<bool>,
-            /// Known, and refused.
-            pub proxy_connect_header: Option<$crate::config::Unread>,
+            /// Headers of CONNECT requests.
+            pub proxy_connect_header: std::collections::BTreeMap<String, Vec<$crate::Secret>>,
             /// Whether redirects of a GET are followed. Default true.
             pub follow_redirects: Option<bool>,
             /// Whether HTTP/2 is offered. Default true.
@@ -66,7 +64,7 @@ macro_rules! http_client_block {
                     proxy_url: self.proxy_url.clone(),
                     no_proxy: self.no_proxy.clone(),
                     proxy_from_environment: self.proxy_from_environment,
-                    proxy_connect_header: self.proxy_connect_header,
+                    proxy_connect_header: self.proxy_connect_header.clone(),
                     follow_redirects: self.follow_redirects,
                     enable_http2: self.enable_http2,
                     http_headers: self.http_headers.clone(),
@@ -123,7 +121,12 @@ impl HttpClientConfig {
                 oauth2: self.oauth2.clone(),
             },
             http_headers: self.http_headers.clone(),
-            proxy_url: self.proxy_url.clone(),
+            proxy: ProxyConfig {
+                url: self.proxy_url.clone(),
+                no_proxy: self.no_proxy.clone(),
+                from_environment: self.proxy_from_environment == Some(true),
+                connect_headers: self.proxy_connect_header.clone(),
+            },
             follow_redirects: self.follow_redirects.unwrap_or(true),
             http2: self.enable_http2.unwrap_or(true),
             ..ClientConfig::default()

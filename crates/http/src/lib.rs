@@ -17,6 +17,7 @@ pub mod listener;
 pub mod secret;
 pub mod server;
 pub mod tls;
+pub mod web_config;
 
 pub use auth::{Authenticator, ClientAuthConfig, Denied, Identity, ServerAuthConfig};
 pub use client::{Client, ClientConfig, ClientError, Reply};
@@ -27,6 +28,7 @@ pub use listener::ServerCounters;
 pub use secret::Secret;
 pub use server::{Handler, Peer, Server, ServerConfig};
 pub use tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig, TlsError};
+pub use web_config::WebConfig;
 
 /// hyper's vocabulary, re-exported so that every crate uses one version of it.
 pub use bytes::Bytes;

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::client::header_value;
 use super::{AuthError, basic, source};
-use crate::client::{ClientError, Reply, Transport, TransportConfig};
+use crate::client::{ClientError, ProxyConfig, Reply, Transport, TransportConfig};
 use crate::secret::{Secret, SecretSource};
 use crate::tls::ClientTlsConfig;
 
@@ -90,7 +90,7 @@ impl OAuth2 {
         let secret = source("client_secret", inline, file, now)?;
         let transport = TransportConfig {
             tls: config.tls_config.clone(),
-            proxy_url: config.proxy_url.clone(),
+            proxy: ProxyConfig { url: config.proxy_url.clone(), ..ProxyConfig::default() },
             ..TransportConfig::default()
         };
         let transport = Transport::new(transport, now).map_err(|error| bad(error.to_string()))?;

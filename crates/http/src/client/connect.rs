@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper::header::HeaderValue;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
@@ -21,22 +20,16 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use super::proxy::Proxies;
 use crate::tls::ClientTls;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     tcp: HttpConnector,
     tls: Arc<ClientTls>,
-    proxy: Option<Proxy>,
+    proxies: Proxies,
     unix_socket: Option<PathBuf>,
     timeout: Duration,
-}
-
-/// An HTTP proxy and what to tell it.
-#[derive(Clone, Debug)]
-pub(crate) struct Proxy {
-    pub(crate) url: Uri,
-    pub(crate) authorization: Option<HeaderValue>,
 }
 
 /// A connection, encrypted or not.
@@ -54,7 +47,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 impl Connector {
     pub(crate) fn new(
         tls: Arc<ClientTls>,
-        proxy: Option<Proxy>,
+        proxies: Proxies,
         unix_socket: Option<PathBuf>,
         timeout: Duration,
     ) -> Self {
@@ -63,7 +56,7 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         tcp.set_connect_timeout(Some(timeout));
-        Self { tcp, tls, proxy, unix_socket, timeout }
+        Self { tcp, tls, proxies, unix_socket, timeout }
     }
 
     async fn connect(mut self, target: Uri) -> Result<Link, BoxError> {
@@ -72,14 +65,15 @@ impl Connector {
             return Ok(Link { io: Box::new(socket), h2: false, proxied: false });
         }
         let https = target.scheme_str() == Some("https");
-        let tcp: TcpStream = match self.proxy {
+        let tcp: TcpStream = match self.proxies.for_url(&target).cloned() {
             None => self.tcp.call(target.clone()).await?,
             Some(proxy) if !https => {
                 let tcp = self.tcp.call(proxy.url).await?.into_inner();
                 return Ok(Link { io: Box::new(tcp), h2: false, proxied: true });
             }
             Some(proxy) => {
-                let mut tunnel = Tunnel::new(proxy.url, self.tcp);
+                let headers = self.proxies.connect_headers.clone();
+                let mut tunnel = Tunnel::new(proxy.url, self.tcp).with_headers(headers);
                 if let Some(value) = proxy.authorization {
                     tunnel = tunnel.with_auth(value);
                 }

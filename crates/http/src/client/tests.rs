@@ -12,6 +12,7 @@ use super::*;
 use crate::auth::{AuthorizationConfig, BasicAuthConfig, OAuth2Config};
 use crate::drain::Drain;
 use crate::limits::read_body;
+use crate::secret::Secret;
 use crate::server::{Handler, Peer, Server, ServerConfig};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -283,7 +284,8 @@ async fn redirects_are_followed_and_take_no_secrets_elsewhere() {
 async fn plain_requests_go_through_a_proxy_in_absolute_form() {
     let (addr, stub) = stub().await;
     let proxy_url = Some(Secret::new(format!("http://Aladdin:open%20sesame@{addr}")));
-    let client = client(ClientConfig { proxy_url, ..ClientConfig::default() });
+    let proxy = ProxyConfig { url: proxy_url, ..ProxyConfig::default() };
+    let client = client(ClientConfig { proxy, ..ClientConfig::default() });
     let target = "http://backend.invalid:9009/push".parse().unwrap();
     assert_eq!(post(&client, &target, LONG).await.unwrap().status, 200);
     let basic = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
@@ -301,13 +303,23 @@ async fn https_requests_ask_the_proxy_for_a_tunnel() {
         head
     });
     let proxy_url = Some(Secret::new(format!("http://{addr}")));
-    let client = client(ClientConfig { proxy_url, ..ClientConfig::default() });
+    let config = ProxyConfig {
+        url: proxy_url,
+        connect_headers: [("X-Zone".to_owned(), vec![Secret::new("a")])].into(),
+        ..ProxyConfig::default()
+    };
+    let client = client(ClientConfig { proxy: config, ..ClientConfig::default() });
     let target = "https://backend.invalid/push".parse().unwrap();
     let error = post(&client, &target, LONG).await.unwrap_err();
     assert!(matches!(error, ClientError::Connect(_)), "{error:?}");
-    assert!(proxy.await.unwrap().starts_with("CONNECT backend.invalid:443 HTTP/1.1\r\n"));
+    let head = proxy.await.unwrap();
+    assert!(head.starts_with("CONNECT backend.invalid:443 HTTP/1.1\r\n"));
+    assert!(head.to_ascii_lowercase().contains("\r\nx-zone: a\r\n"), "{head}");
     let socks = ClientConfig {
-        proxy_url: Some(Secret::new("socks5://127.0.0.1:1")),
+        proxy: ProxyConfig {
+            url: Some(Secret::new("socks5://127.0.0.1:1")),
+            ..ProxyConfig::default()
+        },
         ..ClientConfig::default()
     };
     assert!(Client::new(socks, Instant::now()).unwrap_err().to_string().contains("only http"));
@@ -323,7 +335,10 @@ fn nothing_printed_holds_a_secret() {
     let config = ClientConfig {
         auth: ClientAuthConfig { basic_auth: Some(basic), ..Default::default() },
         headers: header_map([("x-api-key", "hunter2")]).unwrap(),
-        proxy_url: Some(Secret::new("http://u:hunter2@127.0.0.1:1")),
+        proxy: ProxyConfig {
+            url: Some(Secret::new("http://u:hunter2@127.0.0.1:1")),
+            ..ProxyConfig::default()
+        },
         ..ClientConfig::default()
     };
     let before = format!("{config:?}");

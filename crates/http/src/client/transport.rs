@@ -13,16 +13,15 @@ use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, PROXY_AUTHORIZATION};
-use hyper::{Request, Response, Uri};
+use hyper::header::PROXY_AUTHORIZATION;
+use hyper::{Request, Response};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant as Deadline;
 
-use super::connect::{Connector, Proxy};
-use super::url::split_userinfo;
+use super::connect::Connector;
+use super::proxy::{Proxies, Proxy, ProxyConfig};
 use super::{ClientConfigError, ClientError, Reply};
-use crate::secret::Secret;
 use crate::tls::{ClientTls, ClientTlsConfig};
 
 /// The part of a client's configuration that concerns connections.
@@ -33,14 +32,14 @@ pub(crate) struct TransportConfig {
     pub(crate) idle_timeout: Duration,
     pub(crate) reply_bytes_max: usize,
     pub(crate) http2: bool,
-    pub(crate) proxy_url: Option<Secret>,
+    pub(crate) proxy: ProxyConfig,
     pub(crate) unix_socket: Option<PathBuf>,
 }
 
 pub(crate) struct Transport {
     pool: ArcSwap<Pool>,
     tls: Arc<ClientTls>,
-    proxy: Option<Proxy>,
+    proxies: Proxies,
     config: TransportConfig,
 }
 
@@ -57,7 +56,7 @@ impl Default for TransportConfig {
             idle_timeout: Duration::from_secs(30),
             reply_bytes_max: 64 << 10,
             http2: true,
-            proxy_url: None,
+            proxy: ProxyConfig::default(),
             unix_socket: None,
         }
     }
@@ -65,13 +64,11 @@ impl Default for TransportConfig {
 
 impl Transport {
     pub(crate) fn new(config: TransportConfig, now: Instant) -> Result<Self, ClientConfigError> {
-        let proxy = match config.proxy_url.as_ref().filter(|url| !url.expose().is_empty()) {
-            Some(url) => Some(proxy(url.expose()).map_err(ClientConfigError::Proxy)?),
-            None => None,
-        };
+        let env = |name: &str| std::env::var(name).ok();
+        let proxies = Proxies::new(&config.proxy, &env).map_err(ClientConfigError::Proxy)?;
         let tls = Arc::new(ClientTls::load(config.tls.clone(), config.http2, now)?);
-        let pool = ArcSwap::from_pointee(Pool::new(&config, &tls, proxy.clone()));
-        Ok(Self { pool, tls, proxy, config })
+        let pool = ArcSwap::from_pointee(Pool::new(&config, &tls, proxies.clone()));
+        Ok(Self { pool, tls, proxies, config })
     }
 
     pub(crate) fn tls(&self) -> &ClientTls {
@@ -85,8 +82,9 @@ impl Transport {
         deadline: Deadline,
         now: Instant,
     ) -> Result<Response<Incoming>, ClientError> {
-        if let Some(Proxy { authorization: Some(value), .. }) = &self.proxy
-            && request.uri().scheme_str() == Some("http")
+        if request.uri().scheme_str() == Some("http")
+            && let Some(Proxy { authorization: Some(value), .. }) =
+                self.proxies.for_url(request.uri())
         {
             request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
         }
@@ -112,17 +110,17 @@ impl Transport {
         if pool.generation == self.tls.generation() {
             return pool.client.clone();
         }
-        let fresh = Arc::new(Pool::new(&self.config, &self.tls, self.proxy.clone()));
+        let fresh = Arc::new(Pool::new(&self.config, &self.tls, self.proxies.clone()));
         self.pool.store(Arc::clone(&fresh));
         fresh.client.clone()
     }
 }
 
 impl Pool {
-    fn new(config: &TransportConfig, tls: &Arc<ClientTls>, proxy: Option<Proxy>) -> Self {
+    fn new(config: &TransportConfig, tls: &Arc<ClientTls>, proxies: Proxies) -> Self {
         let generation = tls.generation();
         let socket = config.unix_socket.clone();
-        let connector = Connector::new(Arc::clone(tls), proxy, socket, config.connect_timeout);
+        let connector = Connector::new(Arc::clone(tls), proxies, socket, config.connect_timeout);
         let client = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -152,16 +150,6 @@ async fn read_reply(mut body: Incoming, bytes_max: usize, deadline: Deadline) ->
             return (kept.freeze(), true);
         }
     }
-}
-
-fn proxy(url: &str) -> Result<Proxy, String> {
-    let url: Uri = url.parse().map_err(|error| format!("{error}"))?;
-    if url.scheme_str() != Some("http") {
-        return Err("only http:// proxies are supported".to_owned());
-    }
-    let (url, authorization): (Uri, Option<HeaderValue>) =
-        split_userinfo(&url).map_err(|error| error.to_string())?;
-    Ok(Proxy { url, authorization })
 }
 
 /// hyper's own message says "client error"; the cause is further down.

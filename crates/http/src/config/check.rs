@@ -54,7 +54,7 @@ pub fn check_header(key: &str, name: &str, check: &mut Check<'_>) {
 impl HttpClientConfig {
     /// Reports all that is wrong, by keys of this block.
     pub fn check(&self, check: &mut Check<'_>) {
-        self.refuse_unsupported(check);
+        self.proxies(check);
         let kinds =
             [self.basic_auth.is_some(), self.authorization.is_some(), self.oauth2.is_some()];
         if kinds.into_iter().filter(|&given| given).count() > 1 {
@@ -72,7 +72,6 @@ impl HttpClientConfig {
         if let Some(config) = &self.tls_config {
             check.within("tls_config", |check| tls(config, check));
         }
-        proxy(self.proxy_url.as_ref(), check);
         for (name, header) in &self.http_headers {
             check_header("http_headers", name, check);
             let secrets = header.secrets.iter().map(Secret::expose);
@@ -84,15 +83,27 @@ impl HttpClientConfig {
         }
     }
 
-    fn refuse_unsupported(&self, check: &mut Check<'_>) {
-        let proxy = "is not supported; name the proxy in proxy_url";
-        let refused = [
-            ("no_proxy", self.no_proxy.is_some(), "is not supported; leave out proxy_url"),
-            ("proxy_from_environment", self.proxy_from_environment == Some(true), proxy),
-            ("proxy_connect_header", self.proxy_connect_header.is_some(), "is not supported"),
-        ];
-        for (key, _, message) in refused.into_iter().filter(|(_, is_set, _)| *is_set) {
-            check.error(key, message);
+    fn proxies(&self, check: &mut Check<'_>) {
+        proxy(self.proxy_url.as_ref(), check);
+        let is_named = self.proxy_url.as_ref().is_some_and(|url| !url.expose().is_empty());
+        let by_environment = self.proxy_from_environment == Some(true);
+        if by_environment && is_named {
+            check.error("proxy_from_environment", "goes without proxy_url; use one of them");
+        }
+        let excepts = self.no_proxy.as_ref().is_some_and(|hosts| !hosts.is_empty());
+        if excepts && by_environment {
+            check.error("no_proxy", "is the environment's with proxy_from_environment");
+        } else if excepts && !is_named {
+            check.error("no_proxy", "goes with proxy_url");
+        }
+        if !self.proxy_connect_header.is_empty() && !is_named && !by_environment {
+            let message = "goes with proxy_url or proxy_from_environment";
+            check.error("proxy_connect_header", message);
+        }
+        for name in self.proxy_connect_header.keys() {
+            if hyper::header::HeaderName::try_from(name).is_err() {
+                check.error("proxy_connect_header", format!("{name:?} is not a header's name"));
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ fn an_empty_block_is_the_default_client() {
     let config = read("{}").unwrap().client_config();
     let default = ClientConfig::default();
     assert_eq!((config.tls, config.auth), (default.tls, default.auth));
-    assert!(config.follow_redirects && config.http2 && config.proxy_url.is_none());
+    assert!(config.follow_redirects && config.http2 && config.proxy == default.proxy);
 }
 
 #[test]
@@ -88,9 +88,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("{tls_config: {min_version: TLS13, max_version: TLS12}}", "above max_version"),
     ("{tls_config: {min_version: TLS14}}", "TLS14"),
     ("{proxy_url: 'socks5://proxy'}", "block.proxy_url: is not a URL"),
-    ("{no_proxy: a}", "block.no_proxy: is not supported"),
-    ("{proxy_from_environment: true}", "block.proxy_from_environment: is not supported"),
-    ("{proxy_connect_header: {a: [b]}}", "block.proxy_connect_header: is not supported"),
+    ("{no_proxy: a}", "block.no_proxy: goes with proxy_url"),
+    ("{no_proxy: a, proxy_from_environment: true}", "block.no_proxy: is the environment's"),
+    ("{proxy_url: 'http://p', proxy_from_environment: true}", "block.proxy_from_environment: goes"),
+    ("{proxy_connect_header: {a: [b]}}", "block.proxy_connect_header: goes with proxy_url"),
+    (
+        "{proxy_url: 'http://p', proxy_connect_header: {'a b': [c]}}",
+        "\"a b\" is not a header's name",
+    ),
     ("{http_headers: {Host: {values: [x]}}}", "\"Host\" is set by the sender itself"),
     ("{http_headers: {'a b': {values: [x]}}}", "\"a b\" is not a header's name"),
     ("{http_headers: {a: {secrets: [\"x\\ny\"]}}}", "has control characters"),
