@@ -27,11 +27,11 @@ pub struct Agent {
 impl Agent {
     /// Starts one with this configuration, and waits until it is ready.
     pub fn start(config: &str, folder: &Path) -> Self {
-        Self::start_with(config, &[], folder)
+        Self::start_with(config, folder, &[])
     }
 
     /// As [`Agent::start`], with more flags.
-    pub fn start_with(config: &str, flags: &[&str], folder: &Path) -> Self {
+    pub fn start_with(config: &str, folder: &Path, flags: &[&str]) -> Self {
         fs::write(folder.join("weir-agent.yml"), config).expect("configuration is written");
         let file = folder.join("weir-agent.yml").display().to_string();
         let mut origin = vec!["--config.file".to_owned(), file];
@@ -68,6 +68,20 @@ impl Agent {
     pub fn stop(mut self) {
         self.program.signal(Signal::TERM);
         wait::until_true("the agent ends", UP_WITHIN, || !self.program.is_running());
+    }
+
+    /// Bytes of memory that it holds now.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.expect("VmRSS in kB") << 10
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        self.program.log()
     }
 
     /// Where it listens.

@@ -26,6 +26,8 @@ pub enum Reply {
     Status(u16, Vec<(String, String)>, String),
     /// Records nothing and closes without an answer.
     Close,
+    /// Records it and closes without an answer, as a receiver that is killed at that moment.
+    Lose,
     /// Keeps the sender waiting until the script changes, then does what that says.
     Hang,
 }
@@ -197,6 +199,10 @@ fn answer(request: Request, shared: &Shared) -> Option<String> {
             }
             Reply::Status(status, headers, body) => return Some(text(status, &headers, &body)),
             Reply::Close => return None,
+            Reply::Lose => {
+                shared.state().accepted.push(request);
+                return None;
+            }
             Reply::Hang => {
                 let mut state = shared.state();
                 while state.version == version {

@@ -1,8 +1,10 @@
 //! The harness of the end-to-end tests: real programs, real sockets, an independent oracle.
 //!
-//! Each file of `tests/` proves one promise of the gateway's binary. What they share is here:
-//! [`processes`] runs programs, [`packages`] finds Debian's and [`peers`] starts them, [`gateway`] and [`agent`] are the programs under test,
-//! [`sender`], [`load`], [`target`], [`stub`] and [`backend`] are its scripted peers, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
+//! Each file of `tests/` proves one promise of the binaries. What they share is here:
+//! [`processes`] runs programs, [`packages`] finds Debian's and [`peers`] starts them, [`gateway`] and
+//! [`agent`] are the programs under test,
+//! [`sender`], [`load`], [`target`], [`counting_target`], [`stub`] and [`backend`] are its scripted
+//! peers, [`disk`] is a small one, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
 //! computes on its own what must come out.
 //!
 //! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
@@ -12,6 +14,8 @@
 pub mod agent;
 pub mod backend;
 pub mod binaries;
+pub mod counting_target;
+pub mod disk;
 pub mod gateway;
 pub mod http;
 pub mod load;

@@ -42,7 +42,7 @@ fn cores_are_summed_before_they_leave_the_host() {
     );
     let rule_file = format!("--aggregation.rule-file={}", rules.display());
     let flags = [rule_file.as_str(), "--aggregation.grace=1s"];
-    let agent = Agent::start_with(&config, &flags, folder.path());
+    let agent = Agent::start_with(&config, folder.path(), &flags);
     let newest = || {
         let all = backend.samples();
         of(&all, "cpu_seconds_total").iter().max_by_key(|s| s.timestamp).map(|s| s.value)

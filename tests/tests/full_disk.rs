@@ -5,13 +5,10 @@
 
 #![allow(clippy::print_stdout, reason = "says what is not tested")]
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use weir_tests::backend::Backend;
+use weir_tests::disk::SmallDisk;
 use weir_tests::gateway::{Gateway, sending_to};
 use weir_tests::oracle::{self, Expected, Outputs};
 use weir_tests::samples::{History, Sample, labels};
@@ -20,45 +17,6 @@ use weir_tests::{http, sender, wait};
 const SOON: Duration = Duration::from_secs(60);
 const ACKNOWLEDGED: &str = "it was acknowledged";
 const SMALL: &str = "http: {max_body_size: 1MiB}\n";
-
-/// The data folder on a disk of its own, unmounted in the end.
-struct SmallDisk(Option<PathBuf>);
-
-impl SmallDisk {
-    fn mount(at: &Path) -> Self {
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=96m", "tmpfs"]).arg(at);
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        if !mounted {
-            println!("no tmpfs can be mounted here: the quota is met instead");
-        }
-        Self(mounted.then(|| at.to_owned()))
-    }
-
-    /// Takes all that is left.
-    fn fill(&self) {
-        if let Some(folder) = &self.0 {
-            let mut ballast = File::create(folder.join("ballast")).expect("a file");
-            while ballast.write_all(&[1; 64 << 10]).is_ok() {}
-            while ballast.write_all(&[1; 512]).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        if let Some(folder) = &self.0 {
-            fs::remove_file(folder.join("ballast")).expect("it was there");
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.0 {
-            // Lazily: the process may still be about to end.
-            drop(Command::new("umount").arg("-l").arg(folder).output());
-        }
-    }
-}
 
 /// 400 series that no rule takes and that do not compress.
 fn tick(number: usize) -> Vec<Sample> {
@@ -92,8 +50,9 @@ fn a_full_disk_answers_503_drains_and_goes_on_when_there_is_room() {
         format!("{wal}{SMALL}{}", sending_to(&backend.url(), "2s", ""))
     };
     let mut gateway = Gateway::prepare(&config(""), "");
-    let disk = SmallDisk::mount(&gateway.data_dir());
-    if disk.0.is_none() {
+    let disk = SmallDisk::mount(&gateway.data_dir(), 96);
+    if !disk.is_mounted() {
+        println!("no tmpfs can be mounted here: the quota is met instead");
         gateway.configure(&config(", max_size: 16MiB"), "");
     }
     gateway.launch();
@@ -118,7 +77,7 @@ fn a_full_disk_answers_503_drains_and_goes_on_when_there_is_room() {
     assert!(refusal.header("retry-after").is_some(), "{refusal:?}");
     // The log's disk or the send queue's: it is the same one.
     assert!(refusal.text().contains("full"), "{}", refusal.text());
-    if disk.0.is_some() {
+    if disk.is_mounted() {
         wait::until("the status page says so", SOON, || {
             let page = http::get(gateway.address(), "/").map_err(|e| e.to_string())?.text();
             page.contains("The disk under the log is full").then_some(()).ok_or(page)
