@@ -66,9 +66,11 @@ mod tests {
     use super::super::lexer::{Lexer, Part};
     use super::*;
 
-    /// Reads lines with and without what is known of the line before; `None` for an error, after
-    /// which a page is not read on.
-    fn both<const STRICT: bool>(page: &[u8]) -> Vec<[Option<(Vec<u8>, Vec<u8>, usize)>; 2]> {
+    /// A series' bytes, its name, and where it ends; `None` for an error.
+    type Read = Option<(Vec<u8>, Vec<u8>, usize)>;
+
+    /// Reads lines with and without what is known of the line before, up to the first error.
+    fn both<const STRICT: bool>(page: &[u8]) -> Vec<[Read; 2]> {
         let (mut all, mut last, mut start) = (Vec::new(), LastSeries::default(), 0);
         while start < page.len() {
             let mut lexers = [Lexer::new(page), Lexer::new(page)];
