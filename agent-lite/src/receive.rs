@@ -24,11 +24,14 @@ use crate::admin::{Page, plain};
 use crate::buffer::Buffer;
 use crate::scrape::{Body, Sink as _};
 
+/// Replaced as a whole by a reload.
+type ExternalLabels = Arc<Vec<(String, String)>>;
+
 /// Takes remote write.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     buffer: Buffer,
-    external_labels: Arc<RwLock<Arc<Vec<(String, String)>>>>,
+    external_labels: Arc<RwLock<ExternalLabels>>,
 }
 
 /// What a request held.
@@ -52,7 +55,7 @@ impl Receiver {
         *own = Arc::new(labels);
     }
 
-    fn external_labels(&self) -> Arc<Vec<(String, String)>> {
+    fn external_labels(&self) -> ExternalLabels {
         Arc::clone(&self.external_labels.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -166,13 +166,7 @@ fn collect_one(destination: &Destination, sender: &Sender, now_ms: i64, scrape: 
         let labels = [name[0], name[1], ("reason", reason.as_str())];
         scrape.counter("weir_agent_set_aside_samples_total", help, &labels, read(counter));
     }
-    if let Some(endpoint) = sender.endpoint() {
-        let help = "How often an endpoint failed and another one was taken.";
-        scrape.counter("weir_agent_failovers_total", help, &name, endpoint.failovers);
-        let labels = [name[0], name[1], ("endpoint", endpoint.in_use.as_str())];
-        let help = "1 for the endpoint that requests go to.";
-        scrape.gauge("weir_agent_endpoint", help, &labels, 1.0);
-    }
+    collect_endpoint(sender, &name, scrape);
     let oldest_ms = metrics.oldest_unsent_ms.load(Ordering::Relaxed);
     let lag = if oldest_ms == 0 { 0 } else { (now_ms - oldest_ms).max(0) };
     let gauges = [
@@ -199,6 +193,17 @@ fn collect_one(destination: &Destination, sender: &Sender, now_ms: i64, scrape: 
     ];
     for (metric, help, value) in gauges {
         scrape.gauge(metric, help, &name, value);
+    }
+}
+
+/// Which of several endpoints is in use.
+fn collect_endpoint(sender: &Sender, name: &[(&str, &str); 2], scrape: &mut Scrape) {
+    if let Some(endpoint) = sender.endpoint() {
+        let help = "How often an endpoint failed and another one was taken.";
+        scrape.counter("weir_agent_failovers_total", help, name, endpoint.failovers);
+        let labels = [name[0], name[1], ("endpoint", endpoint.in_use.as_str())];
+        let help = "1 for the endpoint that requests go to.";
+        scrape.gauge("weir_agent_endpoint", help, &labels, 1.0);
     }
 }
 
