@@ -41,14 +41,34 @@ impl Agent {
         agent
     }
 
-    /// Starts one of this name and these labels that gets its configuration from a gateway. Does not
-    /// wait.
-    pub fn spawn_central(gateway: &str, name: &str, labels: &[&str], folder: &Path) -> Self {
+    /// [`Agent::start`] for one of several on this host.
+    pub fn start_named(name: &str, config: &str, folder: &Path) -> Self {
+        fs::write(folder.join("weir-agent.yml"), config).expect("configuration is written");
+        let file = folder.join("weir-agent.yml").display().to_string();
+        let origin = ["--config.file", &file, "--agent.name", name].map(String::from);
+        let agent = Self::spawn(origin.into(), folder);
+        agent.wait_ready();
+        agent
+    }
+
+    /// Starts one of this name and these labels that gets its configuration from a gateway, and waits
+    /// until it is ready; which does not mean that it has one.
+    pub fn start_central(gateway: &str, name: &str, labels: &[&str], folder: &Path) -> Self {
         let mut origin: Vec<String> =
             ["--gateway", gateway, "--agent.name", name].map(Into::into).into();
         origin.extend(["--gateway.poll-interval=1s", "--buffer.max-size=16MiB"].map(Into::into));
         origin.extend(labels.iter().map(|label| format!("--agent.label={label}")));
-        Self::spawn(origin, folder)
+        // Where there are many, an address that was free may be taken by a connection meanwhile.
+        wait::until("an agent starts", UP_WITHIN, || {
+            let mut agent = Self::spawn(origin.clone(), folder);
+            wait::until("the agent is ready, or has ended", UP_WITHIN, || {
+                let ready = http::get(agent.address, "/-/ready").is_ok_and(|a| a.status == 200);
+                let known = ready || !agent.program.is_running();
+                known.then_some(ready).ok_or_else(|| "neither".to_owned())
+            })
+            .then_some(agent)
+            .ok_or_else(|| "its address is taken".to_owned())
+        })
     }
 
     fn spawn(origin: Vec<String>, folder: &Path) -> Self {
@@ -95,8 +115,7 @@ impl Agent {
         Page::parse(&answer.text())
     }
 
-    /// Waits until it is ready.
-    pub fn wait_ready(&self) {
+    fn wait_ready(&self) {
         wait::until("the agent is ready", UP_WITHIN, || {
             let answer = http::get(self.address, "/-/ready").map_err(|e| e.to_string())?;
             (answer.status == 200).then_some(()).ok_or_else(|| answer.text())

@@ -50,7 +50,7 @@ impl Fleet {
         let place = |at: usize| if is_prod(at) { ["env=prod", "region=eu-1"] } else { TEST };
         let agents = folders.iter().enumerate();
         let agents = agents.map(|(at, folder)| {
-            Agent::spawn_central(&url, &format!("agent-{at}"), &place(at), folder.path())
+            Agent::start_central(&url, &format!("agent-{at}"), &place(at), folder.path())
         });
         let agents = agents.collect();
         Self { gateway, agents, _folders: folders }
@@ -172,8 +172,7 @@ fn assert_away_is_harmless(fleet: &mut Fleet) {
     fleet.assert_jobs("prod-2", "test-1");
     let url = format!("http://{}", fleet.gateway.address());
     let folder = tempfile::tempdir().expect("a folder");
-    let late = Agent::spawn_central(&url, "late", &TEST, folder.path());
-    late.wait_ready();
+    let late = Agent::start_central(&url, "late", &TEST, folder.path());
     assert!(jobs(&late).is_empty(), "it has never had a configuration");
     fleet.gateway.spawn();
     fleet.gateway.wait_ready();
@@ -194,8 +193,7 @@ fn an_agent_refuses_what_it_cannot_read_and_goes_on() {
     let (gateway, folder) = (Target::start(), tempfile::tempdir().expect("a folder"));
     gateway.say(Some(job("good")));
     let url = format!("http://{}", gateway.address());
-    let mut agent = Agent::spawn_central(&url, "a", &[], folder.path());
-    agent.wait_ready();
+    let mut agent = Agent::start_central(&url, "a", &[], folder.path());
     wait::until_true("it takes the good one", SOON, || jobs(&agent) == ["good"]);
     let is_good = |agent: &Agent| {
         agent.metrics().count("prometheus_config_last_reload_successful", &[]) == 1.0
@@ -210,8 +208,8 @@ fn an_agent_refuses_what_it_cannot_read_and_goes_on() {
         assert!(is_good(&agent));
     }
     let kept = folder.path().join("weir-agent/gateway.yml");
-    wait::until_true("it is kept", SOON, || {
-        fs::read_to_string(&kept).is_ok_and(|text| text.contains("good-3"))
+    wait::until_true("it is kept on disk", SOON, || {
+        fs::read_to_string(&kept).is_ok_and(|text| text == job("good-3"))
     });
     gateway.say(Some("scrape_configs: [".to_owned()));
     agent.crash_and_restart();

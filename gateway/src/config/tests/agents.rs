@@ -52,7 +52,7 @@ fn a_bad_one_is_refused_with_its_own_lines() {
         Folder::new(&[("weir.yml", TWO), ("agents/prod.yml", bad), ("agents/rest.yml", worse)]);
     let errors = folder.errors();
     let expected = [
-        "agents/prod.yml:3: scrape_configs[0].scrape_intervall: unknown key; did you mean",
+        "agents/prod.yml:3: scrape_configs[0].scrape_intervall: unknown key; did you mean scrape_interval?",
         "agents/rest.yml:3: scrape_configs[0].scrape_interval: ",
         "agents/rest.yml:4: alerting: an agent sends no alerts",
     ];
