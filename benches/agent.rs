@@ -53,7 +53,7 @@ fn main() {
     let (count, series, interval, warm_up, measured) = if measuring() {
         (20, 2_000, "5s", Duration::from_secs(20), Duration::from_secs(60))
     } else {
-        (2, 100, "1s", Duration::from_secs(1), Duration::from_secs(2))
+        (2, 100, "1s", Duration::from_secs(1), Duration::from_secs(7))
     };
     let targets = Targets::start(count, series);
     let folder = tempfile::tempdir().expect("a folder");

@@ -30,6 +30,7 @@ use crate::router::Router;
 use crate::schedule::host_seed;
 use crate::scrape::{Manager, Settings, Sink};
 use crate::storage::{self, Storage};
+use crate::watermarks::{SenderName, Watermarks};
 use weir_agent_config::{Config, load};
 
 /// A running agent.
@@ -41,12 +42,9 @@ pub struct App {
     /// Follows the buffer's durable position; `u64::MAX` when the disk has failed.
     pub durable: watch::Receiver<u64>,
     args: Args,
-    pools: Arc<Pools>,
-    pushes: Option<Arc<Pushes>>,
+    force: Arc<Force>,
     buffer: Buffer,
-    reducer: Option<Arc<Reducer>>,
     storage: Storage,
-    destinations: Arc<Destinations>,
     drain: Drain,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -62,6 +60,9 @@ impl App {
         let storage = Storage::open(&args.storage, args.buffer_max_size.0)?;
         let bounds = (args.buffer_max_size.0, args.buffer_max_age);
         bound(&mut config, bounds);
+        let agent = args.central.name.clone().unwrap_or_else(host_name);
+        let name = SenderName { agent, buffer: storage::number(&args.storage)? };
+        name.sign(&mut config);
         let destinations = Arc::new(destinations(&args, &config, &storage)?);
         let buffer = Buffer::new(Arc::clone(&storage.journal), storage.durable.clone());
         let hash_seed = random()?;
@@ -75,55 +76,35 @@ impl App {
             extra_metrics: args.has_feature(cli::EXTRA_METRICS),
             created_timestamps: args.has_feature(cli::CREATED_TIMESTAMPS),
         };
-        let pools = Arc::new(Pools::new(manager, features));
         let pushes = args.push.then(|| Arc::new(pushes(&args, &config, &buffer, hash_seed)));
-        let registry = Registry::new();
-        metrics::register(&registry, &storage.journal);
-        observe(&registry, &pools, &destinations, pushes.as_ref());
-        let (quitter, quit) = watch::channel(false);
         let labels = config.external_labels.clone().into_iter().collect();
-        let receiver = args.receiver.then(|| Receiver::new(buffer.clone(), labels));
         let force = Arc::new(Force {
-            pools: Arc::clone(&pools),
-            destinations: Arc::clone(&destinations),
-            pushes: pushes.clone(),
-            receiver: receiver.clone(),
-            rules: reducer.clone().map(|reducer| (reducer, args.rule_files.clone())),
+            pools: Arc::new(Pools::new(manager, features)),
+            destinations,
+            pushes,
+            receiver: args.receiver.then(|| Receiver::new(buffer.clone(), labels)),
+            rules: reducer.map(|reducer| (reducer, args.rule_files.clone())),
             bounds,
+            name,
             reloads: Reloads::started(),
             turn: tokio::sync::Mutex::default(),
         });
-        observe_force(&registry, &force);
+        let registry = Registry::new();
+        metrics::register(&registry, &storage.journal);
+        observe(&registry, &force);
+        let (quitter, quit) = watch::channel(false);
         let reload = reloader(&origin, &force);
-        let lifecycle = args.lifecycle;
-        let admin =
-            Arc::new(Admin::new(Arc::clone(&pools), registry.clone(), reload, lifecycle, quitter));
-        let web = web(&args)?;
-        let router = Router { admin: Arc::clone(&admin), receiver, pushes: pushes.clone(), web };
+        let pools = Arc::clone(&force.pools);
+        let admin = Admin::new(pools, registry.clone(), reload, args.lifecycle, quitter);
+        let admin = Arc::new(admin);
+        let (receiver, pushes) = (force.receiver.clone(), force.pushes.clone());
+        let router = Router { admin: Arc::clone(&admin), receiver, pushes, web: web(&args)? };
         let drain = serve(&args.listen, router).await?;
-        let journal = Arc::clone(&storage.journal);
-        let cutting = storage::keep_cutting(journal, Arc::clone(&destinations));
-        let mut tasks = vec![tokio::spawn(cutting)];
-        tasks.extend(pushes.clone().map(|pushes| tokio::spawn(pushes.run())));
-        tasks.extend(reducer.clone().map(|reducer| tokio::spawn(reducer.run())));
-        pools.apply(Pools::prepare(&config.scrape)?, &config.external_labels);
-        tasks.extend(origin.follow(&registry, force));
+        force.pools.apply(Pools::prepare(&config.scrape)?, &config.external_labels);
+        let tasks = tasks(&force, &storage, origin, &registry);
         admin.ready().store(true, Ordering::Release);
         let durable = storage.durable.clone();
-        Ok(Self {
-            admin,
-            quit,
-            durable,
-            args,
-            pools,
-            pushes,
-            buffer,
-            reducer,
-            storage,
-            destinations,
-            drain,
-            tasks,
-        })
+        Ok(Self { admin, quit, durable, args, force, buffer, storage, drain, tasks })
     }
 
     /// Ends all series, and delivers what can be delivered within the flush deadline. What cannot
@@ -134,17 +115,20 @@ impl App {
             task.abort();
         }
         let idle = Manager::new(Box::new(self.buffer.clone()), 0, 0);
-        self.pools.shutdown(idle).await;
-        if let Some(pushes) = &self.pushes {
+        self.force.pools.shutdown(idle).await;
+        if let Some(pushes) = &self.force.pushes {
             pushes.end();
         }
-        if let Some(reducer) = &self.reducer {
+        if let Some((reducer, _)) = &self.force.rules {
             reducer.end(now_ms());
         }
         if let Err(why) = self.buffer.wait_durable().await {
             tracing::error!(why, "the last samples may not be on disk");
         }
-        self.destinations.stop(self.args.flush_deadline()).await;
+        let mut told = Vec::new();
+        self.force.destinations.each(|destination, _| told.push(destination.clone()));
+        self.force.destinations.stop(self.args.flush_deadline()).await;
+        Watermarks::end(self.force.name.clone(), told).await;
         self.drain.cut();
         if let Err(why) = self.storage.journal.close() {
             tracing::error!(%why, "the buffer was not closed in order");
@@ -183,32 +167,24 @@ fn reducer(
     (!args.rule_files.is_empty()).then(|| Arc::new(reducer()))
 }
 
-fn observe_force(registry: &Registry, force: &Arc<Force>) {
-    let counted = Arc::clone(force);
-    let collect = move |scrape: &mut Scrape| {
-        counted.reloads.collect(scrape);
-        if let Some((reducer, _)) = &counted.rules {
-            reducer.collect(scrape);
-        }
-    };
-    registry.set_collector("reloads", Arc::new(collect));
-}
-
-fn observe(
-    registry: &Registry,
-    pools: &Arc<Pools>,
-    destinations: &Arc<Destinations>,
-    pushes: Option<&Arc<Pushes>>,
-) {
-    let scraped = Arc::clone(pools);
+fn observe(registry: &Registry, force: &Arc<Force>) {
+    let scraped = Arc::clone(&force.pools);
     let collect = move |scrape: &mut Scrape| metrics::collect_scrapes(&scraped, scrape);
     registry.set_collector("scrapes", Arc::new(collect));
-    let sent = Arc::clone(destinations);
+    let sent = Arc::clone(&force.destinations);
     let collect = move |scrape: &mut Scrape| {
         metrics::collect_destinations(&sent, now_ms(), scrape);
     };
     registry.set_collector("destinations", Arc::new(collect));
-    if let Some(pushes) = pushes.cloned() {
+    let reloaded = Arc::clone(force);
+    let collect = move |scrape: &mut Scrape| {
+        reloaded.reloads.collect(scrape);
+        if let Some((reducer, _)) = &reloaded.rules {
+            reducer.collect(scrape);
+        }
+    };
+    registry.set_collector("reloads", Arc::new(collect));
+    if let Some(pushes) = force.pushes.clone() {
         let collect = move |scrape: &mut Scrape| {
             let (groups, series) = pushes.counts();
             let help = "Groups that jobs have pushed.";
@@ -218,6 +194,24 @@ fn observe(
         };
         registry.set_collector("pushes", Arc::new(collect));
     }
+}
+
+/// What goes on by itself, beside scrapes and senders.
+fn tasks(
+    force: &Arc<Force>,
+    storage: &Storage,
+    origin: Origin,
+    registry: &Registry,
+) -> Vec<JoinHandle<()>> {
+    let journal = || Arc::clone(&storage.journal);
+    let cutting = storage::keep_cutting(journal(), Arc::clone(&force.destinations));
+    let watermarks = Watermarks::new(Arc::clone(force), journal());
+    let mut tasks = vec![tokio::spawn(cutting), tokio::spawn(watermarks.run())];
+    tasks.extend(force.pushes.clone().map(|pushes| tokio::spawn(pushes.run())));
+    let reducer = force.rules.as_ref().map(|(reducer, _)| Arc::clone(reducer));
+    tasks.extend(reducer.map(|reducer| tokio::spawn(reducer.run())));
+    tasks.extend(origin.follow(registry, Arc::clone(force)));
+    tasks
 }
 
 /// Where this agent's configuration comes from.

@@ -18,6 +18,7 @@ use crate::push::Pushes;
 use crate::receive::Receiver;
 use crate::reduce::{self, Reducer};
 use crate::storage;
+use crate::watermarks::SenderName;
 
 /// What a configuration is about.
 pub struct Force {
@@ -33,6 +34,8 @@ pub struct Force {
     pub rules: Option<(Arc<Reducer>, Vec<String>)>,
     /// `--buffer.max-size`, `--buffer.max-age`: they bound every destination.
     pub bounds: (u64, Millis),
+    /// Every destination is told who sends.
+    pub name: SenderName,
     /// What came of it.
     pub reloads: Reloads,
     /// One at a time.
@@ -65,6 +68,7 @@ impl Force {
     async fn try_apply(&self, mut config: Config) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         bound(&mut config, self.bounds);
+        self.name.sign(&mut config);
         let jobs = Pools::prepare(&config.scrape)?;
         let files = self.rules.as_ref().map(|(_, files)| reduce::read(files)).transpose();
         let rules = files.map_err(|errors| errors.to_string())?;

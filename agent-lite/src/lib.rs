@@ -20,3 +20,4 @@ pub mod schedule;
 pub mod scrape;
 pub mod storage;
 pub mod target;
+pub mod watermarks;

@@ -5,6 +5,7 @@
 //! Requests share one lane, so that a series' samples stay in the order in which they came. No
 //! relabelling: the sender's labels stand, and external labels are added where it has none.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ type ExternalLabels = Arc<Vec<(String, String)>>;
 pub struct Receiver {
     buffer: Buffer,
     external_labels: Arc<RwLock<ExternalLabels>>,
+    samples: Arc<AtomicU64>,
 }
 
 /// What a request held.
@@ -46,13 +48,18 @@ impl Receiver {
     /// Into this buffer.
     pub fn new(buffer: Buffer, external_labels: Vec<(String, String)>) -> Self {
         let external_labels = Arc::new(RwLock::new(Arc::new(external_labels)));
-        Self { buffer, external_labels }
+        Self { buffer, external_labels, samples: Arc::default() }
     }
 
     /// Requests get these labels from now on.
     pub fn set_external_labels(&self, labels: Vec<(String, String)>) {
         let mut own = self.external_labels.write().unwrap_or_else(PoisonError::into_inner);
         *own = Arc::new(labels);
+    }
+
+    /// Samples taken so far.
+    pub fn samples(&self) -> u64 {
+        self.samples.load(Ordering::Relaxed)
     }
 
     fn external_labels(&self) -> ExternalLabels {
@@ -95,6 +102,7 @@ impl Receiver {
     /// Waits until it is on disk.
     async fn store(&self, body: Body) -> Result<(), String> {
         if body.summary.samples > 0 {
+            self.samples.fetch_add(body.summary.samples, Ordering::Relaxed);
             let now = weir_remote::destinations::now_ms();
             self.buffer.take(LANE, now, vec![body]).map_err(|why| why.to_string())?;
             self.buffer.wait_durable().await?;

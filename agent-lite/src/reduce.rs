@@ -121,6 +121,11 @@ impl Reducer {
         self.send(said, now);
     }
 
+    /// Up to where windows have left: what outputs say from now on is later.
+    pub fn closed_through(&self) -> Timestamp {
+        self.lock().frontier
+    }
+
     /// Goes over to other rules: those that mean the same keep their windows, others begin with
     /// their first whole window, and the series of those that are gone end.
     pub fn reload(

@@ -12,6 +12,7 @@ mod counters;
 mod encode;
 mod exemplars;
 mod fetch;
+mod horizon;
 mod labels;
 mod limits;
 mod manager;

@@ -49,6 +49,22 @@ impl Storage {
     }
 }
 
+/// The number of the buffer in this folder, made when it is first asked for: it goes on over
+/// restarts, and no other buffer has it.
+pub fn number(dir: &Path) -> Result<u64, String> {
+    let file = dir.join("number");
+    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+    if file.exists() {
+        let text = std::fs::read_to_string(&file).map_err(|why| failed(&why))?;
+        if let Ok(number) = text.trim().parse() {
+            return Ok(number);
+        }
+    }
+    let number = crate::discovery::random();
+    std::fs::write(&file, format!("{number}\n")).map_err(|why| failed(&why))?;
+    Ok(number)
+}
+
 /// Bounds a destination by the buffer: it may lag by less than the buffer holds, so that what it
 /// gives up makes room before the disk's bound is met.
 pub fn bound(destination: &mut Destination, max_bytes: u64, max_age: weir_model::Millis) {

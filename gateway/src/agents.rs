@@ -18,7 +18,7 @@ use crate::shard::worker::lock;
 mod answer;
 mod view;
 
-pub use answer::handle;
+pub use answer::{handle, promise};
 pub use view::{Agent, Assignment, Overview, State};
 
 /// All agents that have asked lately.

@@ -137,6 +137,10 @@ fn start_frontier(
 ) -> Result<JoinHandle<()>, BootError> {
     let windows = node.current.load().config.windows;
     let known = replayed.frontier.max(loaded.home_frontier).filter(|&f| f > 0);
+    if known.is_some() {
+        // Whoever sent before the start may be one that promises nothing.
+        node.promises.heard(None, wall_ms());
+    }
     let start = known.unwrap_or_else(|| wall_ms() - windows.grace.0);
     let monotonic = i64::try_from(origin.elapsed().as_millis()).unwrap_or(i64::MAX);
     let (grace, wait) = (windows.grace.0, windows.backlog_wait_max.0);

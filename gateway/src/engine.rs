@@ -122,6 +122,7 @@ fn node(
         frontier_facts: Arc::default(),
         ingest_facts: Default::default(),
         agents: Default::default(),
+        promises: Default::default(),
         readiness,
         queue_blocked: Arc::default(),
         reloading: std::sync::Mutex::new(()),

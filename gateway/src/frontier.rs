@@ -3,12 +3,14 @@
 //! It follows the wall clock at `grace` behind. After a pause (restart, 503) it follows the event
 //! time that 95 % of the live targets have reached instead, until they have caught up or
 //! `backlog_wait_max` is over; and for as long as `grace` it stays as far behind as the pause was
-//! long. So time in which nobody could send counts for nobody, senders that back off included. A wall
+//! long. So time in which nobody could send counts for nobody, senders that back off included. Where
+//! every sender has promised to be past a window's end (`promises.rs`) it runs ahead, to that end and
+//! no further; where one that matters works off a backlog it waits, up to `backlog_wait_max`. A wall
 //! clock that jumps against the monotonic one freezes it. [`Policy`] decides and is pure; [`run`]
 //! drives it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use weir_journal::Importance;
@@ -16,118 +18,34 @@ use weir_model::{Timestamp, VSHARDS};
 
 use crate::node::Node;
 use crate::pipeline::Message;
+use crate::shard::worker::{Facts, lock};
 use crate::wal::FrontierRecord;
+
+mod policy;
+
+pub use policy::Policy;
 
 /// What the frontier's driver publishes.
 #[derive(Debug, Default)]
 pub struct FrontierFacts {
     /// The last frontier that was submitted, milliseconds; 0 before the first.
     pub submitted: AtomicI64,
-    /// Whether it waits for senders to catch up.
+    /// Whether it waits for senders that work off a backlog.
     pub catching_up: AtomicBool,
     /// Whether the wall clock is in doubt.
     pub clock_in_doubt: AtomicBool,
+    /// Agents whose promises are fresh.
+    pub agents: AtomicUsize,
 }
 
-/// Decides how far the frontier may go.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    grace_ms: i64,
-    wait_ms: i64,
-    /// Until when the targets' progress is waited for, by the monotonic clock.
-    waiting_until: Option<i64>,
-    pause: Pause,
-    frontier: Timestamp,
-}
-
-/// The last time in which nobody could send.
-#[derive(Clone, Copy, Debug)]
-enum Pause {
-    /// It began at this event time and goes on.
-    Since(Timestamp),
-    /// It was so long, and ended then by the monotonic clock.
-    Over { lasted_ms: i64, ended: i64 },
-}
-
-impl Policy {
-    /// A policy that starts at `frontier`; `paused` is since when nobody could send, if time has
-    /// passed in which that was so. `monotonic` is in milliseconds.
-    pub fn new(
-        grace_ms: i64,
-        wait_ms: i64,
-        frontier: Timestamp,
-        paused: Option<Timestamp>,
-        monotonic: i64,
-    ) -> Self {
-        let waiting_until = paused.map(|_| monotonic + wait_ms);
-        let never = Pause::Over { lasted_ms: 0, ended: monotonic };
-        let pause = paused.map_or(never, Pause::Since);
-        Self { grace_ms, wait_ms, waiting_until, pause, frontier }
-    }
-
-    /// Takes over a reloaded configuration.
-    pub fn reconfigure(&mut self, grace_ms: i64, wait_ms: i64) {
-        (self.grace_ms, self.wait_ms) = (grace_ms, wait_ms);
-    }
-
-    /// Nobody can send for now: afterwards the targets' progress decides.
-    pub fn pause(&mut self, now: Timestamp, monotonic: i64) {
-        self.waiting_until = Some(monotonic + self.wait_ms);
-        if let Pause::Over { .. } = self.pause {
-            self.pause = Pause::Since(now);
-        }
-    }
-
-    /// Whether the targets' progress decides.
-    pub fn is_waiting(&self) -> bool {
-        self.waiting_until.is_some()
-    }
-
-    /// The frontier as it stands.
-    pub fn frontier(&self) -> Timestamp {
-        self.frontier
-    }
-
-    /// The new frontier, if it moves. `newest` are the newest timestamps of targets that are alive;
-    /// it is sorted here.
-    pub fn tick(
-        &mut self,
-        now: Timestamp,
-        monotonic: i64,
-        newest: &mut [Timestamp],
-    ) -> Option<Timestamp> {
-        let by_clock = now - self.grace_ms;
-        let mut to = by_clock - self.not_counted(now, monotonic);
-        if let Some(until) = self.waiting_until {
-            newest.sort_unstable();
-            let reached = newest.get(newest.len() / 20).copied();
-            let reached = reached.unwrap_or(self.frontier);
-            if reached >= by_clock || monotonic >= until {
-                self.waiting_until = None;
-            } else {
-                // Grace in event time: what belongs to one scrape comes in several requests.
-                to = (reached - self.grace_ms).min(by_clock);
-            }
-        }
-        (to > self.frontier).then(|| {
-            self.frontier = to;
-            to
-        })
-    }
-
-    /// How much of the last `grace` was a pause. A pause ends with the first tick.
-    fn not_counted(&mut self, now: Timestamp, monotonic: i64) -> i64 {
-        let (lasted_ms, ended) = match self.pause {
-            Pause::Since(began) => ((now - began).max(0), monotonic),
-            Pause::Over { lasted_ms, ended } => (lasted_ms, ended),
-        };
-        self.pause = Pause::Over { lasted_ms, ended };
-        if monotonic - ended < self.grace_ms { lasted_ms } else { 0 }
-    }
-}
-
-/// How often the frontier moves.
+/// How often the frontier moves by the clock.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often promises are looked at in between.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long an agent may be silent between two promises, and a little more.
+const SPEAKS_MS: i64 = 6_000;
 
 /// A wall clock that leaves the monotonic one by more is in doubt.
 const JUMP_MS: i64 = 5_000;
@@ -149,17 +67,49 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
         let in_doubt = clock.is_in_doubt(wall_ms(), monotonic);
         node.frontier_facts.clock_in_doubt.store(in_doubt, Ordering::Relaxed);
         let blocked = node.is_blocked() || node.log.stats().disk_full.load(Ordering::Relaxed);
-        if in_doubt || blocked {
+        let stands_still = in_doubt || blocked;
+        if stands_still {
             policy.pause(wall_ms(), monotonic);
             since = policy.frontier() - ALIVE_MS;
         } else {
+            heed(node, &mut policy, monotonic);
             let mut newest = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
             if let Some(to) = policy.tick(wall_ms(), monotonic, &mut newest) {
                 submit(node, to);
             }
-            node.frontier_facts.catching_up.store(policy.is_waiting(), Ordering::Relaxed);
+            let catching_up = policy.is_waiting() || policy.is_held(monotonic);
+            node.frontier_facts.catching_up.store(catching_up, Ordering::Relaxed);
         }
-        std::thread::sleep(TICK);
+        for _ in 0..TICK.as_millis() / LOOK.as_millis() {
+            std::thread::sleep(LOOK);
+            if !stands_still {
+                run_ahead(node, &mut policy);
+            }
+        }
+    }
+}
+
+/// Waits for agents that work off a backlog, where they matter.
+fn heed(node: &Node, policy: &mut Policy, monotonic: i64) {
+    let series = |facts: &Arc<Facts>| lock(&facts.series).iter().map(|(_, n)| n).sum::<u64>();
+    let series = node.worker_facts.iter().map(series).sum();
+    // An agent speaks every 5 s: it is waited for before it would be late.
+    let slow_ms = (policy.grace_ms() - SPEAKS_MS).max(policy.grace_ms() / 2);
+    let outlook = node.promises.look(wall_ms(), series, slow_ms);
+    policy.hold(outlook.behind, monotonic);
+    node.frontier_facts.agents.store(outlook.agents, Ordering::Relaxed);
+}
+
+/// Closes windows whose every sample is in.
+fn run_ahead(node: &Node, policy: &mut Policy) {
+    let Some(complete) = node.promises.look(wall_ms(), 0, i64::MAX).complete else {
+        return;
+    };
+    let current = node.current.load();
+    let intervals = current.decisions.rules.iter().map(|active| active.rule.interval().0.max(1));
+    let ends = intervals.map(|interval| complete - complete.rem_euclid(interval));
+    if let Some(to) = ends.max().and_then(|end| policy.run_ahead(end)) {
+        submit(node, to);
     }
 }
 
@@ -229,14 +179,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_follows_the_clock_at_grace_and_never_goes_back() {
-        let mut policy = Policy::new(30_000, 300_000, 0, None, 0);
-        assert_eq!(policy.tick(100_000, 0, &mut []), Some(70_000));
-        assert_eq!(policy.tick(99_000, 1000, &mut []), None);
-        assert_eq!(policy.tick(101_000, 2000, &mut []), Some(71_000));
-    }
-
-    #[test]
     fn a_clock_that_jumps_is_in_doubt_until_it_is_back_or_steady() {
         let mut clock = Clock { offset_ms: 1_000_000, jumped_to: None };
         assert!(!clock.is_in_doubt(1_001_000, 1000));
@@ -245,39 +187,5 @@ mod tests {
         assert!(clock.is_in_doubt(5_004_000, 4000));
         assert!(clock.is_in_doubt(5_050_000, 50_000));
         assert!(!clock.is_in_doubt(5_064_000, 64_000), "a minute later it is believed");
-    }
-
-    #[test]
-    fn after_a_pause_it_waits_for_targets_but_not_for_ever() {
-        let began = Some(1_030_000);
-        let mut policy = Policy::new(30_000, 300_000, 1_000_000, began, 0);
-        let mut newest: Vec<i64> = vec![1_005_000; 100];
-        assert_eq!(policy.tick(1_600_000, 0, &mut newest), None, "grace counts in event time");
-        newest.fill(1_065_000);
-        assert_eq!(policy.tick(1_600_500, 500, &mut newest), Some(1_035_000));
-        let mut few_behind: Vec<i64> = vec![1_590_000; 96];
-        few_behind.extend([1_005_000; 4]);
-        assert_eq!(policy.tick(1_601_000, 1000, &mut few_behind), None);
-        assert!(!policy.is_waiting(), "95 % have caught up");
-        assert_eq!(policy.tick(1_629_999, 29_999, &mut []), None, "the others have their grace");
-        assert_eq!(policy.tick(1_630_000, 30_000, &mut []), Some(1_600_000));
-        let mut silent = Policy::new(30_000, 300_000, 1_000_000, began, 0);
-        assert_eq!(silent.tick(1_600_000, 0, &mut []), None);
-        assert_eq!(silent.tick(1_900_000, 300_000, &mut []), Some(1_870_000));
-    }
-
-    /// A restart of 8 s under a grace of 10 s: every target had been heard of within grace, and a
-    /// sender that had backed off came 15 s after its last sample, to be late with all it had.
-    #[test]
-    fn a_pause_shorter_than_grace_does_not_count_toward_it() {
-        let mut policy = Policy::new(10_000, 300_000, 990_000, Some(1_000_000), 0);
-        let mut heard_of = [1_000_000; 16];
-        assert_eq!(policy.tick(1_008_000, 0, &mut heard_of), None);
-        assert_eq!(policy.tick(1_015_000, 7_000, &mut []), Some(997_000), "it may still come");
-        assert_eq!(policy.tick(1_017_999, 9_999, &mut []), Some(999_999));
-        assert_eq!(policy.tick(1_018_000, 10_000, &mut []), Some(1_008_000));
-        policy.pause(1_020_000, 12_000);
-        policy.pause(1_021_000, 13_000);
-        assert_eq!(policy.tick(1_022_000, 14_000, &mut [1_021_000; 16]), Some(1_010_000));
     }
 }

@@ -17,6 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::sync::oneshot;
+use weir_agent_config::watermark::{SENDER_HEADER, from_sender};
 use weir_aggregate::shard::Outcome;
 use weir_journal::Importance;
 use weir_model::{Batch, TenantId};
@@ -47,6 +48,10 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     let (parts, incoming) = request.into_parts();
     let current = node.current.load_full();
     let (tenant, name) = admission::tenant(node, &current.config, &parts.headers)?;
+    let sender = parts.headers.get(SENDER_HEADER).and_then(|value| value.to_str().ok());
+    let sender = sender.and_then(from_sender);
+    let sender = sender.as_ref().map(|(name, buffer)| (name.as_str(), *buffer));
+    node.promises.heard(sender, wall_ms());
     let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
     let version = negotiate::version(header("content-type"))?;
     let encoding = negotiate::encoding(header("content-encoding"))?;

@@ -24,6 +24,7 @@ pub mod metadata;
 pub mod node;
 pub mod outlets;
 pub mod pipeline;
+pub mod promises;
 pub mod recover;
 pub mod reload;
 pub mod router;

@@ -20,6 +20,7 @@ use crate::frontier::FrontierFacts;
 use crate::ingest::IngestFacts;
 use crate::metadata::Families;
 use crate::pipeline::Pipeline;
+use crate::promises::Promises;
 use crate::shard::worker::Facts;
 use crate::tenants::Tenants;
 
@@ -96,6 +97,8 @@ pub struct Node {
     pub ingest_facts: IngestFacts,
     /// Agents that ask for their configuration.
     pub agents: Agents,
+    /// What senders have promised.
+    pub promises: Promises,
     /// How far the start has come.
     pub readiness: Arc<Readiness>,
     /// Some blocking destination has no room: senders get 503.

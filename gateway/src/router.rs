@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use weir_agent_config::control::CONFIG_PATH;
+use weir_agent_config::watermark::WATERMARK_PATH;
 use weir_aggregate::matcher::Selector;
 use weir_http::auth::AuthError;
 use weir_http::{
@@ -99,6 +100,10 @@ impl Router {
             }
             (&Method::POST, "/api/v1/write" | "/api/v1/push") => {
                 crate::ingest::handle(&self.node, request).await
+            }
+            (&Method::POST, WATERMARK_PATH) => {
+                let query = request.uri().query().unwrap_or_default();
+                crate::agents::promise(&self.node, query)
             }
             (&Method::GET, CONFIG_PATH) => {
                 let query = request.uri().query().unwrap_or_default();

@@ -9,7 +9,7 @@ use weir_agent_config::control::Identity;
 use weir_http::auth::{AuthorizationConfig, BasicAuthConfig};
 use weir_http::{ClientTlsConfig, HttpClientConfig};
 use weir_model::Millis;
-use weir_remote::config::raw::RemoteWrite;
+use weir_remote::config::raw::{QueueConfig, RemoteWrite};
 use weir_wire::Version;
 
 /// `--gateway` and what belongs to it.
@@ -22,7 +22,7 @@ pub struct CentralArgs {
     pub gateway: Option<String>,
 
     /// What this agent is called; each needs a name of its own. Default: the host's name.
-    #[arg(long = "agent.name", value_name = "NAME", requires = "gateway")]
+    #[arg(long = "agent.name", value_name = "NAME")]
     pub name: Option<String>,
 
     /// A label by which the gateway chooses the configuration; may be given several times.
@@ -104,6 +104,10 @@ impl CentralArgs {
             name: Some("gateway".into()),
             protobuf_message: Some(Version::V2.message().into()),
             compression: Some("zstd".into()),
+            queue_config: QueueConfig {
+                batch_send_deadline: Some("500ms".into()),
+                ..QueueConfig::default()
+            },
             send_exemplars: Some(true),
             authorization: client.authorization,
             basic_auth: client.basic_auth,

@@ -29,6 +29,8 @@ pub struct ScrapeCounters {
     pub out_of_order: AtomicU64,
     /// `prometheus_target_scrapes_sample_out_of_bounds_total`
     pub out_of_bounds: AtomicU64,
+    /// Samples with timestamps of their own.
+    pub own_timestamps: AtomicU64,
     /// Samples on all pages.
     pub samples_scraped: AtomicU64,
     /// Samples handed to the buffer, report series and stale markers included.
@@ -52,6 +54,7 @@ impl ScrapeCounters {
         add(&self.scrapes, 1);
         let counts = &outcome.counts;
         add(&self.samples_scraped, counts.scraped);
+        add(&self.own_timestamps, counts.own_timestamps);
         add(&self.duplicates, counts.duplicates);
         add(&self.out_of_order, counts.out_of_order);
         add(&self.out_of_bounds, counts.out_of_bounds);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use weir_model::Labels;
+use weir_model::{Labels, Timestamp};
 
 use super::counters::ScrapeCounters;
 use super::shared::{Shared, Sink};
@@ -95,6 +95,12 @@ impl Manager {
     /// What all scrapes count.
     pub fn counters(&self) -> &ScrapeCounters {
         &self.shared.counters
+    }
+
+    /// No target brings a sample that is stamped here at or before this time any more; `None` without
+    /// targets.
+    pub fn horizon(&self) -> Option<Timestamp> {
+        self.shared.horizons.least()
     }
 
     /// Ends all series and all tasks, each after the scrape that it is at.

@@ -172,6 +172,7 @@ impl Page<'_> {
         if self.over.is_some() {
             return false;
         }
+        self.counts.own_timestamps += usize::from(own.is_some());
         let timestamp = own.unwrap_or(self.time);
         if timestamp > self.latest {
             self.counts.out_of_bounds += 1;

@@ -61,6 +61,8 @@ pub struct Counts {
     pub post_relabel: usize,
     /// Series that were new.
     pub series_added: usize,
+    /// Samples with timestamps of their own.
+    pub own_timestamps: usize,
     /// Samples dropped because the page had the series twice.
     pub duplicates: usize,
     /// Samples dropped because they are not newer than the series'.

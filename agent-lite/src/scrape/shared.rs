@@ -13,6 +13,7 @@ use weir_model::{BlockHasher, Timestamp};
 
 use super::counters::ScrapeCounters;
 use super::encode::Body;
+use super::horizon::Horizons;
 use super::scraper::Scratch;
 
 /// Scrapes at one time.
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) places: Semaphore,
     pub(super) sink: Box<dyn Sink>,
     pub(super) counters: ScrapeCounters,
+    pub(super) horizons: Horizons,
     /// What makes this host's offsets its own.
     pub(super) host_seed: u64,
 }
@@ -57,6 +59,7 @@ impl Shared {
             places: Semaphore::new(CONCURRENT_MAX),
             sink,
             counters: ScrapeCounters::default(),
+            horizons: Horizons::default(),
             host_seed,
         }
     }

@@ -105,6 +105,7 @@ impl Task {
         let schedule = Schedule::new(interval, identity, self.shared.host_seed);
         let mut scraper = Scraper::new(job.settings.clone(), self.endpoint.labels.clone());
         let mut due = schedule.first(now_ms());
+        let horizon = self.shared.horizons.enter(due);
         let mut last: Option<Instant> = None;
         loop {
             let order = self.wait(due).await;
@@ -118,6 +119,7 @@ impl Task {
                     Box::pin(self.scrape(&mut scraper, &job, time, begun)).await;
                     let tick = schedule.next(due, now_ms());
                     due = tick.due;
+                    horizon.reach(due);
                     let missed = &self.shared.counters.missed_ticks;
                     missed.fetch_add(tick.missed, Ordering::Relaxed);
                 }

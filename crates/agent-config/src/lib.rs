@@ -3,7 +3,7 @@
 //!
 //! Invariant: texts are parsed, relabelling is compiled, defaults of `global` are filled in. What
 //! the keys are called stands in [`raw`], how a text is read in [`load()`], and how an agent asks for
-//! one in [`control`]. Nothing here acts on a configuration.
+//! one in [`control`]; what it promises where it sends to in [`watermark`]. Nothing here acts on a configuration.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -24,6 +24,7 @@ mod load;
 mod raw;
 mod report;
 mod validate;
+pub mod watermark;
 
 pub use host::{Env, Host};
 pub use load::{load, read, read_for_others};

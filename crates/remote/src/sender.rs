@@ -66,6 +66,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     status: Arc<StatusCell>,
     stored: AtomicU64,
+    done: AtomicU64,
     is_full: AtomicBool,
 }
 
@@ -94,6 +95,7 @@ impl Sender {
             metrics: Arc::default(),
             status: Arc::default(),
             stored: AtomicU64::new(parts.position),
+            done: AtomicU64::new(parts.position),
             is_full: AtomicBool::new(false),
         });
         let (stop, stopped) = watch::channel(None);
@@ -121,6 +123,11 @@ impl Sender {
     /// The queue is not to be cut at this position or after it: the cursor as it is stored.
     pub fn needed_from(&self) -> u64 {
         self.shared.stored.load(Ordering::Acquire)
+    }
+
+    /// Every frame before this position is done with: delivered, set aside or given up.
+    pub fn done_below(&self) -> u64 {
+        self.shared.done.load(Ordering::Acquire)
     }
 
     /// Whether the queue is full for a destination that blocks: senders get 503.
@@ -367,6 +374,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
     }
 
     fn publish(&self) {
+        self.shared.done.store(self.outbox.position(), Ordering::Release);
         let backlog = self.frames.backlog(self.outbox.position());
         let metrics = &self.shared.metrics;
         Metrics::set(&metrics.lag_frames, backlog.frames);

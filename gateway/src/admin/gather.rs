@@ -50,6 +50,7 @@ pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destina
             grace_ms: config.windows.grace.0,
             catching_up: frontier.catching_up.load(Relaxed),
             clock_in_doubt: frontier.clock_in_doubt.load(Relaxed),
+            agents: frontier.agents.load(Relaxed) as u64,
         },
         log: journal(&gateway.log, config.wal.max_bytes),
         queue: journal(&gateway.queue, None),

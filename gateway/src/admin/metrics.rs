@@ -118,6 +118,8 @@ fn frontier(status: &Status, scrape: &mut Scrape) {
     scrape.gauge("weir_frontier_grace_seconds", help, &[], seconds(frontier.grace_ms));
     let help = "1 while windows wait for senders that work off a backlog.";
     scrape.gauge("weir_frontier_catching_up", help, &[], flag(frontier.catching_up));
+    let help = "Agents that say how far they have come, so that windows may close early.";
+    scrape.gauge("weir_watermarked_agents", help, &[], frontier.agents as f64);
     let help = "1 while the wall clock is in doubt: no samples are taken, no window closes.";
     scrape.gauge("weir_clock_in_doubt", help, &[], flag(frontier.clock_in_doubt));
 }

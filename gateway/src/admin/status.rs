@@ -174,6 +174,8 @@ pub struct Frontier {
     pub catching_up: bool,
     /// The wall clock has jumped.
     pub clock_in_doubt: bool,
+    /// Agents whose promises are fresh.
+    pub agents: u64,
 }
 
 /// A journal: the log or the send queue.

@@ -1,10 +1,12 @@
 //! An agent's question over HTTP; the paths, headers and statuses of [`control`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 #[cfg(doc)]
 use weir_agent_config::control;
 use weir_agent_config::control::REPORT_HEADER;
+use weir_agent_config::watermark::Watermark;
 use weir_http::{Bytes, Full, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{Question, Told};
@@ -28,6 +30,21 @@ pub fn handle(node: &Arc<Node>, query: &str, headers: &HeaderMap) -> Response<Fu
         Ok(Told::Nothing) => {
             let why = "no entry of agents matches this agent's labels\n".to_owned();
             page(StatusCode::NOT_FOUND, PLAIN, None, why)
+        }
+        Err(why) => page(StatusCode::BAD_REQUEST, PLAIN, None, format!("{why}\n")),
+    }
+}
+
+/// Answers `POST /api/v1/agents/watermark`: 204 once it counts, 503 where nothing is taken.
+pub fn promise(node: &Arc<Node>, query: &str) -> Response<Full<Bytes>> {
+    if !node.readiness.ready.load(Ordering::Acquire) {
+        let why = "reading the log back\n".to_owned();
+        return page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, None, why);
+    }
+    match Watermark::from_query(query) {
+        Ok(watermark) => {
+            node.promises.promise(&watermark, wall_ms());
+            page(StatusCode::NO_CONTENT, PLAIN, None, String::new())
         }
         Err(why) => page(StatusCode::BAD_REQUEST, PLAIN, None, format!("{why}\n")),
     }

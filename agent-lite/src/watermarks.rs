@@ -1,0 +1,243 @@
+//! What this agent promises its destinations, so that a gateway can close windows early: every sample
+//! stamped here up to a time is delivered, and none will come.
+//!
+//! Invariant: a promise is kept. Samples that others have stamped (timestamps of their own on a page,
+//! remote write that comes in) are nobody's to promise: an agent that has some promises nothing. A
+//! destination that knows no watermarks is asked again from time to time, and gets its samples as
+//! before. A promise that cannot be delivered is replaced by the next one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use weir_agent_config::Config;
+use weir_agent_config::watermark::{SENDER_HEADER, WATERMARK_PATH, Watermark, sender};
+use weir_http::client::header_map;
+use weir_http::{Bytes, Client, StatusCode, Uri};
+use weir_journal::Journal;
+use weir_model::{Millis, Timestamp};
+use weir_remote::config::Destination;
+use weir_remote::destinations::now_ms;
+
+use crate::force::Force;
+
+mod marks;
+
+use marks::Marks;
+
+/// Who this agent is to its destinations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SenderName {
+    /// The agent's name.
+    pub agent: String,
+    /// The number of its buffer, [`storage::number`](crate::storage::number).
+    pub buffer: u64,
+}
+
+impl SenderName {
+    /// Puts the name into every request of these destinations.
+    pub fn sign(&self, config: &mut Config) {
+        let value = sender(&self.agent, self.buffer);
+        for destination in &mut config.destinations {
+            destination.headers.insert(SENDER_HEADER.to_owned(), value.clone());
+        }
+    }
+}
+
+/// The watermarks of all destinations.
+pub struct Watermarks {
+    force: Arc<Force>,
+    journal: Arc<Journal>,
+    routes: BTreeMap<String, Route>,
+    foreign: Foreign,
+}
+
+/// One destination.
+struct Route {
+    destination: Destination,
+    /// `None` where it cannot be asked at all.
+    client: Option<(Client, Uri)>,
+    marks: Marks,
+    /// The last promise, and when.
+    said: Option<(Timestamp, Instant)>,
+    /// It knows no watermarks; not asked before this.
+    deaf_until: Option<Instant>,
+}
+
+/// Samples that others have stamped.
+#[derive(Default)]
+struct Foreign {
+    seen: u64,
+    last: Option<Instant>,
+}
+
+impl Watermarks {
+    /// Of what is in force, out of this journal.
+    pub fn new(force: Arc<Force>, journal: Arc<Journal>) -> Self {
+        Self { force, journal, routes: BTreeMap::new(), foreign: Foreign::default() }
+    }
+
+    /// Promises for ever.
+    pub async fn run(mut self) {
+        loop {
+            self.turn().await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Says to all who listen that this agent goes; what it has not delivered is on its disk.
+    pub async fn end(name: SenderName, destinations: Vec<Destination>) {
+        let watermark = Watermark { end: true, ..watermark(&name, 0, 0) };
+        for destination in destinations {
+            let route = Route::new(destination);
+            if let Some((client, url)) = route.at(&watermark) {
+                // Whoever does not hear it waits for grace, as for any sender that has gone.
+                client.post(&url, route.headers(), Bytes::new(), END_WITHIN).await.ok();
+            }
+        }
+    }
+
+    async fn turn(&mut self) {
+        let is_foreign = self.foreign.look(&self.force);
+        let (through, position) = self.horizon();
+        let mut done = Vec::new();
+        self.force.destinations.each(|destination, sender| {
+            let oldest = sender.metrics().oldest_unsent_ms.load(Ordering::Relaxed);
+            done.push((destination.clone(), sender.done_below(), oldest));
+        });
+        self.routes.retain(|name, route| {
+            done.iter().any(|(to, ..)| to.name == *name && *to == route.destination)
+        });
+        for (destination, done, oldest_ms) in done {
+            let name = destination.name.clone();
+            let route = self.routes.entry(name).or_insert_with(|| Route::new(destination));
+            route.marks.note(position, through);
+            let reached = route.marks.reach(done).or_else(|| {
+                // A backlog from before the start: none of it is older than its oldest frame, less
+                // what a scrape and its stale markers may lie behind their writing.
+                (oldest_ms > 0).then(|| oldest_ms - BEFORE_WRITING.0)
+            });
+            if let Some(reached) = reached.filter(|to| !is_foreign && route.is_due(*to)) {
+                route.say(watermark(&self.force.name, reached, series(&self.force))).await;
+            }
+        }
+    }
+
+    /// Every sample stamped up to the time stands in the buffer before the position.
+    fn horizon(&self) -> (Timestamp, u64) {
+        // In this order: what is stamped later has a later time, what was taken has a place.
+        let now = now_ms();
+        let targets = self.force.pools.with_manager(|manager| manager.horizon());
+        if let Some(pushes) = &self.force.pushes {
+            // It waits for a scrape of pushed groups that is under way.
+            pushes.counts();
+        }
+        // Outputs of rules are stamped with their window's end, and leave after it.
+        let closed = self.force.rules.as_ref().map_or(now, |(rules, _)| rules.closed_through());
+        (targets.unwrap_or(now).min(closed).min(now - 1), self.journal.next_position())
+    }
+}
+
+/// Series of all targets.
+fn series(force: &Force) -> u64 {
+    let pools = force.pools.view();
+    let targets = pools.iter().flat_map(|pool| &pool.active);
+    targets.map(|(_, status)| status.series as u64).sum()
+}
+
+fn watermark(name: &SenderName, through: Timestamp, series: u64) -> Watermark {
+    let SenderName { agent, buffer } = name.clone();
+    Watermark { agent, buffer, through, series, end: false }
+}
+
+impl Route {
+    fn new(destination: Destination) -> Self {
+        let client = client(&destination);
+        Self { destination, client, marks: Marks::default(), said: None, deaf_until: None }
+    }
+
+    /// Whether it is time: one that windows may end at is passed, or it was said long ago; sooner while
+    /// there is a backlog, for then windows are to wait.
+    fn is_due(&self, through: Timestamp) -> bool {
+        let due = self.said.is_none_or(|(said, at)| {
+            let passes = through.div_euclid(GRID.0) > said.div_euclid(GRID.0);
+            let every = if now_ms() - through > SLOW.0 { SAY_OFTEN } else { SAY_EVERY };
+            passes || at.elapsed() >= every
+        });
+        due && self.deaf_until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    async fn say(&mut self, watermark: Watermark) {
+        let Some((client, url)) = self.at(&watermark) else {
+            return;
+        };
+        let answer = client.post(&url, self.headers(), Bytes::new(), SAY_WITHIN).await;
+        match answer.map(|reply| reply.status) {
+            Ok(status) if status.is_success() => {
+                self.said = Some((watermark.through, Instant::now()));
+                self.deaf_until = None;
+            }
+            Ok(status) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+                self.deaf_until = Some(Instant::now() + DEAF_FOR);
+            }
+            // It is away, or busy; the next promise says more.
+            Ok(_) | Err(_) => self.deaf_until = Some(Instant::now() + AWAY_FOR),
+        }
+    }
+
+    fn at(&self, watermark: &Watermark) -> Option<(Client, Uri)> {
+        let (client, url) = self.client.as_ref()?;
+        let url = format!("{url}?{}", watermark.to_query()).parse().ok()?;
+        Some((client.clone(), url))
+    }
+
+    fn headers(&self) -> weir_http::HeaderMap {
+        let headers = self.destination.headers.iter();
+        header_map(headers.map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default()
+    }
+}
+
+/// A client for the host of a destination; `None` where its URL has none, and where there are
+/// several: none of them gets everything that is promised.
+fn client(destination: &Destination) -> Option<(Client, Uri)> {
+    if destination.urls().count() > 1 || destination.round_robin_dns {
+        return None;
+    }
+    let url: Uri = destination.url.parse().ok()?;
+    let origin = format!("{}://{}{WATERMARK_PATH}", url.scheme_str()?, url.authority()?);
+    let client = Client::new(destination.client.client_config(), Instant::now()).ok()?;
+    Some((client, origin.parse().ok()?))
+}
+
+impl Foreign {
+    /// Whether there were some lately.
+    fn look(&mut self, force: &Force) -> bool {
+        let scraped = force
+            .pools
+            .with_manager(|manager| manager.counters().own_timestamps.load(Ordering::Relaxed));
+        let received = force.receiver.as_ref().map_or(0, |receiver| receiver.samples());
+        let seen = scraped + received;
+        if seen != self.seen {
+            (self.seen, self.last) = (seen, Some(Instant::now()));
+        }
+        self.last.is_some_and(|last| last.elapsed() < FOREIGN_FOR)
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Windows end at multiples of this, mostly.
+const GRID: Millis = Millis::from_secs(5);
+const SAY_EVERY: Duration = Duration::from_secs(5);
+const SAY_OFTEN: Duration = Duration::from_secs(1);
+/// Whoever is so far behind has a backlog, or a target that is slow to answer.
+const SLOW: Millis = Millis::from_secs(2);
+const SAY_WITHIN: Duration = Duration::from_secs(1);
+const END_WITHIN: Duration = Duration::from_secs(1);
+/// How long a destination that knows no watermarks is left alone; it may become a gateway that does.
+const DEAF_FOR: Duration = Duration::from_secs(300);
+const AWAY_FOR: Duration = Duration::from_secs(2);
+/// PromQL's lookback: series that others stamped are alive for so long.
+const FOREIGN_FOR: Duration = Duration::from_secs(300);
+/// Stale markers are written up to 1.1 intervals after their time, and an interval is a minute mostly.
+const BEFORE_WRITING: Millis = Millis::from_secs(66);
