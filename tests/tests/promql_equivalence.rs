@@ -26,6 +26,8 @@ const GRACE_MS: i64 = 15_000;
 const INTERVAL_MS: i64 = 5_000;
 /// Of `rate`: a whole number of windows, as `[5m]` is of ten seconds.
 const RANGE_MS: i64 = 60_000;
+/// What a range does not see of a series that is scraped every second all the time.
+const SCRAPES_BLIND_MS: i64 = 2_500;
 const COUNTERS: [&str; 3] =
     ["scripted_total", "node_cpu_seconds_total", "prometheus_http_requests_total"];
 const GAUGES: [&str; 4] = ["scripted_gauge", "node_load1", "up", "go_goroutines"];
@@ -331,11 +333,11 @@ fn allowed_apart(history: &History, metric: &str, group: &Labels, end: i64) -> f
         let (before, next) = (first.saturating_sub(1), after.min(numbers.len() - 1));
         let edges = grown(before, first) + grown(last, next);
         let seen_ms = numbers[last].0 - numbers[first].0;
-        // A series that is away at an end of the range has its last window there, not its last
-        // scrape, and `rate` goes on for half a distance of samples: of raw or of reduced ones.
+        // A series that is away at an end of the range has its last window there, up to an interval
+        // before its last scrape, and `rate` goes on from there for up to 1.1 intervals.
         let mut blind_ms = RANGE_MS - seen_ms;
-        if blind_ms > 4_000 {
-            blind_ms = blind_ms.min(2 * INTERVAL_MS);
+        if blind_ms > SCRAPES_BLIND_MS {
+            blind_ms = 2 * INTERVAL_MS;
         }
         let average = grown(first, last) * blind_ms as f64 / seen_ms as f64;
         allowed += edges.max(average) * 1000.0 / RANGE_MS as f64;
