@@ -29,8 +29,9 @@ use crate::reduce::{ReadRules, Reducer};
 use crate::router::Router;
 use crate::schedule::host_seed;
 use crate::scrape::{Manager, Settings, Sink};
+use crate::sender_name::SenderName;
 use crate::storage::{self, Storage};
-use crate::watermarks::{SenderName, Watermarks};
+use crate::watermarks::Watermarks;
 use weir_agent_config::{Config, load};
 
 /// A running agent.

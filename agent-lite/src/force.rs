@@ -17,8 +17,8 @@ use crate::pools::Pools;
 use crate::push::Pushes;
 use crate::receive::Receiver;
 use crate::reduce::{self, Reducer};
+use crate::sender_name::SenderName;
 use crate::storage;
-use crate::watermarks::SenderName;
 
 /// What a configuration is about.
 pub struct Force {

@@ -18,6 +18,7 @@ pub mod reduce;
 pub mod router;
 pub mod schedule;
 pub mod scrape;
+pub mod sender_name;
 pub mod storage;
 pub mod target;
 pub mod watermarks;

@@ -11,8 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use weir_agent_config::Config;
-use weir_agent_config::watermark::{SENDER_HEADER, WATERMARK_PATH, Watermark, sender};
+use weir_agent_config::watermark::{WATERMARK_PATH, Watermark};
 use weir_http::client::header_map;
 use weir_http::{Bytes, Client, StatusCode, Uri};
 use weir_journal::Journal;
@@ -21,29 +20,11 @@ use weir_remote::config::Destination;
 use weir_remote::destinations::now_ms;
 
 use crate::force::Force;
+use crate::sender_name::SenderName;
 
 mod marks;
 
 use marks::Marks;
-
-/// Who this agent is to its destinations.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SenderName {
-    /// The agent's name.
-    pub agent: String,
-    /// The number of its buffer, [`storage::number`](crate::storage::number).
-    pub buffer: u64,
-}
-
-impl SenderName {
-    /// Puts the name into every request of these destinations.
-    pub fn sign(&self, config: &mut Config) {
-        let value = sender(&self.agent, self.buffer);
-        for destination in &mut config.destinations {
-            destination.headers.insert(SENDER_HEADER.to_owned(), value.clone());
-        }
-    }
-}
 
 /// The watermarks of all destinations.
 pub struct Watermarks {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use weir_aggregate::decisions::{Decisions, HaLabels};
 use weir_config::{ConfigErrors, Problem, files};
-use weir_rules::RuleText;
 
 /// Good rules.
 pub struct ReadRules {
@@ -30,33 +29,21 @@ impl fmt::Display for ReadRules {
 
 /// Reads the files that these patterns match, each once. No pattern, no rules.
 pub fn read(patterns: &[String]) -> Result<ReadRules, ConfigErrors> {
-    let mut errors = Vec::new();
-    let mut texts: Vec<RuleText> = Vec::new();
+    let (mut errors, mut paths) = (Vec::new(), Vec::new());
     for pattern in patterns {
-        let found = files::matching(Path::new("."), pattern).and_then(|found| {
-            if found.is_empty() { Err(format!("{pattern:?} matches no file")) } else { Ok(found) }
-        });
-        match found {
-            Ok(found) => {
-                for path in found {
-                    let file = path.display().to_string();
-                    if texts.iter().any(|text| text.file == file) {
-                        continue;
-                    }
-                    match files::read_text(&path) {
-                        Ok(text) => texts.push(RuleText { file, text }),
-                        Err(message) => errors.push(Problem::of_file(file, message)),
-                    }
-                }
+        match files::matching(Path::new("."), pattern) {
+            Ok(found) if found.is_empty() => {
+                errors.push(of_flag(format!("{pattern:?} matches no file")))
             }
-            Err(message) => errors.push(Problem::of_file("--aggregation.rule-file", message)),
+            Ok(found) => paths.extend(found),
+            Err(message) => errors.push(of_flag(message)),
         }
     }
+    let texts = weir_rules::open(paths, &mut errors);
     let rules = match weir_rules::read(&texts) {
         Ok(rules) if errors.is_empty() => rules,
-        Ok(_) => return Err(ConfigErrors(errors)),
-        Err(problems) => {
-            errors.extend(problems);
+        read => {
+            errors.extend(read.err().into_iter().flatten());
             return Err(ConfigErrors(errors));
         }
     };
@@ -64,4 +51,8 @@ pub fn read(patterns: &[String]) -> Result<ReadRules, ConfigErrors> {
     // HA pairs are the gateway's: to the agent a replica label is a label.
     decisions.ha = HaLabels { replica: String::new(), ..HaLabels::default() };
     Ok(ReadRules { decisions, warnings: rules.warnings })
+}
+
+fn of_flag(message: String) -> Problem {
+    Problem::of_file("--aggregation.rule-file", message)
 }

@@ -1,14 +1,15 @@
 //! Rule files: reading their texts, and what only shows when all of them lie side by side.
 //!
 //! Gateway and agent take the same files, and say the same about them. Invariant: what it returns is
-//! what `weir_aggregate` would run, in the order of the files. Files are not opened here.
+//! what `weir_aggregate` would run, in the order of the files. Patterns are not resolved here.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use weir_aggregate::rule::{Rule, RuleFile, load};
-use weir_config::{Problem, explain_unknown_field};
+use weir_config::{Problem, explain_unknown_field, files};
 use weir_model::Relabel;
 use weir_relabel::{Program, RelabelConfig};
 
@@ -29,6 +30,22 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// What has no effect, and whose outputs meet.
     pub warnings: Vec<Problem>,
+}
+
+/// Opens rule files, each once, in the order given. Those that cannot be read go to `errors`.
+pub fn open(paths: Vec<PathBuf>, errors: &mut Vec<Problem>) -> Vec<RuleText> {
+    let mut texts: Vec<RuleText> = Vec::new();
+    for path in paths {
+        let file = path.display().to_string();
+        if texts.iter().any(|text| text.file == file) {
+            continue;
+        }
+        match files::read_text(&path) {
+            Ok(text) => texts.push(RuleText { file, text }),
+            Err(message) => errors.push(Problem::of_file(file, message)),
+        }
+    }
+    texts
 }
 
 /// Reads all rule files; every file's problems are returned.

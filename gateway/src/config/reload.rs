@@ -120,17 +120,7 @@ fn rule_files(
             Ok(named) => found.extend(named),
         }
     }
-    let mut texts: Vec<RuleText> = Vec::new();
-    for path in found {
-        let file = path.display().to_string();
-        if texts.iter().any(|text| text.file == file) {
-            continue;
-        }
-        match files::read_text(&path) {
-            Ok(text) => texts.push(RuleText { file, text }),
-            Err(message) => errors.push(Problem::of_file(file, message)),
-        }
-    }
+    let texts = weir_rules::open(found, &mut errors);
     if errors.is_empty() { Ok(texts) } else { Err(errors) }
 }
 
