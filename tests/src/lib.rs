@@ -5,7 +5,7 @@
 //! [`agent`] are the programs under test,
 //! [`sender`], [`load`], [`target`], [`counting_target`], [`stub`] and [`backend`] are its scripted
 //! peers, [`disk`] is a small one, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
-//! computes on its own what must come out.
+//! (the load generator's) computes on its own what must come out.
 //!
 //! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
 //! are its oracle. No test waits for time to pass where it can wait for a condition: [`wait`] is
@@ -20,14 +20,14 @@ pub mod gateway;
 pub mod http;
 pub mod load;
 pub mod metrics;
-pub mod oracle;
 pub mod packages;
 pub mod peers;
 pub mod processes;
 pub mod promql;
 pub mod remote_read;
-pub mod samples;
 pub mod sender;
 pub mod stub;
 pub mod target;
 pub mod wait;
+
+pub use weir_loadgen::{oracle, samples};
