@@ -18,6 +18,7 @@ use weir_remote::{Destinations, HttpTransport, JournalQueue};
 use weir_telemetry::{Registry, Scrape};
 
 use crate::admin::{Admin, metrics};
+use crate::beat::{self, Reached};
 use crate::buffer::Buffer;
 use crate::central::Central;
 use crate::cli::{self, Args};
@@ -206,8 +207,10 @@ fn tasks(
 ) -> Vec<JoinHandle<()>> {
     let journal = || Arc::clone(&storage.journal);
     let cutting = storage::keep_cutting(journal(), Arc::clone(&force.destinations));
-    let watermarks = Watermarks::new(Arc::clone(force), journal());
-    let mut tasks = vec![tokio::spawn(cutting), tokio::spawn(watermarks.run())];
+    let (told, reached) = watch::channel(Reached::default());
+    let watermarks = Watermarks::new(Arc::clone(force), reached);
+    let beat = beat::run(Arc::clone(force), journal(), told);
+    let mut tasks = vec![tokio::spawn(cutting), tokio::spawn(watermarks.run()), tokio::spawn(beat)];
     tasks.extend(force.pushes.clone().map(|pushes| tokio::spawn(pushes.run())));
     let reducer = force.rules.as_ref().map(|(reducer, _)| Arc::clone(reducer));
     tasks.extend(reducer.map(|reducer| tokio::spawn(reducer.run())));

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod beat;
 pub mod buffer;
 pub mod central;
 pub mod cli;

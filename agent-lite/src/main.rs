@@ -38,12 +38,9 @@ fn main() -> ExitCode {
     for warning in config.warnings.iter().chain(&rules.warnings) {
         tracing::warn!(%warning, "configuration");
     }
-    // Pages are parsed one at a time anyway; a second thread keeps requests going meanwhile.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(4)
-        .enable_all()
-        .build();
+    // One thread: there is a page to parse now and then, and waking another costs more than a wait.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(4).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(async {
             match App::build(args, config, origin, rules).await {

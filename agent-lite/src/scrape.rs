@@ -3,15 +3,15 @@
 //! In reading order: [`Settings`] is what a job asks for; [`fetch`](fetch()) gets a page;
 //! [`Scraper`] is one target's state machine, which goes through it (`page.rs`, `labels.rs`,
 //! `limits.rs`), knows its series (`series.rs`, `exemplars.rs`, `metadata.rs`), reports
-//! (`report.rs`), and writes what is to be sent (`rows.rs`, `encode.rs`). [`Manager`] runs one
+//! (`report.rs`), and writes what is to be sent (`rows.rs`, `gather.rs`). [`Manager`] runs one
 //! task (`task.rs`) for each target and hands bodies to a [`Sink`].
 //!
 //! Prometheus 3's scrape loop is the specification; `docs/AGENT.md` names the differences.
 
 mod counters;
-mod encode;
 mod exemplars;
 mod fetch;
+mod gather;
 mod horizon;
 mod labels;
 mod limits;
@@ -27,8 +27,8 @@ mod shared;
 mod task;
 
 pub use counters::ScrapeCounters;
-pub use encode::Body;
 pub use fetch::{BODY_BYTES_MAX, FetchError, FetchSettings, fetch};
+pub use gather::Body;
 pub use limits::{Limits, ScrapeError};
 pub use manager::Manager;
 pub use scraper::{Attempt, Counts, Outcome, Scraper, Scratch};

@@ -11,14 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use weir_agent_config::watermark::{WATERMARK_PATH, Watermark};
 use weir_http::client::header_map;
 use weir_http::{Bytes, Client, StatusCode, Uri};
-use weir_journal::Journal;
 use weir_model::{Millis, Timestamp};
 use weir_remote::config::Destination;
 use weir_remote::destinations::now_ms;
 
+use crate::beat::Reached;
 use crate::force::Force;
 use crate::sender_name::SenderName;
 
@@ -29,7 +30,7 @@ use marks::Marks;
 /// The watermarks of all destinations.
 pub struct Watermarks {
     force: Arc<Force>,
-    journal: Arc<Journal>,
+    reached: watch::Receiver<Reached>,
     routes: BTreeMap<String, Route>,
     foreign: Foreign,
 }
@@ -54,16 +55,17 @@ struct Foreign {
 }
 
 impl Watermarks {
-    /// Of what is in force, out of this journal.
-    pub fn new(force: Arc<Force>, journal: Arc<Journal>) -> Self {
-        Self { force, journal, routes: BTreeMap::new(), foreign: Foreign::default() }
+    /// Of what is in force, and what has reached the buffer.
+    pub fn new(force: Arc<Force>, reached: watch::Receiver<Reached>) -> Self {
+        Self { force, reached, routes: BTreeMap::new(), foreign: Foreign::default() }
     }
 
-    /// Promises for ever.
+    /// Promises as long as there is a beat.
     pub async fn run(mut self) {
-        loop {
+        while self.reached.changed().await.is_ok() {
+            self.note();
+            tokio::time::sleep(DELIVERED_WITHIN).await;
             self.turn().await;
-            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -79,21 +81,31 @@ impl Watermarks {
         }
     }
 
+    /// Remembers from which position on all is delivered that a promise speaks of.
+    fn note(&mut self) {
+        let Reached { through, position } = *self.reached.borrow_and_update();
+        let mut destinations = Vec::new();
+        self.force.destinations.each(|destination, _| destinations.push(destination.clone()));
+        let routes = &mut self.routes;
+        routes.retain(|_, route| destinations.contains(&route.destination));
+        for destination in destinations {
+            let name = destination.name.clone();
+            let route = routes.entry(name).or_insert_with(|| Route::new(destination));
+            route.marks.note(position, through);
+        }
+    }
+
     async fn turn(&mut self) {
         let is_foreign = self.foreign.look(&self.force);
-        let (through, position) = self.horizon();
-        let mut done = Vec::new();
+        let mut done = BTreeMap::new();
         self.force.destinations.each(|destination, sender| {
             let oldest = sender.metrics().oldest_unsent_ms.load(Ordering::Relaxed);
-            done.push((destination.clone(), sender.done_below(), oldest));
+            done.insert(destination.name.clone(), (sender.done_below(), oldest));
         });
-        self.routes.retain(|name, route| {
-            done.iter().any(|(to, ..)| to.name == *name && *to == route.destination)
-        });
-        for (destination, done, oldest_ms) in done {
-            let name = destination.name.clone();
-            let route = self.routes.entry(name).or_insert_with(|| Route::new(destination));
-            route.marks.note(position, through);
+        for (name, route) in &mut self.routes {
+            let Some(&(done, oldest_ms)) = done.get(name) else {
+                continue;
+            };
             let reached = route.marks.reach(done).or_else(|| {
                 // A backlog from before the start: none of it is older than its oldest frame, less
                 // what a scrape and its stale markers may lie behind their writing.
@@ -103,20 +115,6 @@ impl Watermarks {
                 route.say(watermark(&self.force.name, reached, series(&self.force))).await;
             }
         }
-    }
-
-    /// Every sample stamped up to the time stands in the buffer before the position.
-    fn horizon(&self) -> (Timestamp, u64) {
-        // In this order: what is stamped later has a later time, what was taken has a place.
-        let now = now_ms();
-        let targets = self.force.pools.with_manager(|manager| manager.horizon());
-        if let Some(pushes) = &self.force.pushes {
-            // It waits for a scrape of pushed groups that is under way.
-            pushes.counts();
-        }
-        // Outputs of rules are stamped with their window's end, and leave after it.
-        let closed = self.force.rules.as_ref().map_or(now, |(rules, _)| rules.closed_through());
-        (targets.unwrap_or(now).min(closed).min(now - 1), self.journal.next_position())
     }
 }
 
@@ -206,7 +204,8 @@ impl Foreign {
     }
 }
 
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What is on disk is with a destination that is well.
+const DELIVERED_WITHIN: Duration = Duration::from_millis(200);
 /// Windows end at multiples of this, mostly.
 const GRID: Millis = Millis::from_secs(5);
 const SAY_EVERY: Duration = Duration::from_secs(5);

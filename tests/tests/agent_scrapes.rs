@@ -174,7 +174,7 @@ fn an_outage_and_kills_lose_no_scrape_that_was_taken() {
         values.insert(sample.value.to_bits());
     }
     assert!(delivered.values().all(|values| values.len() == 1), "a sample with two values");
-    // A kill may take the last group commit with it: at most the scrape in hand, 15 samples.
+    // What is counted is appended. A kill may take the last group commit with it: a scrape, 15 samples.
     let missing = taken - delivered.len() as f64;
     assert!(missing <= 3.0 * 15.0, "{missing} of {taken} samples that were taken are missing");
     let refused = agent.metrics().count("weir_agent_samples_refused_total", &[]);

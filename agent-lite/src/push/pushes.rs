@@ -182,7 +182,11 @@ impl State {
         self.send(bodies, now);
     }
 
-    fn send(&self, bodies: Vec<Body>, now: Timestamp) {
+    /// At once: a job that was answered may be gone when the next one comes.
+    fn send(&mut self, mut bodies: Vec<Body>, now: Timestamp) {
+        if let Err(error) = self.scratch.flush(&mut bodies) {
+            tracing::error!(%error, "pushed samples cannot be written");
+        }
         let samples: u64 = bodies.iter().map(|body| body.summary.samples).sum();
         if samples > 0
             && let Err(error) = self.buffer.take(LANE, now, bodies)

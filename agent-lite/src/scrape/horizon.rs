@@ -1,7 +1,7 @@
 //! Up to which time no target brings any more samples.
 //!
 //! Invariant: when a horizon is read, every sample that its target has stamped at or before it has
-//! been handed to the buffer, and what comes is stamped later. A target that has ended bounds nothing.
+//! been gathered for the buffer, and what comes is stamped later. A target that has ended bounds nothing.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

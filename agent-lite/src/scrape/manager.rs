@@ -97,10 +97,12 @@ impl Manager {
         &self.shared.counters
     }
 
-    /// No target brings a sample that is stamped here at or before this time any more; `None` without
-    /// targets.
-    pub fn horizon(&self) -> Option<Timestamp> {
-        self.shared.horizons.least()
+    /// Hands what was scraped to the sink. No target brings a sample that is stamped here at or before
+    /// the returned time after it; `None` without targets.
+    pub fn flush(&self) -> Option<Timestamp> {
+        let horizon = self.shared.horizons.least();
+        self.shared.flush();
+        horizon
     }
 
     /// Ends all series and all tasks, each after the scrape that it is at.
@@ -113,6 +115,7 @@ impl Manager {
             // One that panicked has nothing more to say.
             target.task.await.ok();
         }
+        self.shared.flush();
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use weir_model::{BlockHasher, Exemplar, Labels, LabelsBuilder, STALE_NAN, Timestamp};
 use weir_wire::exposition::{Format, Parser};
 
-use super::encode::{Body, Encoder};
 use super::exemplars::NewestExemplars;
+use super::gather::{Body, Gather};
 use super::labels;
 use super::limits::ScrapeError;
 use super::metadata::{MetadataState, PageMetadata};
@@ -71,14 +71,14 @@ pub struct Counts {
     pub out_of_bounds: usize,
 }
 
-/// What a scrape needs while it runs and no target has to keep.
+/// What a scrape needs while it runs and no target has to keep, and the body that scrapes fill.
 #[derive(Debug)]
 pub struct Scratch {
     pub(super) hasher: BlockHasher,
     pub(super) rows: Rows,
     pub(super) labels: LabelsBuilder,
     pub(super) exemplars: Vec<Exemplar>,
-    encoder: Encoder,
+    gather: Gather,
 }
 
 impl Scratch {
@@ -89,8 +89,18 @@ impl Scratch {
             rows: Rows::default(),
             labels: LabelsBuilder::default(),
             exemplars: Vec::new(),
-            encoder: Encoder::default(),
+            gather: Gather::default(),
         }
+    }
+
+    /// Ends the body that waits for more scrapes, if there is one, and appends it to `out`.
+    pub fn flush(&mut self, out: &mut Vec<Body>) -> std::io::Result<()> {
+        self.gather.flush(out)
+    }
+
+    /// Samples that wait for it.
+    pub fn waiting(&self) -> u64 {
+        self.gather.waiting()
     }
 }
 
@@ -121,7 +131,7 @@ impl Scraper {
         }
     }
 
-    /// Takes a page. What is to be sent is appended to `out`.
+    /// Takes a page. Bodies that it fills are appended to `out`; the rest waits for [`Scratch::flush`].
     pub fn page(
         &mut self,
         attempt: &Attempt<'_>,
@@ -265,7 +275,7 @@ impl Scraper {
         scratch: &mut Scratch,
         out: &mut Vec<Body>,
     ) -> std::io::Result<()> {
-        let written = scratch.encoder.encode(&scratch.rows, &self.cache, time, out);
+        let written = scratch.gather.add(&scratch.rows, &self.cache, time, out);
         scratch.rows.clear();
         if let Some(moved) = self.cache.tidy() {
             self.exemplars.renumber(&moved);

@@ -1,7 +1,8 @@
 //! What the tasks of all targets share: one set of buffers for the work on pages, a few page
 //! buffers, a bound on scrapes at one time, and where bodies go.
 //!
-//! Invariant: between scrapes a target holds its series and a connection, no buffer.
+//! Invariant: between scrapes a target holds its series and a connection, no buffer; what its scrapes
+//! say reaches the sink in the order in which they ended.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use tokio::sync::Semaphore;
 use weir_model::{BlockHasher, Timestamp};
 
 use super::counters::ScrapeCounters;
-use super::encode::Body;
+use super::gather::Body;
 use super::horizon::Horizons;
 use super::scraper::Scratch;
 
@@ -23,9 +24,12 @@ const CONCURRENT_MAX: usize = 256;
 const PAGES_KEPT: usize = 2;
 const PAGE_BYTES_KEPT: usize = 1 << 20;
 
+/// The lane of all scrapes, for they share bodies: any number.
+const LANE: u64 = 0x7363_7261_7065_7300;
+
 /// Takes what is to be sent.
 pub trait Sink: Send + Sync + 'static {
-    /// Takes the bodies of one scrape, in order, all or none. Must not block for long.
+    /// Takes bodies, in order, all or none. Must not block for long.
     fn take(&self, lane: u64, now: Timestamp, bodies: Vec<Body>) -> Result<(), SinkError>;
 }
 
@@ -64,9 +68,28 @@ impl Shared {
         }
     }
 
-    /// Works with the buffers, one at a time.
-    pub(super) fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
-        work(&mut self.scratch.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Works with the buffers, one at a time. Bodies that the work has filled are handed over.
+    pub(super) fn with_scratch<T>(
+        &self,
+        work: impl FnOnce(&mut Scratch, &mut Vec<Body>) -> T,
+    ) -> T {
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bodies = Vec::new();
+        let done = work(&mut scratch, &mut bodies);
+        // With the lock: bodies share a lane, and leave in the order of their scrapes.
+        self.send(bodies);
+        done
+    }
+
+    /// Hands over what waits for more scrapes.
+    pub(super) fn flush(&self) {
+        self.with_scratch(|scratch, bodies| {
+            let samples = scratch.waiting();
+            if let Err(error) = scratch.flush(bodies) {
+                tracing::error!(samples, %error, "samples of scrapes cannot be written");
+                self.counters.samples_refused.fetch_add(samples, Ordering::Relaxed);
+            }
+        });
     }
 
     /// A buffer for a page.
@@ -84,16 +107,16 @@ impl Shared {
     }
 
     /// Hands bodies over; what is not taken is counted.
-    pub(super) fn send(&self, lane: u64, bodies: Vec<Body>) {
+    fn send(&self, bodies: Vec<Body>) {
         let samples: u64 = bodies.iter().map(|body| body.summary.samples).sum();
         if samples == 0 {
             return;
         }
         let counters = &self.counters;
-        match self.sink.take(lane, now_ms(), bodies) {
+        match self.sink.take(LANE, now_ms(), bodies) {
             Ok(()) => counters.samples_buffered.fetch_add(samples, Ordering::Relaxed),
             Err(error) => {
-                tracing::warn!(samples, %error, "samples of a scrape are lost");
+                tracing::warn!(samples, %error, "samples of scrapes are lost");
                 counters.samples_refused.fetch_add(samples, Ordering::Relaxed)
             }
         };

@@ -178,12 +178,10 @@ impl Task {
         let Some(time) = time else {
             return;
         };
-        let mut bodies = Vec::new();
-        let ended = self.shared.with_scratch(|scratch| scraper.end(time, scratch, &mut bodies));
+        let ended = self.shared.with_scratch(|scratch, bodies| scraper.end(time, scratch, bodies));
         if let Err(error) = ended {
             tracing::error!(target = self.endpoint.url, %error, "stale markers cannot be written");
         }
-        self.shared.send(self.endpoint.identity, bodies);
     }
 
     async fn scrape(&self, scraper: &mut Scraper, job: &Job, time: Timestamp, begun: Instant) {
@@ -195,10 +193,9 @@ impl Task {
         self.shared.counters.page_bytes.fetch_add(page.len() as u64, Ordering::Relaxed);
         let timeout = self.endpoint.timeout.to_std();
         let attempt = Attempt { time, elapsed: &|| begun.elapsed(), timeout };
-        let mut bodies = Vec::new();
-        let outcome = self.shared.with_scratch(|scratch| match fetched {
-            Ok(format) => scraper.page(&attempt, format, &page, scratch, &mut bodies),
-            Err(error) => scraper.failure(&attempt, error, scratch, &mut bodies),
+        let outcome = self.shared.with_scratch(|scratch, bodies| match fetched {
+            Ok(format) => scraper.page(&attempt, format, &page, scratch, bodies),
+            Err(error) => scraper.failure(&attempt, error, scratch, bodies),
         });
         self.shared.return_page(page);
         match outcome {
@@ -207,7 +204,6 @@ impl Task {
                 tracing::error!(target = self.endpoint.url, %error, "a scrape cannot be written");
             }
         }
-        self.shared.send(self.endpoint.identity, bodies);
     }
 
     async fn fetch(&self, job: &Job, page: &mut Vec<u8>) -> Result<Format, ScrapeError> {

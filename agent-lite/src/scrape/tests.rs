@@ -34,18 +34,23 @@ impl Target {
 
     pub(super) fn page(&mut self, time: Timestamp, page: &str) -> Outcome {
         let (scraper, scratch) = (&mut self.scraper, &mut self.scratch);
-        scraper
-            .page(&attempt(time), Format::Text, page.as_bytes(), scratch, &mut self.bodies)
-            .unwrap()
+        let bodies = &mut self.bodies;
+        let outcome =
+            scraper.page(&attempt(time), Format::Text, page.as_bytes(), scratch, bodies).unwrap();
+        scratch.flush(bodies).unwrap();
+        outcome
     }
 
     pub(super) fn failure(&mut self, time: Timestamp, error: ScrapeError) -> Outcome {
         let (scraper, scratch) = (&mut self.scraper, &mut self.scratch);
-        scraper.failure(&attempt(time), error, scratch, &mut self.bodies).unwrap()
+        let outcome = scraper.failure(&attempt(time), error, scratch, &mut self.bodies).unwrap();
+        scratch.flush(&mut self.bodies).unwrap();
+        outcome
     }
 
     pub(super) fn end(&mut self, time: Timestamp) {
         self.scraper.end(time, &mut self.scratch, &mut self.bodies).unwrap();
+        self.scratch.flush(&mut self.bodies).unwrap();
     }
 
     /// All that was said since the last time, sorted.

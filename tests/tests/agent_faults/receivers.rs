@@ -39,7 +39,7 @@ fn one_that_restarts_before_it_answers_gets_repeats_and_no_others() {
 }
 
 #[test]
-fn a_kill_in_an_outage_loses_no_page_but_the_one_in_hand() {
+fn a_kill_in_an_outage_loses_no_page_but_those_of_its_beat() {
     let folder = tempfile::tempdir().expect("a folder");
     let (target, backend) = (CountingTarget::start(5), Backend::start());
     let mut agent = Agent::start(&config(&[&target], &backend.url()), folder.path());
@@ -52,9 +52,9 @@ fn a_kill_in_an_outage_loses_no_page_but_the_one_in_hand() {
     }
     backend.accept_all();
     serve(&target, 2);
-    // The page that was read when the kill came, and the one of the group commit before.
+    // The pages of the beat in which the kill came (500 ms apart), and the one in hand.
     let missing = stop_and_compare(agent, &target, &backend, "job0");
-    assert!(missing <= 2 * kills, "{missing} pages are missing after {kills} kills");
+    assert!(missing <= 3 * kills, "{missing} pages are missing after {kills} kills");
 }
 
 #[test]

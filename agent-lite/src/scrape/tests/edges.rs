@@ -156,6 +156,37 @@ fn a_large_page_becomes_several_bodies() {
     }
 }
 
+/// Targets with labels of their own say in one body what each says in one of its own. A page of more
+/// than a body shares none.
+#[test]
+fn scrapes_share_a_body_as_wholes() {
+    let pages = ["a{x=\"1\"} 1\nb 2\n", "b 2\na{x=\"2\",zone=\"a\"} 3\nc NaN\n"];
+    let long: String = (0..10_001).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
+    let pages = [pages[0], pages[1], &long, pages[0]];
+    let target = |at: usize| Target::new(Settings::default(), &[("instance", &format!("i{at}"))]);
+    let mut alone = Vec::new();
+    let mut scratch = Scratch::new(BlockHasher::new(7));
+    let mut bodies = Vec::new();
+    for (at, page) in pages.iter().enumerate() {
+        let (mut one, mut sharing) = (target(at), target(at));
+        one.page(5, page);
+        alone.extend(one.said());
+        let format = Format::Text;
+        sharing
+            .scraper
+            .page(&attempt(5), format, page.as_bytes(), &mut scratch, &mut bodies)
+            .unwrap();
+    }
+    assert_eq!(scratch.waiting(), 2 + 5);
+    scratch.flush(&mut bodies).unwrap();
+    let sizes: Vec<u64> = bodies.iter().map(|body| body.summary.samples).collect();
+    assert_eq!(sizes, [2 + 3 + 2 * 5, 10_000, 1 + 5, 2 + 5]);
+    let mut together = read(&bodies);
+    together.sort();
+    alone.sort();
+    assert_eq!(together, alone);
+}
+
 #[test]
 fn churn_does_not_leak() {
     let mut target = Target::new(Settings::default(), &[("job", "j")]);

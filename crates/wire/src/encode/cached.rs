@@ -31,8 +31,6 @@ const STAMP_BYTES_MAX: usize = 11;
 #[derive(Debug)]
 pub struct SymbolTable {
     encoded: Vec<u8>,
-    /// The number of the first symbol in here.
-    first: u32,
     count: u32,
     index: Option<Index>,
 }
@@ -48,42 +46,47 @@ struct Index {
 impl Default for SymbolTable {
     /// A table with the empty string alone, which is symbol 0 of every request.
     fn default() -> Self {
-        let mut table = Self::after(0);
+        let mut table = Self { encoded: Vec::new(), count: 0, index: None };
         table.intern("");
         table
     }
 }
 
 impl SymbolTable {
-    /// An empty table that goes on where another one with so many symbols ends: for symbols of one
-    /// request. Its bytes go right behind the other's.
-    pub fn after(count: u32) -> Self {
-        Self { encoded: Vec::new(), first: count, count: 0, index: None }
-    }
-
     /// The number of a text, which is appended if it is new.
     pub fn intern(&mut self, text: &str) -> u32 {
-        let Self { encoded, first, count, index } = self;
+        let Self { encoded, count, index } = self;
         let Index { places, by_text } = index.get_or_insert_with(|| Index::of(encoded));
         let text_of = |number: u32| text_at(encoded, places[number as usize]);
         let hash = xxh3_64(text.as_bytes());
         let same = |&number: &u32| text_of(number) == text.as_bytes();
         if let Some(&known) = by_text.find(hash, same) {
-            return *first + known;
+            return known;
         }
         by_text.insert_unique(hash, *count, |&other| xxh3_64(text_of(other)));
         places.push(encoded.len() as u32);
         put_bytes(encoded, SYMBOLS, text.as_bytes());
         *count += 1;
-        *first + *count - 1
+        *count - 1
+    }
+
+    /// All texts, by their numbers.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let mut place = 0;
+        std::iter::from_fn(move || {
+            let text =
+                (place < self.encoded.len()).then(|| text_at(&self.encoded, place as u32))?;
+            place += 1 + varint_len(text.len() as u64) + text.len();
+            Some(std::str::from_utf8(text).unwrap_or_default())
+        })
     }
 
     /// The text of a symbol; empty if there is no such symbol.
     pub fn text(&mut self, number: u32) -> &str {
-        let Self { encoded, first, index, .. } = self;
+        let Self { encoded, index, .. } = self;
         let index = index.get_or_insert_with(|| Index::of(encoded));
-        let place = number.checked_sub(*first).and_then(|at| index.places.get(at as usize));
-        let text = place.map_or(&[][..], |&place| text_at(encoded, place));
+        let text =
+            index.places.get(number as usize).map_or(&[][..], |&place| text_at(encoded, place));
         std::str::from_utf8(text).unwrap_or_default()
     }
 
@@ -94,7 +97,7 @@ impl SymbolTable {
 
     /// The number that the next new symbol will have.
     pub fn end(&self) -> u32 {
-        self.first + self.count
+        self.count
     }
 
     /// Gives up the index and spare room.
@@ -169,6 +172,47 @@ pub fn references(labels: &[u8]) -> impl Iterator<Item = u32> {
     let len = varint::read(&mut rest);
     rest = rest.get(..len.unwrap_or_default() as usize).unwrap_or_default();
     std::iter::from_fn(move || varint::read(&mut rest).map(|reference| reference as u32))
+}
+
+/// From the symbols of one table to those of another, for a request that says what several tables
+/// know.
+#[derive(Debug, Default)]
+pub struct Renumbering {
+    numbers: Vec<u32>,
+    is_same: bool,
+}
+
+impl Renumbering {
+    /// Appends the symbols of `from` to `to`, where they are new, and learns their numbers there.
+    pub fn learn(&mut self, from: &SymbolTable, to: &mut SymbolTable) {
+        self.numbers.clear();
+        self.numbers.extend(from.texts().map(|text| to.intern(text)));
+        self.is_same = self.numbers.iter().zip(0..).all(|(&to, from)| to == from);
+    }
+
+    /// What [`put_labels`] wrote, in the other table's numbers; `scratch` may hold them.
+    #[inline]
+    pub fn labels<'a>(&self, labels: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        if self.is_same {
+            return labels;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(&[LABELS_KEY, 0]);
+        for reference in references(labels) {
+            let number = self.numbers.get(reference as usize).copied().unwrap_or_default();
+            varint::write(number.into(), scratch);
+        }
+        let len = scratch.len() - 2;
+        if len < 0x80 {
+            scratch[1] = len as u8;
+        } else {
+            // The length takes more than the byte left for it.
+            let mut head = Vec::with_capacity(6);
+            varint::write(len as u64, &mut head);
+            scratch.splice(1..2, head);
+        }
+        scratch
+    }
 }
 
 /// Appends metadata as the other functions want it; help and unit are symbols.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message;
 use weir_model::{Exemplar, MetricType, NativeHistogram, STALE_NAN};
 
-use crate::encode::cached::{self, Stamp, SymbolTable};
+use crate::encode::cached::{self, Renumbering, Stamp, SymbolTable};
 use crate::oracle::v2;
 
 fn intern(symbols: &mut SymbolTable, labels: &BTreeMap<String, String>) -> Vec<u8> {
@@ -82,6 +82,29 @@ proptest! {
         }
     }
 
+    /// Two tables' series in one request, whatever stood in its table before.
+    #[test]
+    fn renumbered_labels_mean_the_same(
+        before in vec("[a-c]{1,2}|[x-z]", 0..300),
+        tables in vec(vec(btree_map("[a-z]{1,2}", "[x-z]|.{0,9}", 0..80), 0..6), 1..3),
+    ) {
+        let (mut common, mut numbers) = (SymbolTable::default(), Renumbering::default());
+        before.iter().for_each(|text| drop(common.intern(text)));
+        let (mut body, mut scratch) = (Vec::new(), Vec::new());
+        for all in &tables {
+            let mut own = SymbolTable::default();
+            let known: Vec<_> = all.iter().map(|labels| intern(&mut own, labels)).collect();
+            numbers.learn(&own, &mut common);
+            for labels in &known {
+                let labels = numbers.labels(labels, &mut scratch);
+                cached::put_float(&mut body, labels, 1.0, &Stamp::new(1), 0, &[]);
+            }
+        }
+        let read = request(&[common.encoded(), &body]);
+        let said = read.timeseries.iter().map(|series| labels_of(&read, &series.labels_refs));
+        prop_assert_eq!(said.collect::<Vec<_>>(), tables.concat());
+    }
+
     #[test]
     fn references_come_back(refs in vec(any::<u32>(), 0..60)) {
         let mut encoded = Vec::new();
@@ -100,7 +123,6 @@ proptest! {
 fn exemplars_and_histograms_stand_in_series_of_their_own() {
     let mut symbols = SymbolTable::default();
     let up = intern(&mut symbols, &[("__name__".into(), "h".into())].into());
-    let mut own = SymbolTable::after(symbols.end());
     let exemplar = Exemplar {
         labels: vec![("trace_id".into(), "x1".into()), ("span".into(), "x1".into())],
         value: 0.5,
@@ -109,10 +131,10 @@ fn exemplars_and_histograms_stand_in_series_of_their_own() {
     let bare = Exemplar { labels: vec![], value: 2.0, timestamp: 8 };
     let mut body = Vec::new();
     let both = [exemplar, bare];
-    cached::put_exemplars(&mut body, &up, both.iter(), &mut own);
+    cached::put_exemplars(&mut body, &up, both.iter(), &mut symbols);
     let histogram = NativeHistogram { timestamp: 9, sum: STALE_NAN, ..NativeHistogram::default() };
     cached::put_native_histogram(&mut body, &up, &histogram, &[]);
-    let read = request(&[symbols.encoded(), own.encoded(), &body]);
+    let read = request(&[symbols.encoded(), &body]);
     assert_eq!(read.symbols, ["", "__name__", "h", "trace_id", "x1", "span"]);
     let [exemplars, histograms] = &read.timeseries[..] else { panic!("{read:?}") };
     let name = BTreeMap::from([("__name__".to_owned(), "h".to_owned())]);
