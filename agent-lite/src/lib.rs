@@ -12,6 +12,7 @@ pub mod central;
 pub mod cli;
 pub mod discovery;
 pub mod force;
+pub mod malloc;
 pub mod pools;
 pub mod push;
 pub mod receive;

@@ -89,7 +89,9 @@ proptest! {
         tables in vec(vec(btree_map("[a-z]{1,2}", "[x-z]|.{0,9}", 0..80), 0..6), 1..3),
     ) {
         let (mut common, mut numbers) = (SymbolTable::default(), Renumbering::default());
-        before.iter().for_each(|text| drop(common.intern(text)));
+        for text in &before {
+            common.intern(text);
+        }
         let (mut body, mut scratch) = (Vec::new(), Vec::new());
         for all in &tables {
             let mut own = SymbolTable::default();
