@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use weir_http::{Drain, Server, ServerConfig, WebConfig};
+use weir_journal::Journal;
 use weir_model::{Label, Millis};
 use weir_remote::destinations::now_ms;
 use weir_remote::{Destinations, HttpTransport, JournalQueue};
@@ -22,6 +23,8 @@ use crate::beat::{self, Reached};
 use crate::buffer::Buffer;
 use crate::central::Central;
 use crate::cli::{self, Args};
+use crate::custodian::Custodian;
+use crate::custody::Custody;
 use crate::force::{Force, NO_LABELS, Reloads, bound};
 use crate::pools::{Features, Pools};
 use crate::push::Pushes;
@@ -65,6 +68,8 @@ impl App {
         let agent = args.central.name.clone().unwrap_or_else(host_name);
         let name = SenderName { agent, buffer: storage::number(&args.storage)? };
         name.sign(&mut config);
+        let custody = Arc::new(Custody::open(&args.storage, &storage.journal)?);
+        custody.sign(&mut config);
         let destinations = Arc::new(destinations(&args, &config, &storage)?);
         let buffer = Buffer::new(Arc::clone(&storage.journal), storage.durable.clone());
         let hash_seed = random()?;
@@ -88,12 +93,13 @@ impl App {
             rules: reducer.map(|reducer| (reducer, args.rule_files.clone())),
             bounds,
             name,
+            custody,
             reloads: Reloads::started(),
             turn: tokio::sync::Mutex::default(),
         });
         let registry = Registry::new();
         metrics::register(&registry, &storage.journal);
-        observe(&registry, &force);
+        observe(&registry, &force, &storage.journal);
         let (quitter, quit) = watch::channel(false);
         let reload = reloader(&origin, &force);
         let pools = Arc::clone(&force.pools);
@@ -169,13 +175,16 @@ fn reducer(
     (!args.rule_files.is_empty()).then(|| Arc::new(reducer()))
 }
 
-fn observe(registry: &Registry, force: &Arc<Force>) {
+fn observe(registry: &Registry, force: &Arc<Force>, journal: &Arc<Journal>) {
     let scraped = Arc::clone(&force.pools);
     let collect = move |scrape: &mut Scrape| metrics::collect_scrapes(&scraped, scrape);
     registry.set_collector("scrapes", Arc::new(collect));
-    let sent = Arc::clone(&force.destinations);
+    let (sent, journal) = (Arc::clone(force), Arc::clone(journal));
     let collect = move |scrape: &mut Scrape| {
-        metrics::collect_destinations(&sent, now_ms(), scrape);
+        metrics::collect_destinations(&sent.destinations, now_ms(), scrape);
+        let mut done = Vec::new();
+        sent.destinations.each(|to, sender| done.push((to.clone(), sender.done_below())));
+        sent.custody.collect(&done, &journal, scrape);
     };
     registry.set_collector("destinations", Arc::new(collect));
     let reloaded = Arc::clone(force);
@@ -206,11 +215,12 @@ fn tasks(
     registry: &Registry,
 ) -> Vec<JoinHandle<()>> {
     let journal = || Arc::clone(&storage.journal);
-    let cutting = storage::keep_cutting(journal(), Arc::clone(&force.destinations));
+    let custodian = Custodian::new(Arc::clone(force), journal());
     let (told, reached) = watch::channel(Reached::default());
     let watermarks = Watermarks::new(Arc::clone(force), reached);
     let beat = beat::run(Arc::clone(force), journal(), told);
-    let mut tasks = vec![tokio::spawn(cutting), tokio::spawn(watermarks.run()), tokio::spawn(beat)];
+    let mut tasks =
+        vec![tokio::spawn(custodian.run()), tokio::spawn(watermarks.run()), tokio::spawn(beat)];
     tasks.extend(force.pushes.clone().map(|pushes| tokio::spawn(pushes.run())));
     let reducer = force.rules.as_ref().map(|(reducer, _)| Arc::clone(reducer));
     tasks.extend(reducer.map(|reducer| tokio::spawn(reducer.run())));

@@ -13,6 +13,7 @@ use weir_remote::Destinations;
 use weir_remote::destinations::now_ms;
 use weir_telemetry::Scrape;
 
+use crate::custody::Custody;
 use crate::pools::Pools;
 use crate::push::Pushes;
 use crate::receive::Receiver;
@@ -36,6 +37,8 @@ pub struct Force {
     pub bounds: (u64, Millis),
     /// Every destination is told who sends.
     pub name: SenderName,
+    /// What is kept of what they have acknowledged.
+    pub custody: Arc<Custody>,
     /// What came of it.
     pub reloads: Reloads,
     /// One at a time.
@@ -69,6 +72,7 @@ impl Force {
         let _turn = self.turn.lock().await;
         bound(&mut config, self.bounds);
         self.name.sign(&mut config);
+        self.custody.sign(&mut config);
         let jobs = Pools::prepare(&config.scrape)?;
         let files = self.rules.as_ref().map(|(_, files)| reduce::read(files)).transpose();
         let rules = files.map_err(|errors| errors.to_string())?;

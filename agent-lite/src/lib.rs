@@ -7,9 +7,12 @@
 pub mod admin;
 pub mod app;
 pub mod beat;
+pub mod beside;
 pub mod buffer;
 pub mod central;
 pub mod cli;
+pub mod custodian;
+pub mod custody;
 pub mod discovery;
 pub mod force;
 pub mod malloc;

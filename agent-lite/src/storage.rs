@@ -1,17 +1,16 @@
-//! The buffer's journal: how it is opened, bounded and cut.
+//! The buffer's journal: how it is opened and bounded.
 //!
-//! Invariant: a segment goes only when every destination is done with all of it. A buffer that is
-//! full gives up its oldest frames (that is the senders' part, who count it); only if that does not
-//! make room fast enough are new samples refused, and counted. Not here: what frames hold.
+//! Invariant: a buffer that is full gives up its oldest frames, those first that were acknowledged
+//! (`custodian.rs`), then those that were not (that is the senders' part); all is counted. Only if that
+//! does not make room fast enough are new samples refused, and counted. Not here: what frames hold, and
+//! when the buffer is cut.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use weir_journal::fs::DiskFs;
 use weir_journal::{Config, Journal};
-use weir_remote::Destinations;
 use weir_remote::config::{Destination, OnFull};
 
 /// The journal, and what follows its durable position; `u64::MAX` once it can no longer be written.
@@ -69,20 +68,14 @@ pub fn number(dir: &Path) -> Result<u64, String> {
 /// gives up makes room before the disk's bound is met.
 pub fn bound(destination: &mut Destination, max_bytes: u64, max_age: weir_model::Millis) {
     let queue = &mut destination.queue;
-    let most = max_bytes.saturating_sub(SEGMENTS_FREE * segment_bytes(max_bytes));
-    queue.max_bytes = queue.max_bytes.min(most);
+    queue.max_bytes = queue.max_bytes.min(most(max_bytes));
     queue.on_full = OnFull::DropOldest;
     queue.max_age.get_or_insert(max_age);
 }
 
-/// Cuts what every destination is done with, for ever.
-pub async fn keep_cutting(journal: Arc<Journal>, destinations: Arc<Destinations>) {
-    loop {
-        tokio::time::sleep(CUT_EVERY).await;
-        if let Err(why) = journal.cut_below(destinations.needed_from()) {
-            tracing::error!(%why, "the buffer cannot be cut");
-        }
-    }
+/// What a buffer of at most `max_bytes` may hold on to.
+pub fn most(max_bytes: u64) -> u64 {
+    max_bytes.saturating_sub(SEGMENTS_FREE * segment_bytes(max_bytes))
 }
 
 /// A sixteenth of the buffer, so that cutting by segments is not coarse.
@@ -94,4 +87,3 @@ fn segment_bytes(max_bytes: u64) -> u64 {
 const SEGMENTS_FREE: u64 = 4;
 /// Appended and not yet on disk.
 const QUEUE_BYTES: u64 = 16 << 20;
-const CUT_EVERY: Duration = Duration::from_secs(5);

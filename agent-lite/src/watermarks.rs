@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use weir_agent_config::watermark::{WATERMARK_PATH, Watermark};
-use weir_http::client::header_map;
-use weir_http::{Bytes, Client, StatusCode, Uri};
+use weir_http::StatusCode;
 use weir_model::{Millis, Timestamp};
 use weir_remote::config::Destination;
 use weir_remote::destinations::now_ms;
 
 use crate::beat::Reached;
+use crate::beside::Beside;
 use crate::force::Force;
 use crate::sender_name::SenderName;
 
@@ -39,7 +39,7 @@ pub struct Watermarks {
 struct Route {
     destination: Destination,
     /// `None` where it cannot be asked at all.
-    client: Option<(Client, Uri)>,
+    beside: Option<Beside>,
     marks: Marks,
     /// The last promise, and when.
     said: Option<(Timestamp, Instant)>,
@@ -73,10 +73,9 @@ impl Watermarks {
     pub async fn end(name: SenderName, destinations: Vec<Destination>) {
         let watermark = Watermark { end: true, ..watermark(&name, 0, 0) };
         for destination in destinations {
-            let route = Route::new(destination);
-            if let Some((client, url)) = route.at(&watermark) {
+            if let Some(beside) = Beside::new(&destination, WATERMARK_PATH) {
                 // Whoever does not hear it waits for grace, as for any sender that has gone.
-                client.post(&url, route.headers(), Bytes::new(), END_WITHIN).await.ok();
+                beside.post(&watermark.to_query(), END_WITHIN).await;
             }
         }
     }
@@ -100,10 +99,13 @@ impl Watermarks {
         let mut done = BTreeMap::new();
         self.force.destinations.each(|destination, sender| {
             let oldest = sender.metrics().oldest_unsent_ms.load(Ordering::Relaxed);
-            done.insert(destination.name.clone(), (sender.done_below(), oldest));
+            let said = (destination.clone(), sender.done_below(), oldest);
+            done.insert(destination.name.clone(), said);
         });
         for (name, route) in &mut self.routes {
-            let Some(&(done, oldest_ms)) = done.get(name) else {
+            // One that begins again at another epoch is another one.
+            let same = done.get(name).filter(|(to, ..)| *to == route.destination);
+            let Some(&(_, done, oldest_ms)) = same else {
                 continue;
             };
             let reached = route.marks.reach(done).or_else(|| {
@@ -132,8 +134,8 @@ fn watermark(name: &SenderName, through: Timestamp, series: u64) -> Watermark {
 
 impl Route {
     fn new(destination: Destination) -> Self {
-        let client = client(&destination);
-        Self { destination, client, marks: Marks::default(), said: None, deaf_until: None }
+        let beside = Beside::new(&destination, WATERMARK_PATH);
+        Self { destination, beside, marks: Marks::default(), said: None, deaf_until: None }
     }
 
     /// Whether it is time: one that windows may end at is passed, or it was said long ago; sooner while
@@ -148,45 +150,22 @@ impl Route {
     }
 
     async fn say(&mut self, watermark: Watermark) {
-        let Some((client, url)) = self.at(&watermark) else {
+        let Some(beside) = &self.beside else {
             return;
         };
-        let answer = client.post(&url, self.headers(), Bytes::new(), SAY_WITHIN).await;
+        let answer = beside.post(&watermark.to_query(), SAY_WITHIN).await;
         match answer.map(|reply| reply.status) {
-            Ok(status) if status.is_success() => {
+            Some(status) if status.is_success() => {
                 self.said = Some((watermark.through, Instant::now()));
                 self.deaf_until = None;
             }
-            Ok(status) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+            Some(status) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
                 self.deaf_until = Some(Instant::now() + DEAF_FOR);
             }
             // It is away, or busy; the next promise says more.
-            Ok(_) | Err(_) => self.deaf_until = Some(Instant::now() + AWAY_FOR),
+            Some(_) | None => self.deaf_until = Some(Instant::now() + AWAY_FOR),
         }
     }
-
-    fn at(&self, watermark: &Watermark) -> Option<(Client, Uri)> {
-        let (client, url) = self.client.as_ref()?;
-        let url = format!("{url}?{}", watermark.to_query()).parse().ok()?;
-        Some((client.clone(), url))
-    }
-
-    fn headers(&self) -> weir_http::HeaderMap {
-        let headers = self.destination.headers.iter();
-        header_map(headers.map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default()
-    }
-}
-
-/// A client for the host of a destination; `None` where its URL has none, and where there are
-/// several: none of them gets everything that is promised.
-fn client(destination: &Destination) -> Option<(Client, Uri)> {
-    if destination.urls().count() > 1 || destination.round_robin_dns {
-        return None;
-    }
-    let url: Uri = destination.url.parse().ok()?;
-    let origin = format!("{}://{}{WATERMARK_PATH}", url.scheme_str()?, url.authority()?);
-    let client = Client::new(destination.client.client_config(), Instant::now()).ok()?;
-    Some((client, origin.parse().ok()?))
 }
 
 impl Foreign {

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use weir_http::{Drain, Server, ServerConfig, ServerTls};
 use weir_journal::fs::{DiskFs, Fs};
+use weir_model::Millis;
 
 use crate::boot::{self, BootError, Shared};
 use crate::checkpoint::Loaded;
@@ -128,7 +129,11 @@ async fn serve(node: &Arc<Node>, router: &Arc<Router>) -> Result<Drain, BootErro
     Ok(drain)
 }
 
-/// The frontier goes on where the log left it; a new node's begins at grace behind the clock.
+/// How far back windows may lie in a new data directory: as long as agents keep things.
+const FRESH_REACH: Millis = Millis::from_secs(12 * 3600);
+
+/// The frontier goes on where the log left it. In a new data directory it stays far back for as long as
+/// grace, and follows agents that bring what another directory had lost; then it follows the clock.
 fn start_frontier(
     node: &Arc<Node>,
     loaded: &Loaded,
@@ -137,16 +142,22 @@ fn start_frontier(
 ) -> Result<JoinHandle<()>, BootError> {
     let windows = node.current.load().config.windows;
     let known = replayed.frontier.max(loaded.home_frontier).filter(|&f| f > 0);
-    if known.is_some() {
-        // Whoever sent before the start may be one that promises nothing.
-        node.promises.heard(None, wall_ms());
-    }
-    let start = known.unwrap_or_else(|| wall_ms() - windows.grace.0);
     let monotonic = i64::try_from(origin.elapsed().as_millis()).unwrap_or(i64::MAX);
     let (grace, wait) = (windows.grace.0, windows.backlog_wait_max.0);
-    // The process went on at least until its last request, and its last frontier.
-    let ended = known.map(|frontier| replayed.received.unwrap_or(frontier).max(frontier + grace));
-    let policy = Policy::new(grace, wait, start, ended, monotonic);
+    let policy = if let Some(frontier) = known {
+        // Whoever sent before the start may be one that promises nothing.
+        node.promises.heard(None, wall_ms());
+        node.custody.pass(frontier);
+        // What the log holds from before is no newer.
+        node.custody.stamp(wall_ms() + windows.future_max.0);
+        // The process went on at least until its last request, and its last frontier.
+        let ended = replayed.received.unwrap_or(frontier).max(frontier + grace);
+        Policy::new(grace, wait, frontier, Some(ended), monotonic)
+    } else {
+        let start = wall_ms() - FRESH_REACH.0;
+        node.custody.begin_at(start);
+        Policy::fresh(grace, wait, start, monotonic)
+    };
     let node = Arc::clone(node);
     boot::spawn("frontier".into(), move || crate::frontier::run(&node, policy, origin))
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything here happens before the first request is taken, in the order of the functions.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use weir_aggregate::home::Home;
 use weir_aggregate::shard::Shard;
 use weir_journal::fs::Fs;
 use weir_journal::{Config as JournalConfig, Journal, OpenError, Recovery};
+use weir_model::Timestamp;
 
 use crate::audit::Audit;
 use crate::checkpoint::{Loaded, ShardPart};
@@ -213,10 +215,12 @@ pub fn start_machine(
     loaded: &Loaded,
     resume: Resume,
     decisions: &Arc<Decisions>,
+    silent_through: Timestamp,
     shared: &Shared,
 ) -> Result<Machine, BootError> {
     let (shards, covered) = restore_shards(loaded, decisions, shared)?;
-    let home = restore_home(loaded, decisions, shared)?;
+    let mut home = restore_home(loaded, decisions, shared)?;
+    home.stay_silent_through(silent_through);
     let (expect_to, expects) = bounded(MAILBOX);
     let (parts_to, parts) = bounded(64);
     let (mut mailboxes, mut reports, mut threads, mut worker_facts) =
@@ -249,6 +253,7 @@ pub fn start_machine(
         frames,
         resume,
         audit: Arc::clone(&audit),
+        settling: VecDeque::new(),
         tenants: Arc::clone(&shared.tenants),
         facts: Arc::clone(&emit_facts),
     };

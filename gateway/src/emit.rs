@@ -8,6 +8,7 @@
 mod frames;
 mod resume;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use resume::{Resume, Said};
 
 use crate::audit::Audit;
 use crate::checkpoint::HomeState;
+use crate::custody::Settled;
 use crate::pipeline::{BatchWork, Expect};
 use crate::shard::worker::{Content, Report, lock};
 use crate::tenants::Tenants;
@@ -59,6 +61,8 @@ pub struct EmitFacts {
     pub emitted_samples: AtomicU64,
     /// Frames that wait for the log to be durable.
     pub waiting_frames: AtomicU64,
+    /// The last frontier of which all that was to be said stands in the queue.
+    pub settled: std::sync::Mutex<Settled>,
     /// Set while frames wait for room in the queue.
     pub queue_full: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -85,6 +89,8 @@ pub struct Emitter {
     pub resume: Resume,
     /// The audit.
     pub audit: Arc<Audit>,
+    /// Frontiers whose frames may still wait for the log, with their positions.
+    pub settling: VecDeque<(u64, Timestamp)>,
     /// Names of tenants.
     pub tenants: Arc<Tenants>,
     /// What it publishes.
@@ -106,6 +112,7 @@ impl Emitter {
             }
             self.frames.flush(self.log.durable());
             self.facts.waiting_frames.store(self.frames.len() as u64, Ordering::Relaxed);
+            self.settle();
         }
         self.frames.finish(&self.log);
     }
@@ -120,6 +127,7 @@ impl Emitter {
             }
             Expect::Config { position, decisions, at } => self.configure(position, decisions, at),
             Expect::Checkpoint(reply) => self.checkpoint(reply),
+            Expect::Silence(through) => self.home.stay_silent_through(through),
             Expect::ReplayOver => self.resume = Resume::default(),
             Expect::Stop => {}
         }
@@ -195,6 +203,7 @@ impl Emitter {
             self.facts.frontier.store(to, Ordering::Relaxed);
             self.publish_rules();
         }
+        self.settling.push_back((position, to));
         self.complete(position);
     }
 
@@ -239,6 +248,19 @@ impl Emitter {
         }
         self.next = position + 1;
         self.facts.position.store(position, Ordering::Relaxed);
+    }
+
+    /// Publishes the newest frontier whose frames, and those of all before it, are in the queue.
+    fn settle(&mut self) {
+        let written = |&mut (position, _): &mut (u64, Timestamp)| self.frames.has_written(position);
+        let mut reached = None;
+        while let Some(frontier) = self.settling.pop_front_if(written) {
+            reached = Some(frontier);
+        }
+        if let Some((position, frontier)) = reached {
+            let queue_end = self.frames.next_position();
+            *lock(&self.facts.settled) = Settled { position, frontier, queue_end };
+        }
     }
 
     fn publish_rules(&self) {

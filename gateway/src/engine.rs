@@ -18,6 +18,7 @@ use weir_model::BlockHasher;
 use crate::boot::{self, BootError, IN_FLIGHT_MAX, Journals, Machine, Shared};
 use crate::checkpoint::{Checkpointer, Loaded};
 use crate::config::{Config, DecisionText};
+use crate::custody::Custody;
 use crate::frontier::wall_ms;
 use crate::node::{Current, Node, Readiness};
 use crate::recover::{Replay, Replayed};
@@ -40,13 +41,18 @@ impl Engine {
     /// workers and emitter.
     pub fn open(config: Config, fs: &Arc<dyn Fs>, shared: &Shared) -> Result<Self, BootError> {
         boot::create_dir(&**fs, &config.data_dir)?;
+        let custody = Custody::open(&**fs, &config.data_dir);
+        let custody = custody.map_err(|why| BootError::State(format!("custody: {why}")))?;
         let readiness = Arc::new(Readiness::default());
         let (journals, mut loaded, resume) = boot::open_journals(&config, fs, &readiness)?;
         let (decisions, text) = first_decisions(&loaded)?;
-        let machine = boot::start_machine(&journals, &loaded, resume, &decisions, shared)?;
+        let silent_through = custody.silent_through();
+        let machine =
+            boot::start_machine(&journals, &loaded, resume, &decisions, silent_through, shared)?;
         loaded.shards.clear();
         loaded.home.clear();
-        let node = node(config, (&journals, &machine, shared), readiness, (decisions, text));
+        let node =
+            node(config, (&journals, &machine, shared), (readiness, custody), (decisions, text));
         // Before the replay, which may have to wait for room in the queue.
         node.checkpoint_facts.queue_mark.store(loaded.queue_needed_from, Ordering::Release);
         Ok(Self { node, journals, machine, loaded })
@@ -95,7 +101,7 @@ fn first_decisions(loaded: &Loaded) -> Result<(Arc<Decisions>, Vec<u8>), BootErr
 fn node(
     config: Config,
     (journals, machine, shared): (&Journals, &Machine, &Shared),
-    readiness: Arc<Readiness>,
+    (readiness, custody): (Arc<Readiness>, Custody),
     (decisions, text): (Arc<Decisions>, Vec<u8>),
 ) -> Arc<Node> {
     let memory_bytes = config.http.memory_bytes;
@@ -123,6 +129,7 @@ fn node(
         ingest_facts: Default::default(),
         agents: Default::default(),
         promises: Default::default(),
+        custody,
         readiness,
         queue_blocked: Arc::default(),
         reloading: std::sync::Mutex::new(()),

@@ -77,13 +77,14 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
             if let Some(to) = policy.tick(wall_ms(), monotonic, &mut newest) {
                 submit(node, to);
             }
-            let catching_up = policy.is_waiting() || policy.is_held(monotonic);
+            let is_behind = policy.is_waiting() || policy.is_resting(monotonic);
+            let catching_up = is_behind || policy.is_held(monotonic);
             node.frontier_facts.catching_up.store(catching_up, Ordering::Relaxed);
         }
         for _ in 0..TICK.as_millis() / LOOK.as_millis() {
             std::thread::sleep(LOOK);
             if !stands_still {
-                run_ahead(node, &mut policy);
+                run_ahead(node, &mut policy, millis_since(origin));
             }
         }
     }
@@ -91,6 +92,9 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
 
 /// Waits for agents that work off a backlog, where they matter.
 fn heed(node: &Node, policy: &mut Policy, monotonic: i64) {
+    if node.custody.take_return() {
+        policy.follow_targets(monotonic);
+    }
     let series = |facts: &Arc<Facts>| lock(&facts.series).iter().map(|(_, n)| n).sum::<u64>();
     let series = node.worker_facts.iter().map(series).sum();
     // An agent speaks every 5 s: it is waited for before it would be late.
@@ -101,14 +105,14 @@ fn heed(node: &Node, policy: &mut Policy, monotonic: i64) {
 }
 
 /// Closes windows whose every sample is in.
-fn run_ahead(node: &Node, policy: &mut Policy) {
+fn run_ahead(node: &Node, policy: &mut Policy, monotonic: i64) {
     let Some(complete) = node.promises.look(wall_ms(), 0, i64::MAX).complete else {
         return;
     };
     let current = node.current.load();
     let intervals = current.decisions.rules.iter().map(|active| active.rule.interval().0.max(1));
     let ends = intervals.map(|interval| complete - complete.rem_euclid(interval));
-    if let Some(to) = ends.max().and_then(|end| policy.run_ahead(end)) {
+    if let Some(to) = ends.max().and_then(|end| policy.run_ahead(end, monotonic)) {
         submit(node, to);
     }
 }
@@ -121,6 +125,7 @@ fn progress(node: &Node, since: Timestamp) -> Vec<Timestamp> {
 
 /// Logs a frontier for all virtual shards and hands it on.
 pub fn submit(node: &Node, to: Timestamp) {
+    node.custody.pass(to);
     let record = FrontierRecord { vshards: vec![(0, VSHARDS)], to };
     let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
     let submitted = room

@@ -17,6 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::sync::oneshot;
+use weir_agent_config::custody::{EPOCH_HEADER, epoch_of};
 use weir_agent_config::watermark::{SENDER_HEADER, from_sender};
 use weir_aggregate::shard::Outcome;
 use weir_journal::Importance;
@@ -48,6 +49,11 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     let (parts, incoming) = request.into_parts();
     let current = node.current.load_full();
     let (tenant, name) = admission::tenant(node, &current.config, &parts.headers)?;
+    let epoch = parts.headers.get(EPOCH_HEADER).and_then(|value| epoch_of(value.to_str().ok()?));
+    if epoch.is_some_and(|meant| meant != node.custody.epoch()) {
+        node.custody.turn_away();
+        return Err(Answer::another_epoch());
+    }
     let sender = parts.headers.get(SENDER_HEADER).and_then(|value| value.to_str().ok());
     let sender = sender.and_then(from_sender);
     let sender = sender.as_ref().map(|(name, buffer)| (name.as_str(), *buffer));
@@ -82,7 +88,9 @@ pub async fn store(
     let limits = current.config.limits.of(&name);
     let allowed = node.ingest_facts.rates.check(tenant, limits, samples, received);
     allowed.inspect_err(|_| node.audit.refuse(tenant, samples))?;
-    decoded.refuse_future(received + current.config.windows.future_max.0);
+    let future = received + current.config.windows.future_max.0;
+    decoded.refuse_future(future);
+    node.custody.stamp(decoded.newest().min(future));
     let no_new_series = node.ingest_facts.rates.is_at_series_limit(node, tenant, limits);
     let record = BatchRecord {
         tenant: name.to_string(),

@@ -2,7 +2,7 @@
 //!
 //! [`ingest`] is the way of a request; [`pipeline`] the one critical section; [`wal`] what the log
 //! holds; [`shard`] the workers; [`emit`] what leaves; [`egress`] and [`federate`] where to.
-//! [`frontier`] closes windows, [`checkpoint`] and [`recover`] make a restart short. [`engine`] is all
+//! [`custody`] tells agents what they may forget. [`frontier`] closes windows, [`checkpoint`] and [`recover`] make a restart short. [`engine`] is all
 //! that is durable, [`app`] the only file that wires everything together. `docs/ARCHITECTURE.md` has the picture.
 
 pub mod admin;
@@ -14,6 +14,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod crash;
+pub mod custody;
 pub mod egress;
 pub mod emit;
 pub mod engine;

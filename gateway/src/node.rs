@@ -15,6 +15,7 @@ use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::checkpoint::CheckpointFacts;
 use crate::config::Config;
+use crate::custody::Custody;
 use crate::emit::EmitFacts;
 use crate::frontier::FrontierFacts;
 use crate::ingest::IngestFacts;
@@ -99,6 +100,8 @@ pub struct Node {
     pub agents: Agents,
     /// What senders have promised.
     pub promises: Promises,
+    /// What agents may forget.
+    pub custody: Custody,
     /// How far the start has come.
     pub readiness: Arc<Readiness>,
     /// Some blocking destination has no room: senders get 503.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use weir_journal::CutError;
 use weir_remote::JournalQueue;
+use weir_remote::config::OnFull;
 use weir_telemetry::Scrape;
 
 use crate::boot::{BootError, Journals};
@@ -62,6 +63,21 @@ impl Outlets {
             }
         };
         *lock(&self.cutter) = Some(tokio::spawn(cutting));
+    }
+
+    /// All of the queue before this place is out: every destination that blocks is done with it, or
+    /// every one where none blocks; where there is none, it is durable.
+    pub fn done_below(&self, node: &Node) -> u64 {
+        let (mut blocking, mut all) = (None, None);
+        self.egress.each(|destination, sender| {
+            let done = sender.done_below();
+            let least = |of: Option<u64>| Some(of.map_or(done, |of| of.min(done)));
+            all = least(all);
+            if destination.queue.on_full == OnFull::Block {
+                blocking = least(blocking);
+            }
+        });
+        blocking.or(all).unwrap_or_else(|| node.queue.durable() + 1)
     }
 
     /// Adds their metrics to a scrape.

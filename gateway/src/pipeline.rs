@@ -84,6 +84,8 @@ pub enum Expect {
     },
     /// All workers have written their virtual shards: write the output groups too.
     Checkpoint(oneshot::Sender<crate::checkpoint::HomeState>),
+    /// Windows that end by then have been delivered by another: they say nothing.
+    Silence(Timestamp),
     /// Replay is over: nothing is suppressed any more.
     ReplayOver,
     /// No position will follow.

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use weir_agent_config::control::CONFIG_PATH;
+use weir_agent_config::custody::CUSTODY_PATH;
 use weir_agent_config::watermark::WATERMARK_PATH;
 use weir_aggregate::matcher::Selector;
 use weir_http::auth::AuthError;
@@ -53,6 +54,9 @@ impl Router {
         };
         let admin = Admin::new(Arc::clone(&node), Registry::new(), Box::new(reload));
         admin.registry().set_collector("allocator", Arc::new(allocator));
+        let held = Arc::clone(&node);
+        let collect = move |scrape: &mut Scrape| held.custody.collect(scrape);
+        admin.registry().set_collector("custody", Arc::new(collect));
         Ok(Self { node, admin: Arc::new(admin), auth, outlets })
     }
 
@@ -104,6 +108,10 @@ impl Router {
             (&Method::POST, WATERMARK_PATH) => {
                 let query = request.uri().query().unwrap_or_default();
                 crate::agents::promise(&self.node, query)
+            }
+            (&Method::POST, CUSTODY_PATH) => {
+                let query = request.uri().query().unwrap_or_default();
+                crate::custody::handle(&self.node, self.outlets.get(), query)
             }
             (&Method::GET, CONFIG_PATH) => {
                 let query = request.uri().query().unwrap_or_default();

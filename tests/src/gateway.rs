@@ -99,6 +99,13 @@ impl Gateway {
         self.program().kill();
     }
 
+    /// SIGKILL, and nothing is left of its data.
+    pub fn lose_disk(&mut self) {
+        self.kill();
+        fs::remove_dir_all(self.data_dir()).expect("its data goes");
+        fs::create_dir(self.data_dir()).expect("data folder");
+    }
+
     /// SIGKILL, start, wait until ready.
     pub fn crash_and_restart(&mut self) {
         self.kill();

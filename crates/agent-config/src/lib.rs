@@ -3,7 +3,8 @@
 //!
 //! Invariant: texts are parsed, relabelling is compiled, defaults of `global` are filled in. What
 //! the keys are called stands in [`raw`], how a text is read in [`load()`], and how an agent asks for
-//! one in [`control`]; what it promises where it sends to in [`watermark`]. Nothing here acts on a configuration.
+//! one in [`control`]; what it promises where it sends to in [`watermark`],
+//! what it is told there of what it has sent in [`custody`]. Nothing here acts on a configuration.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -18,6 +19,7 @@ pub use weir_wire::exposition::protocol::{Escaping, ScrapeProtocol};
 use discovery::Mechanism;
 
 pub mod control;
+pub mod custody;
 pub mod discovery;
 mod host;
 mod load;

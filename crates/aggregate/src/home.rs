@@ -231,6 +231,12 @@ impl Home {
         }
     }
 
+    /// Windows that end by then were said elsewhere: what comes of them is listened to in silence, and
+    /// totals begin after them.
+    pub fn stay_silent_through(&mut self, through: Timestamp) {
+        self.closed_through = self.closed_through.max(through);
+    }
+
     /// What each rule's windows have come to.
     pub fn counts(&self) -> impl Iterator<Item = (&ActiveRule, RuleCounts, usize)> {
         let rules = self.config.rules.iter().zip(&self.rules);

@@ -141,6 +141,24 @@ impl<T: Transport> Destinations<T> {
         Ok(())
     }
 
+    /// Sends a destination's frames again from this position on, and from now on as `destination`
+    /// says, which has the name of one that is running. What was on its way counts as not sent. After
+    /// an error it goes on at its old cursor.
+    pub async fn begin_again(&self, destination: &Destination, from: u64) -> Result<(), String> {
+        let stopped = self.stopped.lock().await;
+        if *stopped {
+            return Err("destinations are stopped: the program is shutting down".to_owned());
+        }
+        let name = &destination.name;
+        let transport = (self.connect)(destination)?;
+        let gone = self.lock().remove(name);
+        let gone = gone.ok_or_else(|| format!("there is no destination {name:?}"))?;
+        gone.sender.stop(Duration::ZERO).await;
+        let saved = self.cursors.save(name, from);
+        self.spawn(destination, &gone.external_labels, transport)?;
+        saved.map_err(|e| e.to_string())
+    }
+
     /// The queue is not to be cut at this position or after it: the lowest stored cursor, or the
     /// queue's end where there is no destination.
     pub fn needed_from(&self) -> u64 {

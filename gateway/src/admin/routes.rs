@@ -3,6 +3,7 @@
 //! A pure function. HEAD is GET without a body, which hyper leaves out by itself.
 
 use weir_agent_config::control::CONFIG_PATH;
+use weir_agent_config::custody::CUSTODY_PATH;
 use weir_agent_config::watermark::WATERMARK_PATH;
 use weir_http::Method;
 
@@ -62,8 +63,8 @@ pub fn route(method: &Method, path: &str) -> Route {
         "/status.js" => get(Route::Script),
         "/api/v1/status" => get(Route::Status),
         "/api/v1/agents" => get(Route::Agents),
-        WATERMARK_PATH if *method == Method::POST => Route::Elsewhere,
-        WATERMARK_PATH => Route::WrongMethod("POST", "use POST"),
+        WATERMARK_PATH | CUSTODY_PATH if *method == Method::POST => Route::Elsewhere,
+        WATERMARK_PATH | CUSTODY_PATH => Route::WrongMethod("POST", "use POST"),
         CONFIG_PATH => get(Route::Elsewhere),
         "/metrics" => get(Route::Metrics),
         "/-/healthy" => get(Route::Healthy),

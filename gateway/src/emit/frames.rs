@@ -111,6 +111,11 @@ impl FrameWriter {
         self.queue.next_position()
     }
 
+    /// Whether every frame of this position and those before it is in the queue.
+    pub fn has_written(&self, position: u64) -> bool {
+        !self.ended && self.waiting.front().is_none_or(|&(waiting, ..)| waiting > position)
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -51,6 +51,18 @@ impl Policy {
         Self { grace_ms, wait_ms, waiting_until, pause, held: None, frontier }
     }
 
+    /// A policy for a directory that was just made: nobody could send before, so for as long as
+    /// `grace` the frontier stays at `start`.
+    pub fn fresh(grace_ms: i64, wait_ms: i64, start: Timestamp, monotonic: i64) -> Self {
+        let pause = Pause::Since(start + grace_ms);
+        Self { pause, ..Self::new(grace_ms, wait_ms, start - 1, None, monotonic) }
+    }
+
+    /// Agents bring what another directory had: their targets' progress decides.
+    pub fn follow_targets(&mut self, monotonic: i64) {
+        self.waiting_until = Some(monotonic + self.wait_ms);
+    }
+
     /// Takes over a reloaded configuration.
     pub fn reconfigure(&mut self, grace_ms: i64, wait_ms: i64) {
         (self.grace_ms, self.wait_ms) = (grace_ms, wait_ms);
@@ -75,13 +87,22 @@ impl Policy {
         self.held.is_some_and(|held| monotonic - held.since < self.wait_ms)
     }
 
-    /// Every sender has promised to be past this time: the new frontier, if it moves.
-    pub fn run_ahead(&mut self, to: Timestamp) -> Option<Timestamp> {
-        let moves = to > self.frontier && !self.is_waiting();
+    /// Every sender has promised to be past this time: the new frontier, if it moves. It does not
+    /// while there may be senders that have not come back from a pause.
+    pub fn run_ahead(&mut self, to: Timestamp, monotonic: i64) -> Option<Timestamp> {
+        let moves = to > self.frontier && !self.is_waiting() && !self.is_resting(monotonic);
         moves.then(|| {
             self.frontier = to;
             to
         })
+    }
+
+    /// Whether it stays behind because there may be senders that have not come back from a pause.
+    pub fn is_resting(&self, monotonic: i64) -> bool {
+        match self.pause {
+            Pause::Since(_) => true,
+            Pause::Over { lasted_ms, ended } => lasted_ms > 0 && monotonic - ended < self.grace_ms,
+        }
     }
 
     /// Whether the targets' progress decides.
@@ -156,12 +177,31 @@ mod tests {
     fn it_runs_ahead_on_promises_and_follows_the_clock_otherwise() {
         let mut policy = Policy::new(30_000, 300_000, 0, None, 0);
         assert_eq!(policy.tick(100_000, 0, &mut []), Some(70_000));
-        assert_eq!(policy.run_ahead(95_000), Some(95_000));
-        assert_eq!(policy.run_ahead(95_000), None, "once");
+        assert_eq!(policy.run_ahead(95_000, 1_000), Some(95_000));
+        assert_eq!(policy.run_ahead(95_000, 1_000), None, "once");
         assert_eq!(policy.tick(124_000, 24_000, &mut []), None, "the clock is not there yet");
         assert_eq!(policy.tick(126_000, 26_000, &mut []), Some(96_000));
         policy.pause(127_000, 27_000);
-        assert_eq!(policy.run_ahead(127_000), None, "after a pause not everybody has been heard");
+        assert_eq!(
+            policy.run_ahead(127_000, 27_000),
+            None,
+            "after a pause not everybody has been heard"
+        );
+    }
+
+    /// A disk was lost, and agents that had backed off came after others had closed the windows.
+    #[test]
+    fn a_fresh_directory_waits_for_as_long_as_grace_and_for_those_who_return() {
+        let mut policy = Policy::fresh(30_000, 300_000, 1_000_000, 0);
+        assert_eq!(policy.tick(9_000_000, 0, &mut []), Some(1_000_000));
+        assert_eq!(policy.run_ahead(8_999_000, 1_000), None, "not everybody has been heard");
+        assert_eq!(policy.tick(9_029_999, 29_999, &mut []), None);
+        let mut quiet = policy.clone();
+        assert_eq!(quiet.tick(9_030_000, 30_000, &mut []), Some(9_000_000));
+        assert_eq!(quiet.run_ahead(9_025_000, 30_000), Some(9_025_000));
+        policy.follow_targets(29_999);
+        assert_eq!(policy.tick(9_030_000, 30_000, &mut [8_700_000; 9]), Some(8_670_000));
+        assert_eq!(policy.tick(9_090_000, 90_000, &mut [9_089_000; 9]), Some(9_060_000));
     }
 
     #[test]

@@ -106,6 +106,10 @@ impl Answer {
         Self::later("this gateway is reading its log back, see /-/ready", 2)
     }
 
+    pub(super) fn another_epoch() -> Self {
+        Self::later("this gateway's data directory is another than the request is meant for", 1)
+    }
+
     pub(super) fn queue_full(node: &Node) -> Self {
         if node.queue.stats().disk_full.load(Ordering::Relaxed) {
             return Self::later("the send queue's disk is full", 10);

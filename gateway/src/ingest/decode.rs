@@ -74,6 +74,13 @@ fn lose_last(columns: &mut Columns) {
 }
 
 impl Decoded {
+    /// The latest timestamp in it.
+    pub fn newest(&self) -> Timestamp {
+        let floats = self.columns.timestamps.iter().copied().max();
+        let histograms = self.columns.histograms.iter().map(|h| h.timestamp).max();
+        floats.max(histograms).unwrap_or(Timestamp::MIN)
+    }
+
     /// Refuses samples later than `limit`. Histograms are numbered after the floats.
     pub fn refuse_future(&mut self, limit: Timestamp) {
         let histograms = self.columns.histograms.iter().map(|h| h.timestamp);

@@ -416,3 +416,29 @@ async fn a_queue_that_begins_anew_is_sent_from_its_beginning() {
     assert_eq!(backend.taken(), m(1..=4));
     egress.stop(SOON).await;
 }
+
+/// What a gateway had taken was lost with its disk, and only the sender still had it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_destination_begins_again_and_the_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(dir.path());
+    let ((backend, url), (other, other_url)) = (Backend::start().await, Backend::start().await);
+    let to = destinations(&[block("a", &url), block("b", &other_url)]);
+    let egress = queue.start(&to, &[]);
+    for timestamp in 1..=3 {
+        queue.push(timestamp);
+    }
+    until("all arrive", || backend.taken().len() == 3 && other.taken().len() == 3).await;
+    let mut again = to[0].clone();
+    again.headers.insert("x-again".to_owned(), "1".to_owned());
+    egress.begin_again(&again, 2).await.unwrap();
+    until("the last two arrive again", || backend.taken().len() == 5).await;
+    queue.push(4);
+    until("what is new too", || backend.taken().len() == 6 && other.taken().len() == 4).await;
+    assert_eq!(backend.taken(), [m(1..=3), m(2..=4)].concat());
+    assert_eq!(other.taken(), m(1..=4));
+    egress.each(|running, _| assert_eq!(running.headers.len(), usize::from(running.name == "a")));
+    let unknown = destinations(&[block("c", &url)]);
+    assert!(egress.begin_again(&unknown[0], 1).await.is_err());
+    egress.stop(SOON).await;
+}

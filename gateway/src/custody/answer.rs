@@ -1,0 +1,60 @@
+//! An agent's question over HTTP; the path and the forms of [`custody`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+#[cfg(doc)]
+use weir_agent_config::custody;
+use weir_agent_config::custody::{Inquiry, Standing};
+use weir_http::{Bytes, Full, Response, StatusCode};
+
+use super::{Moment, complete};
+use crate::node::Node;
+use crate::outlets::Outlets;
+use crate::pipeline::Expect;
+use crate::shard::worker::lock;
+
+/// Answers `POST /api/v1/agents/custody`: how it stands; 503 until the log is read back.
+pub fn handle(node: &Node, outlets: Option<&Arc<Outlets>>, query: &str) -> Response<Full<Bytes>> {
+    let is_ready = node.readiness.ready.load(Ordering::Acquire);
+    let Some(outlets) = outlets.filter(|_| is_ready) else {
+        return page(StatusCode::SERVICE_UNAVAILABLE, "reading the log back\n".to_owned());
+    };
+    let inquiry = match Inquiry::from_query(query) {
+        Ok(inquiry) => inquiry,
+        Err(why) => return page(StatusCode::BAD_REQUEST, format!("{why}\n")),
+    };
+    let epoch = node.custody.epoch();
+    if inquiry.epoch.is_some_and(|known| known != epoch) {
+        let tell = |through| node.pipeline.tell_emitter(Expect::Silence(through));
+        if let Err(why) = node.custody.handle_return(inquiry.through, tell) {
+            tracing::error!(%why, "it cannot be stored which windows are delivered");
+            return page(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
+        }
+    }
+    let moment = moment(node, outlets);
+    let (released, through) = node.custody.look(&moment);
+    let standing = Standing { epoch, received: moment.durable, released, through };
+    page(StatusCode::OK, standing.to_body())
+}
+
+fn moment(node: &Node, outlets: &Outlets) -> Moment {
+    // In this order: all that was acknowledged is durable, and all that is durable before the last.
+    let durable = node.log.durable();
+    let last = node.log.next_position() - 1;
+    let settled = *lock(&node.emit_facts.settled);
+    Moment {
+        durable,
+        last,
+        frontier: node.frontier_facts.submitted.load(Ordering::Acquire),
+        settled,
+        complete: complete(&node.current.load().decisions, settled.frontier),
+        queue_done: outlets.done_below(node),
+    }
+}
+
+fn page(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut page = Response::new(Full::new(Bytes::from(body)));
+    *page.status_mut() = status;
+    page
+}

@@ -1,0 +1,70 @@
+//! The epoch over restarts, windows that stay silent, and what is complete under rules.
+
+use std::path::Path;
+
+use weir_journal::fs::faulty::FaultyFs;
+
+use super::*;
+
+const DIR: &str = "/data";
+
+fn open(fs: &FaultyFs) -> Custody {
+    Custody::open(fs, Path::new(DIR)).expect("it opens")
+}
+
+/// What was told of, where something was.
+fn comes(custody: &Custody, through: Timestamp) -> Option<Timestamp> {
+    let mut told = None;
+    custody.handle_return(through, |through| told = Some(through)).expect("it is stored");
+    told
+}
+
+#[test]
+fn an_epoch_goes_with_its_directory() {
+    let fs = FaultyFs::new(1);
+    let epoch = open(&fs).epoch();
+    fs.power_cycle();
+    assert_eq!(open(&fs).epoch(), epoch);
+    assert_ne!(open(&FaultyFs::new(1)).epoch(), epoch);
+}
+
+#[test]
+fn windows_are_named_as_delivered_only_before_they_close() {
+    let fs = FaultyFs::new(2);
+    let custody = open(&fs);
+    assert_eq!(comes(&custody, 5_000), None, "it is not known to be a new directory");
+    custody.begin_at(1_000);
+    custody.pass(1_000);
+    assert_eq!((comes(&custody, 5_000), custody.take_return()), (Some(5_000), true));
+    assert_eq!(comes(&custody, 4_000), None);
+    custody.pass(4_500);
+    assert_eq!(comes(&custody, 7_000), Some(7_000), "another agent knows of more");
+    custody.pass(7_001);
+    assert!(custody.take_return());
+    assert_eq!((comes(&custody, 9_000), custody.take_return()), (None, false), "one has closed");
+    fs.power_cycle();
+    assert_eq!(open(&fs).silent_through(), 7_000);
+}
+
+#[test]
+fn a_moment_releases_what_is_older_than_every_open_window() {
+    let custody = open(&FaultyFs::new(3));
+    let moment = |last, position, frontier, queue_done| Moment {
+        durable: last,
+        last,
+        frontier,
+        settled: Settled { position, frontier, queue_end: position },
+        complete: frontier - frontier.rem_euclid(10_000),
+        queue_done,
+    };
+    custody.stamp(14_000);
+    assert_eq!(custody.look(&moment(5, 4, 11_000, 4)), (0, 11_000));
+    assert_eq!(custody.look(&moment(6, 6, 19_000, 6)), (0, 19_000), "the window ends at 20000");
+    assert_eq!(custody.look(&moment(7, 7, 21_000, 6)).0, 0, "it is not delivered");
+    assert_eq!(custody.look(&moment(7, 7, 21_000, 7)), (6, 21_000));
+}
+
+#[test]
+fn without_rules_nothing_waits_for_a_window() {
+    assert_eq!(complete(&Decisions::new(1, Vec::new()), 12_345), Timestamp::MAX);
+}
