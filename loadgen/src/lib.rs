@@ -1,7 +1,24 @@
 //! The load generator: it makes traffic, stands in for the backend, and computes on its own what must
 //! come out.
 //!
+//! In reading order: a [`workload`] says which samples there are, a [`body`] carries them, [`pacing`]
+//! says when, a [`sender`] sends them, [`run`] puts a run together, [`watch`] looks at the target,
+//! and a [`report`] says how it went. [`limit`] searches for the greatest rate; [`targets`] are
+//! scraped instead of sending. The [`oracle`] stands apart.
+//!
 //! Invariant: nothing here shares code with what it checks: not the aggregation, not the gateway.
 
+pub mod body;
+pub mod cli;
+pub mod limit;
 pub mod oracle;
+pub mod pacing;
+pub mod report;
+pub mod run;
 pub mod samples;
+pub mod seed;
+pub mod sender;
+pub mod targets;
+pub mod units;
+pub mod watch;
+pub mod workload;

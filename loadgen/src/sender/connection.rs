@@ -1,0 +1,189 @@
+//! One connection: a prepared body goes out, an answer comes back.
+//!
+//! Plain http is written by hand, since that costs next to nothing; https is hyper's. Invariant: one
+//! request at a time. A connection that the server closed while it was idle is opened again, once
+//! and at once; nothing else is repeated here.
+
+use std::io::{self, IoSlice, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use weir_http::{Bytes, Client, ClientConfig, ClientTlsConfig, HeaderMap, HeaderName, HeaderValue};
+
+use super::answer::{self, Answer};
+use super::endpoint::Endpoint;
+
+/// How long connecting may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// A connection, open or not.
+pub enum Connection {
+    /// http.
+    Plain(Box<Plain>),
+    /// https.
+    Secure(Box<Secure>),
+}
+
+impl Connection {
+    /// Connects to nothing yet.
+    pub fn new(endpoint: &Endpoint) -> Result<Self, String> {
+        if endpoint.is_secure() {
+            return Ok(Self::Secure(Box::new(Secure::new(endpoint)?)));
+        }
+        Ok(Self::Plain(Box::new(Plain {
+            endpoint: endpoint.clone(),
+            head: endpoint.head(None),
+            stream: None,
+            buffer: Vec::new(),
+            written: Vec::new(),
+        })))
+    }
+
+    /// Posts a body; `content_type` where it is not the usual one. `attempt` counts from 0.
+    pub fn post(
+        &mut self,
+        body: &[u8],
+        content_type: Option<&str>,
+        attempt: u32,
+    ) -> io::Result<Answer> {
+        match self {
+            Self::Plain(plain) => plain.post(body, content_type, attempt),
+            Self::Secure(secure) => secure.post(body, content_type, attempt),
+        }
+    }
+}
+
+/// A TCP connection.
+pub struct Plain {
+    endpoint: Endpoint,
+    head: Vec<u8>,
+    stream: Option<TcpStream>,
+    buffer: Vec<u8>,
+    written: Vec<u8>,
+}
+
+impl Plain {
+    fn post(&mut self, body: &[u8], kind: Option<&str>, attempt: u32) -> io::Result<Answer> {
+        self.written.clear();
+        match kind {
+            None => self.written.extend_from_slice(&self.head),
+            Some(_) => self.written.extend(self.endpoint.head(kind)),
+        }
+        write!(self.written, "{}\r\n", body.len())?;
+        if attempt > 0 {
+            write!(self.written, "Retry-Attempt: {attempt}\r\n")?;
+        }
+        self.written.extend_from_slice(b"\r\n");
+        let was_open = self.stream.is_some();
+        match self.exchange(body) {
+            Err(error) if was_open && closed_meanwhile(&error) => self.exchange(body),
+            outcome => outcome,
+        }
+    }
+
+    fn exchange(&mut self, body: &[u8]) -> io::Result<Answer> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => {
+                self.buffer.clear();
+                self.connect()?
+            }
+        };
+        write_both(&mut stream, &self.written, body)?;
+        let answer = answer::read(&mut stream, &mut self.buffer).map_err(timed_out)?;
+        if !answer.closes {
+            self.stream = Some(stream);
+        }
+        Ok(answer)
+    }
+
+    fn connect(&self) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in self.endpoint.addresses()? {
+            match TcpStream::connect_timeout(&address, CONNECT_WITHIN) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    stream.set_read_timeout(Some(self.endpoint.timeout))?;
+                    stream.set_write_timeout(Some(self.endpoint.timeout))?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// A server may close an idle connection at any time; what it has not read is not acted upon.
+fn closed_meanwhile(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
+/// A socket says of its own timeout that it would have to wait.
+fn timed_out(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
+        }
+        _ => error,
+    }
+}
+
+/// Head and body in as few system calls as may be, without copying the body.
+fn write_both(stream: &mut TcpStream, head: &[u8], body: &[u8]) -> io::Result<()> {
+    let (mut head, mut body) = (head, body);
+    while !head.is_empty() || !body.is_empty() {
+        let count = stream.write_vectored(&[IoSlice::new(head), IoSlice::new(body)])?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let of_head = count.min(head.len());
+        head = &head[of_head..];
+        body = &body[count - of_head..];
+    }
+    Ok(())
+}
+
+/// hyper's client on a runtime of its own, one request at a time.
+pub struct Secure {
+    endpoint: Endpoint,
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+}
+
+impl Secure {
+    fn new(endpoint: &Endpoint) -> Result<Self, String> {
+        let tls = ClientTlsConfig {
+            ca_file: endpoint.ca_file.clone(),
+            insecure_skip_verify: endpoint.insecure,
+            ..ClientTlsConfig::default()
+        };
+        let config =
+            ClientConfig { tls, concurrency_max: 1, http2: false, ..ClientConfig::default() };
+        let client = Client::new(config, Instant::now()).map_err(|e| e.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| e.to_string())?;
+        Ok(Self { endpoint: endpoint.clone(), runtime, client })
+    }
+
+    fn post(&mut self, body: &[u8], kind: Option<&str>, attempt: u32) -> io::Result<Answer> {
+        let mut headers = HeaderMap::new();
+        let mut all = self.endpoint.request_headers(kind);
+        if attempt > 0 {
+            all.push(("Retry-Attempt".to_owned(), attempt.to_string()));
+        }
+        for (name, value) in all {
+            let name: HeaderName = name.parse().map_err(io::Error::other)?;
+            headers.insert(name, HeaderValue::from_str(&value).map_err(io::Error::other)?);
+        }
+        let body = Bytes::copy_from_slice(body);
+        let post = self.client.post(&self.endpoint.url, headers, body, self.endpoint.timeout);
+        let reply = self.runtime.block_on(post).map_err(io::Error::other)?;
+        let retry_after = reply.headers.get("retry-after").and_then(|v| v.to_str().ok());
+        let retry_after = retry_after.and_then(|v| v.parse().ok()).map(Duration::from_secs);
+        let text: String = String::from_utf8_lossy(&reply.body).chars().take(300).collect();
+        let text = text.trim_end().to_owned();
+        Ok(Answer { status: reply.status.as_u16(), retry_after, text, closes: false })
+    }
+}

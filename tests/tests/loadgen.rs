@@ -1,0 +1,185 @@
+//! The load generator as people run it: against a real gateway, against one that fails, and against
+//! nobody; its figures are those of the other side, its exit status says whether bounds were met.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use weir_tests::backend::{Backend, Reply};
+use weir_tests::gateway::{Gateway, sending_to};
+use weir_tests::{binaries, processes};
+
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| binaries::find("weir-loadgen", "WEIR_LOADGEN_BIN"))
+}
+
+fn run(to: SocketAddr, more: &[&str]) -> Output {
+    let target = format!("http://{to}/api/v1/push");
+    let mut command = Command::new(binary());
+    command.args(["run", "--target", &target]).args(more);
+    command.output().expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_gateway_has_what_the_report_says() {
+    let backend = Backend::start();
+    let url = format!("http://{}/api/v1/write", backend.address());
+    let gateway = Gateway::start(&sending_to(&url, "1s", ""), "");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (html, json) = (folder.path().join("r.html"), folder.path().join("r.json"));
+    for (protocol, compression) in [("1.0", "snappy"), ("2.0", "zstd"), ("2.0", "snappy")] {
+        let before = gateway.metrics().count("weir_received_samples_total", &[]);
+        let output = run(
+            gateway.address(),
+            &[
+                "--preset",
+                "http-histograms",
+                "--series",
+                "6k",
+                "--series-per-target",
+                "200",
+                "--samples-per-request",
+                "300",
+                "--interval",
+                "1s",
+                "--duration",
+                "3s",
+                "--connections",
+                "4",
+                "--ha",
+                "--duplicates",
+                "10%",
+                "--malformed",
+                "10%",
+                "--protocol",
+                protocol,
+                "--compression",
+                compression,
+                "--max-error-ratio",
+                "0",
+                "--report-html",
+                html.to_str().expect("a path"),
+                "--report-json",
+                json.to_str().expect("a path"),
+            ],
+        );
+        let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{shown}");
+        let report = std::fs::read_to_string(&json).expect("a report");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+        let figure = |name: &str| report["totals"][name].as_u64().expect("a number");
+        // Two replicas of 6,000 series, three times; what is broken is not sent whole.
+        assert!((28_000..36_000).contains(&figure("acknowledged")), "{shown}");
+        assert!(figure("repeated") > 0 && figure("malformed_refused") > 0, "{shown}");
+        assert_eq!((figure("malformed_taken"), figure("refused")), (0, 0), "{shown}");
+        assert_eq!(report["totals"]["answers"].as_object().map(serde_json::Map::len), Some(1));
+        let got = gateway.metrics().count("weir_received_samples_total", &[]) - before;
+        assert_eq!(got as u64, figure("acknowledged") + figure("repeated"), "{shown}");
+        assert!(report["target"]["cpu"].as_f64().is_some_and(|cpu| cpu > 0.0), "{shown}");
+    }
+    let page = std::fs::read_to_string(&html).expect("a page");
+    assert!(page.matches("<svg").count() >= 6 && page.contains("samples/s"));
+    gateway.assert_audited();
+}
+
+#[test]
+fn what_fails_is_tried_again_and_missed_bounds_are_status_1() {
+    let backend = Backend::start();
+    let seen = AtomicUsize::new(0);
+    backend.script(move |_| match seen.fetch_add(1, Ordering::SeqCst) % 4 {
+        0 => Reply::Status(503, vec![("Retry-After".into(), "0".into())], "busy".into()),
+        1 => Reply::Close,
+        _ => Reply::Accept,
+    });
+    let load = ["--series", "2k", "--samples-per-request", "200", "--interval", "1s"];
+    let load = [&load[..], &["--duration", "2s", "--connections", "2"]].concat();
+    let output = run(backend.address(), &load);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "no bound was given: {shown}");
+    assert!(shown.contains("× 503") && shown.contains("first refusal  503: busy"), "{shown}");
+    // All arrives in the end, each sample once.
+    assert_eq!(backend.samples().len(), 4000, "{shown}");
+    for bound in [["--max-error-ratio", "1%"], ["--max-p99", "100ms"], ["--min-rate", "1M"]] {
+        backend.script(|_| Reply::Status(503, Vec::new(), "busy".into()));
+        let output = run(backend.address(), &[&load[..], &bound].concat());
+        assert_eq!(output.status.code(), Some(1), "{bound:?}: {}", text(&output.stdout));
+        assert!(text(&output.stdout).contains("MISSED"), "{bound:?}");
+    }
+}
+
+#[test]
+fn nobody_there_is_an_error_in_the_report() {
+    let nobody = processes::free_address();
+    let load = ["--series", "1k", "--duration", "1s", "--max-error-ratio", "0"];
+    let output = run(nobody, &load);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("Connection refused") && shown.contains("MISSED"), "{shown}");
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_all_is_said() {
+    let output = run(processes::free_address(), &["--ramp", "5", "--replica-lag", "1s"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--ramp") && said.contains("--replica-lag"), "{said}");
+    let output = Command::new(binary()).args(["run", "--series", "x"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_limit_of_a_slow_backend_is_found() {
+    let backend = Backend::start();
+    // One connection, 40 ms a request of 100 samples: at most 2,500 samples a second.
+    backend.script(|_| {
+        weir_tests::wait::for_clock(weir_tests::wait::now_ms() + 40);
+        Reply::Accept
+    });
+    let output = run(
+        backend.address(),
+        &[
+            "--series",
+            "1k",
+            "--samples-per-request",
+            "100",
+            "--connections",
+            "1",
+            "--rate",
+            "500",
+            "--find-limit",
+            "--trial",
+            "2s",
+            "--max-p99",
+            "300ms",
+            "--min-rate",
+            "600",
+        ],
+    );
+    let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let limit = shown.lines().find_map(|line| line.strip_prefix("limit")).expect("a limit");
+    let rate: f64 = limit.trim().split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    assert!((600.0..=2500.0).contains(&rate), "{shown}");
+}
+
+/// Long enough for a slow machine; a run that hangs is a failure.
+#[test]
+fn a_run_ends_although_nobody_answers() {
+    let backend = Backend::start();
+    backend.script(|_| Reply::Hang);
+    let began = std::time::Instant::now();
+    let load = ["--series", "1k", "--duration", "1s", "--timeout", "1s"];
+    let output = run(backend.address(), &load);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("no answer in time"), "{}", text(&output.stdout));
+    assert!(began.elapsed() < Duration::from_secs(60));
+    backend.accept_all();
+}
