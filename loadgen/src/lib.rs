@@ -3,5 +3,7 @@
 //!
 //! Invariant: nothing here shares code with what it checks: not the aggregation, not the gateway.
 
+pub mod messages;
 pub mod oracle;
+pub mod receiver;
 pub mod samples;
