@@ -44,6 +44,19 @@ pub fn loses(name: &str) -> bool {
             .is_some_and(|armed| armed.is_now(name))
 }
 
+/// Makes the mistake that `WEIR_MUTATION` names, so that a test sees whether anybody notices.
+/// An error is a name that this build does not know.
+pub fn mutate() -> Result<(), String> {
+    match std::env::var("WEIR_MUTATION") {
+        Ok(name) if weir_model::mutation::arm(&name) => {
+            tracing::warn!(name, "this process makes a mistake on purpose");
+            Ok(())
+        }
+        Ok(name) => Err(format!("WEIR_MUTATION: {name:?} is no mistake that this build can make")),
+        Err(_) => Ok(()),
+    }
+}
+
 impl Armed {
     fn from_environment(variable: &str, points: &[&str]) -> Option<Self> {
         std::env::var(variable).ok().and_then(|text| Self::read(&text, points))

@@ -25,6 +25,9 @@ fn main() -> ExitCode {
     if let Err(why) = weir_telemetry::logs::init(&config.log.level, config.log.format) {
         return fail(&why.to_string());
     }
+    if let Err(why) = weir_gateway::crash::mutate() {
+        return fail(&why);
+    }
     for warning in &config.warnings {
         tracing::warn!(%warning, "configuration");
     }

@@ -4,15 +4,18 @@
 //! In reading order: a [`workload`] says which samples there are, a [`body`] carries them, [`pacing`]
 //! says when, a [`sender`] sends them, [`run`] puts a run together, [`watch`] looks at the target,
 //! and a [`report`] says how it went. [`limit`] searches for the greatest rate; [`targets`] are
-//! scraped instead of sending. The [`oracle`] stands apart.
+//! scraped instead of sending. A [`receiver`] stands in for the backend and misbehaves by a script, and
+//! the [`oracle`] says what must have reached it.
 //!
 //! Invariant: nothing here shares code with what it checks: not the aggregation, not the gateway.
 
 pub mod body;
 pub mod cli;
 pub mod limit;
+pub mod messages;
 pub mod oracle;
 pub mod pacing;
+pub mod receiver;
 pub mod report;
 pub mod run;
 pub mod samples;

@@ -1,49 +1,78 @@
 //! What must come out: every output of every window, computed anew from the samples that were sent
-//! and acknowledged.
+//! and acknowledged, under the rule file that the gateway reads.
 //!
 //! Deliberately naive and deliberately apart: it shares no code with the gateway, looks at whole
-//! histories instead of streams, and knows nothing of arrival, restarts or shards. The rules of the
-//! game are the documentation's: a sample belongs to the window with start < timestamp ≤ end; an
-//! increase to the window of its later sample; a first sample is a baseline; a stale marker or
-//! `staleness` without samples ends liveness; a group's first total is preceded by a 0.
+//! histories instead of streams, and knows nothing of restarts, shards or sketches. The rules of
+//! the game are the documentation's: a sample belongs to the window with start < timestamp ≤ end;
+//! an increase to the window of its later sample; a first sample is a baseline unless its birth is
+//! proven; a stale marker or `staleness_interval` without samples ends liveness; a group's first
+//! total is preceded by a 0; late is what is not past the frontier when it arrives.
 //!
-//! It does not know start timestamps, native histograms, HA pairs or samples that came too late;
-//! tests that use those say themselves what they expect.
+//! Where it cannot know on which side of the frontier a sample arrived, it computes both worlds and
+//! accepts what lies between them. It does not do relabelling (a rule file with it is refused),
+//! native histograms as input, reloads that change a rule, or `elect`; and it takes it that no more
+//! than four samples of a series are in the air at once, which is what the gateway remembers.
 
+mod arrival;
 mod compare;
+mod group;
+mod histogram;
+mod intake;
+mod overflow;
+mod replicas;
+mod rules;
+mod selector;
+mod speech;
+pub mod stored;
+mod timeline;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::samples::{History, Labels, name};
+use crate::samples::{Labels, Sample, is_stale};
 
+pub use arrival::Arrival;
 pub use compare::{Differences, compare, compare_values};
-use window::Window;
+pub use histogram::{HistogramOutputs, NativeHistogram, compare_histograms};
+pub use rules::{Grouping, Rule, read_rules};
 
-/// A rule as the oracle sees it.
-#[derive(Clone)]
-pub struct Rule {
-    /// The metrics that it takes.
-    pub metrics: Vec<&'static str>,
-    /// As it stands in the rule file, for names.
-    pub interval: String,
-    /// The same in milliseconds.
-    pub interval_ms: i64,
-    /// `staleness_interval`.
-    pub staleness_ms: i64,
-    /// `by` or `without`.
-    pub grouping: Grouping,
-    /// `outputs`, as in the file.
-    pub outputs: Vec<&'static str>,
+use intake::Intake;
+
+/// What the oracle is told beside the rules.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The tenant whose samples these are.
+    pub tenant: String,
+    /// `windows.counter_memory`, milliseconds.
+    pub counter_memory_ms: i64,
+    /// `windows.grace`, milliseconds: how far the frontier is behind the samples.
+    pub grace_ms: i64,
+    /// `ha.cluster_label`.
+    pub cluster_label: String,
+    /// `ha.replica_label`.
+    pub replica_label: String,
+    /// The labels that tell a target.
+    pub target_labels: Vec<String>,
 }
 
-/// Which labels stay.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tenant: "anonymous".into(),
+            counter_memory_ms: 3_600_000,
+            grace_ms: 30_000,
+            cluster_label: "cluster".into(),
+            replica_label: "__replica__".into(),
+            target_labels: vec!["job".into(), "instance".into()],
+        }
+    }
+}
+
+/// The rules of a run.
 #[derive(Clone, Debug)]
-pub enum Grouping {
-    /// These and the name (sorted).
-    By(Vec<&'static str>),
-    /// All but these (sorted).
-    Without(Vec<&'static str>),
+pub struct Oracle {
+    rules: Vec<Rule>,
+    settings: Settings,
 }
 
 /// What a sample of an output must be.
@@ -55,147 +84,172 @@ pub enum Expected {
     Between(f64, f64),
     /// A stale marker.
     Marker,
+    /// Nothing, a marker, or something from here to there: it depends on what nobody has seen.
+    Perhaps(f64, f64),
 }
 
 /// Output samples by series and timestamp.
 pub type Outputs = BTreeMap<Labels, BTreeMap<i64, Expected>>;
 
-impl Rule {
-    /// Everything that the rule must have said by the time `through` (milliseconds) was closed.
-    pub fn outputs(&self, history: &History, through: i64) -> Outputs {
-        let mut groups: BTreeMap<Labels, Vec<&BTreeMap<i64, f64>>> = BTreeMap::new();
-        for (labels, samples) in &history.0 {
-            if self.metrics.contains(&name(labels)) {
-                groups.entry(self.group(labels)).or_default().push(samples);
-            }
-        }
-        let mut outputs = Outputs::new();
-        for (group, members) in groups {
-            self.follow(&group, &members, through, &mut outputs);
-        }
-        outputs
+/// Which way doubts are decided: where the frontier stood when a sample came, whether a silent
+/// series had been forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum World {
+    /// The frontier was as far back as it can have been.
+    Early,
+    /// It was as far as it can have been.
+    Late,
+}
+
+impl Oracle {
+    /// Reads a rule file; what it cannot compute is an error.
+    pub fn read(rule_file: &str) -> Result<Self, String> {
+        Ok(Self { rules: read_rules(rule_file)?, settings: Settings::default() })
     }
 
-    fn group(&self, labels: &Labels) -> Labels {
-        let stays = |name: &str| match &self.grouping {
-            Grouping::By(by) => name == "__name__" || by.contains(&name),
-            Grouping::Without(without) => !without.contains(&name),
-        };
-        let kept = labels.iter().filter(|(name, _)| stays(name));
-        kept.map(|(k, v)| (k.clone(), v.clone())).collect()
+    /// With other settings.
+    #[must_use]
+    pub fn with(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
     }
 
-    /// A group's life, window by window.
-    fn follow(
+    /// Its rules.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Everything that the rules must have said by the time `through` (milliseconds) was closed, and
+    /// everything that passes through raw. Arrivals are in the order in which they came.
+    pub fn expected(&self, arrivals: &[Arrival], through: i64) -> Outputs {
+        self.expected_beside(arrivals, through, &BTreeSet::new())
+    }
+
+    /// The same where `max_groups` may have folded groups: those of `spoken`, the series that were
+    /// received, are taken for the ones that had room.
+    pub fn expected_beside(
         &self,
-        group: &Labels,
-        members: &[&BTreeMap<i64, f64>],
+        arrivals: &[Arrival],
         through: i64,
-        out: &mut Outputs,
-    ) {
-        let Some(first) = members.iter().filter_map(|m| m.keys().next()).min() else {
-            return;
-        };
-        let mut running = Running::default();
-        let mut speaking: BTreeSet<Labels> = BTreeSet::new();
-        let mut end = self.window_end(*first);
-        while end <= through {
-            let window = Window::look(members, end, self.interval_ms, self.staleness_ms);
-            running.add(&window);
-            let mut said = BTreeSet::new();
-            for output in &self.outputs {
-                for (extra, expected) in running.says(output, &window) {
-                    let labels = self.output_labels(group, output, extra);
-                    let series = out.entry(labels.clone()).or_default();
-                    let begins = matches!(*output, "total" | "total_prometheus");
-                    if begins && !running.started {
-                        series.insert(end - self.interval_ms + 1, Expected::Value(0.0));
-                    }
-                    series.insert(end, expected);
-                    said.insert(labels);
-                }
-            }
-            running.started |= !said.is_empty();
-            if window.live.is_empty() {
-                for labels in speaking.difference(&said) {
-                    out.entry(labels.clone()).or_default().insert(end, Expected::Marker);
-                }
-                speaking.clear();
-            }
-            speaking.extend(said);
-            end += self.interval_ms;
+        spoken: &BTreeSet<&Labels>,
+    ) -> Outputs {
+        let (early, unsure) = self.in_world(World::Early, arrivals, through, spoken);
+        if !unsure {
+            return early;
         }
+        merge(early, self.in_world(World::Late, arrivals, through, spoken).0)
     }
 
-    fn window_end(&self, timestamp: i64) -> i64 {
-        (timestamp + self.interval_ms - 1).div_euclid(self.interval_ms) * self.interval_ms
+    /// Compares what a backend received, in its order, with what it must have received: of the
+    /// outputs what has a timestamp up to `through`, and all that passes through raw.
+    pub fn judge(&self, arrivals: &[Arrival], received: &[Sample], through: i64) -> Differences {
+        let spoken = received.iter().map(|s| &*s.labels).collect();
+        let expected = self.expected_beside(arrivals, through, &spoken);
+        let raw = self.passed(arrivals);
+        compare(&expected, received, |labels, t| t <= through || raw.contains_key(labels))
     }
 
-    fn output_labels(&self, group: &Labels, output: &str, extra: Option<(&str, String)>) -> Labels {
-        let grouped = match &self.grouping {
-            Grouping::By(by) if by.is_empty() => String::new(),
-            Grouping::By(by) => format!("_by_{}", by.join("_")),
-            Grouping::Without(without) => format!("_without_{}", without.join("_")),
-        };
-        let output = output.split('(').next().unwrap_or(output);
-        let mut labels = group.clone();
-        let name = format!("{}:{}{grouped}_{output}", name(group), self.interval);
-        labels.insert("__name__".to_owned(), name);
-        labels.extend(extra.map(|(label, value)| (label.to_owned(), value)));
-        labels
+    /// What passes through raw: series that no rule takes, and inputs of rules that keep them.
+    pub fn passed(&self, arrivals: &[Arrival]) -> Outputs {
+        self.take_in(World::Early, arrivals).passed()
+    }
+
+    /// Histograms of `native_histogram` outputs: the values behind each.
+    pub fn expected_histograms(&self, arrivals: &[Arrival], through: i64) -> HistogramOutputs {
+        let intake = self.take_in(World::Early, arrivals);
+        let members = intake.members();
+        let mut out = HistogramOutputs::new();
+        for (number, rule) in self.rules.iter().enumerate() {
+            for (group, members) in group::groups(rule, number, &members) {
+                group::histograms(rule, &group, &members, through, &mut out);
+            }
+        }
+        out
+    }
+
+    fn take_in(&self, world: World, arrivals: &[Arrival]) -> Intake<'_> {
+        let mut intake = Intake::new(&self.rules, &self.settings, world);
+        arrivals.iter().for_each(|arrival| intake.take(arrival));
+        intake
+    }
+
+    fn in_world(
+        &self,
+        world: World,
+        arrivals: &[Arrival],
+        through: i64,
+        spoken: &BTreeSet<&Labels>,
+    ) -> (Outputs, bool) {
+        let intake = self.take_in(world, arrivals);
+        let mut outputs = intake.passed();
+        let members = intake.members();
+        for (number, rule) in self.rules.iter().enumerate() {
+            let groups = group::groups(rule, number, &members);
+            for (group, members) in overflow::fold(rule, groups, spoken) {
+                group::follow(rule, &group, &members, through, &mut outputs);
+            }
+        }
+        (outputs, intake.is_unsure() || members.iter().any(|m| m.unsure))
     }
 }
 
-/// What goes on from window to window.
-#[derive(Default)]
-struct Running {
-    started: bool,
-    total: f64,
-    sum: f64,
-    ranges: BTreeMap<String, f64>,
+/// What either world allows.
+fn merge(early: Outputs, mut late: Outputs) -> Outputs {
+    let mut merged = Outputs::new();
+    for (labels, samples) in early {
+        let mut others = late.remove(&labels).unwrap_or_default();
+        let series = merged.entry(labels).or_default();
+        for (timestamp, expected) in samples {
+            series.insert(timestamp, either(Some(expected), others.remove(&timestamp)));
+        }
+        series.extend(others.into_iter().map(|(t, e)| (t, either(None, Some(e)))));
+    }
+    for (labels, samples) in late {
+        let perhaps = samples.into_iter().map(|(t, e)| (t, either(None, Some(e))));
+        merged.insert(labels, perhaps.collect());
+    }
+    merged
 }
 
-type Says = Vec<(Option<(&'static str, String)>, Expected)>;
+fn either(a: Option<Expected>, b: Option<Expected>) -> Expected {
+    if let (Some(a), Some(b)) = (a, b)
+        && (a == b || a.bounds().is_some_and(|(low, _)| low.is_nan()))
+    {
+        return a;
+    }
+    let bounds = [a, b].into_iter().flatten().filter_map(|e| e.bounds());
+    let (low, high) = bounds
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (l, h)| (low.min(l), high.max(h)));
+    let values =
+        |e: Option<Expected>| matches!(e, Some(Expected::Value(_) | Expected::Between(..)));
+    if values(a) && values(b) { Expected::Between(low, high) } else { Expected::Perhaps(low, high) }
+}
 
-impl Running {
-    fn add(&mut self, window: &Window) {
-        self.total += window.increase;
-        self.sum += window.samples.iter().map(|s| s.1).sum::<f64>();
-        for (_, value) in &window.samples {
-            if let Some(range) = window::vmrange(*value) {
-                *self.ranges.entry(range).or_default() += 1.0;
-            }
+impl Expected {
+    /// Whether a value is this, to 1e-9: relative, and absolute near zero.
+    pub fn is_met(&self, value: f64) -> bool {
+        let near = |wanted: f64| (wanted - value).abs() <= 1e-9 * wanted.abs().max(1.0);
+        let within = |low: f64, high: f64| (low..=high).contains(&value) || near(low) || near(high);
+        match *self {
+            Self::Marker => is_stale(value),
+            Self::Perhaps(low, high) => is_stale(value) || within(low, high),
+            Self::Between(low, high) => within(low, high),
+            Self::Value(wanted) if wanted.is_nan() => value.is_nan() && !is_stale(value),
+            Self::Value(wanted) => wanted == value || near(wanted),
         }
     }
 
-    fn says(&self, output: &str, window: &Window) -> Says {
-        let sampled = !window.samples.is_empty();
-        let living = !window.live.is_empty();
-        let going = sampled || living;
-        if let Some(phis) = output.strip_prefix("quantiles(") {
-            return window.quantiles(phis.trim_end_matches(')'));
+    /// Whether it need not come at all.
+    pub fn may_be_absent(&self) -> bool {
+        matches!(self, Self::Perhaps(..))
+    }
+
+    fn bounds(&self) -> Option<(f64, f64)> {
+        match *self {
+            Self::Value(value) => Some((value, value)),
+            Self::Between(low, high) | Self::Perhaps(low, high) => Some((low, high)),
+            Self::Marker => None,
         }
-        if output == "histogram_bucket" {
-            let ranges = self.ranges.iter().filter(|_| going);
-            let says =
-                |(r, &n): (&String, &f64)| (Some(("vmrange", r.clone())), Expected::Value(n));
-            return ranges.map(says).collect();
-        }
-        let live = &window.live;
-        let (speaks, value) = match output {
-            "total" | "total_prometheus" => (going, self.total),
-            "sum_samples_total" => (going, self.sum),
-            "increase" | "increase_prometheus" => (sampled, window.increase),
-            "rate_sum" => (!window.rates.is_empty(), window.rates.iter().sum()),
-            "rate_avg" => (!window.rates.is_empty(), window::mean(&window.rates)),
-            "count_series" => (living, live.len() as f64),
-            "sum_last" => (living, live.iter().sum()),
-            "avg_last" => (living, window::mean(live)),
-            "min_last" => (living, live.iter().copied().fold(f64::INFINITY, f64::min)),
-            "max_last" => (living, live.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
-            _ => (sampled, window.over_samples(output)),
-        };
-        speaks.then_some((None, Expected::Value(value))).into_iter().collect()
     }
 }
 

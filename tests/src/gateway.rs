@@ -24,6 +24,7 @@ pub struct Gateway {
     program: Option<Program>,
     address: SocketAddr,
     folder: TempDir,
+    mutation: Option<&'static str>,
 }
 
 impl Gateway {
@@ -40,7 +41,7 @@ impl Gateway {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("data")).expect("data folder");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let gateway = Self { folder, address: nowhere, program: None };
+        let gateway = Self { folder, address: nowhere, program: None, mutation: None };
         gateway.configure(config, rules);
         gateway
     }
@@ -50,6 +51,11 @@ impl Gateway {
         self.spawn();
         self.address = self.wait_address();
         self.wait_ready();
+    }
+
+    /// From its next start on it makes this mistake (`crates/model/src/mutation.rs`).
+    pub fn mutate(&mut self, mutation: Option<&'static str>) {
+        self.mutation = mutation;
     }
 
     /// Writes configuration and rules; whoever runs sees them after a reload.
@@ -90,6 +96,7 @@ impl Gateway {
         command.arg("--listen").arg(self.address.to_string());
         command.arg("--data-dir").arg(self.data_dir());
         command.env("RUST_BACKTRACE", "1");
+        command.envs(self.mutation.map(|name| ("WEIR_MUTATION", name)));
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         self.program = Some(Program::start("weir-gateway", &mut command, self.folder.path()));
     }

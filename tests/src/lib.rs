@@ -12,22 +12,26 @@
 //! the one place that sleeps.
 
 pub mod agent;
-pub mod backend;
 pub mod binaries;
 pub mod counting_target;
 pub mod disk;
 pub mod gateway;
-pub mod http;
 pub mod load;
 pub mod metrics;
 pub mod packages;
 pub mod peers;
 pub mod processes;
 pub mod promql;
-pub mod remote_read;
 pub mod sender;
 pub mod stub;
 pub mod target;
 pub mod wait;
 
+pub use weir_loadgen::oracle::stored::remote_read;
+pub use weir_loadgen::receiver::http;
 pub use weir_loadgen::{oracle, samples};
+
+/// The receiver that stands in for a backend, in the test's own process.
+pub mod backend {
+    pub use weir_loadgen::receiver::{Receiver as Backend, Reply, Request};
+}

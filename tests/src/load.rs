@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::oracle::{self, Differences, Expected, Grouping, Outputs, Rule};
+use crate::oracle::{self, Differences, Expected, Oracle, Outputs};
 use crate::samples::{History, Labels, Sample, is_stale, labels, name, stale_marker};
 use crate::{sender, wait};
 
@@ -171,27 +171,9 @@ impl Rules {
         file
     }
 
-    /// The same for the oracle.
-    fn oracle(&self) -> Vec<Rule> {
-        let rule = |metrics: [&'static str; 2],
-                    seconds: i64,
-                    staleness,
-                    grouping,
-                    outputs: &'static str| Rule {
-            metrics: metrics.to_vec(),
-            interval: format!("{seconds}s"),
-            interval_ms: seconds * 1000,
-            staleness_ms: seconds * 1000 * staleness,
-            grouping,
-            outputs: outputs.split(',').map(str::trim).collect(),
-        };
-        let (without, by) = (Grouping::Without(vec!["instance"]), Grouping::By(vec!["zone"]));
-        vec![
-            rule(COUNTERS, self.short_s, 4, without.clone(), COUNTERS_SHORT),
-            rule(GAUGES, self.short_s, 4, without, GAUGES_SHORT),
-            rule(COUNTERS, self.long_s, 2, by.clone(), COUNTERS_LONG),
-            rule(GAUGES, self.long_s, 2, by, GAUGES_LONG),
-        ]
+    /// The oracle under the same file.
+    pub fn oracle(&self) -> Oracle {
+        Oracle::read(&self.file()).expect("rules that the oracle reads")
     }
 
     /// The end of the long window that is open at a time.
@@ -203,11 +185,7 @@ impl Rules {
     /// All that the rules must have said up to `through`, a long window's end, and all that must
     /// have been passed on.
     pub fn expected(&self, history: &History, through: i64) -> Outputs {
-        let mut expected = passed_on(history);
-        for rule in self.oracle() {
-            expected.extend(rule.outputs(history, through));
-        }
-        expected
+        self.oracle().expected(&history.in_time(), through)
     }
 
     /// Compares what a backend received, in its order, with [`Rules::expected`].

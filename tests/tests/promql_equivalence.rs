@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use weir_tests::gateway::Gateway;
-use weir_tests::oracle::{Expected, Grouping, Outputs, Rule, compare_values};
+use weir_tests::oracle::{Expected, Oracle, Outputs, compare_values};
 use weir_tests::peers::{self, EAGER_QUEUE, Peer};
 use weir_tests::processes::free_address;
 use weir_tests::samples::{History, Labels, name, stale_marker};
@@ -44,18 +44,6 @@ fn rules() -> String {
         )
     };
     rule(&COUNTERS, COUNTER_OUTPUTS) + &rule(&GAUGES, GAUGE_OUTPUTS)
-}
-
-fn oracle_rules() -> [Rule; 2] {
-    let rule = |metrics: &[&'static str], outputs: &'static str| Rule {
-        metrics: metrics.to_vec(),
-        interval: "5s".into(),
-        interval_ms: INTERVAL_MS,
-        staleness_ms: 300_000,
-        grouping: Grouping::Without(vec!["instance"]),
-        outputs: outputs.split(',').map(str::trim).collect(),
-    };
-    [rule(&COUNTERS, COUNTER_OUTPUTS), rule(&GAUGES, GAUGE_OUTPUTS)]
 }
 
 /// All the real programs.
@@ -213,10 +201,10 @@ fn settled_expectation(stage: &Stage, through: i64) -> Outputs {
         }
         Ok(history)
     });
-    let mut expected = Outputs::new();
-    for rule in oracle_rules() {
-        expected.extend(rule.outputs(&history, through));
-    }
+    let oracle = Oracle::read(&rules()).expect("rules that the oracle reads");
+    let mut expected = oracle.expected(&history.in_time(), through);
+    // Their inputs are kept as well, and compared below.
+    expected.retain(|labels, _| name(labels).contains(":5s_"));
     assert!(expected.len() > 40, "only {} output series", expected.len());
     expected
 }

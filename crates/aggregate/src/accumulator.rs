@@ -7,6 +7,7 @@
 
 use weir_model::distinct::{Distinct, hash_of_value};
 use weir_model::histogram::HistogramBuilder;
+use weir_model::mutation::{self, Mutation};
 use weir_model::sketch::Sketch;
 use weir_model::vmrange::VmRanges;
 use weir_model::{NativeHistogram, Timestamp};
@@ -259,6 +260,9 @@ impl Layout {
             };
             let (mine, theirs) = (&mut row[at..at + width], &other[at..at + width]);
             match primitive {
+                Primitive::Min if mutation::is(Mutation::ExtremesSwapped) => {
+                    mine[0] = mine[0].max(theirs[0]);
+                }
                 Primitive::Min | Primitive::LiveMin => mine[0] = mine[0].min(theirs[0]),
                 Primitive::Max | Primitive::LiveMax => mine[0] = mine[0].max(theirs[0]),
                 Primitive::Moments => merge_moments(mine, theirs),
@@ -354,7 +358,11 @@ impl Complex {
     /// Merges another part of the same group and window.
     pub fn merge(&mut self, other: Self) {
         merge_option(&mut self.distinct, other.distinct, |a, b| a.merge(&b));
-        merge_option(&mut self.sketch, other.sketch, |a, b| a.merge(&b));
+        merge_option(&mut self.sketch, other.sketch, |a, b| {
+            if !mutation::is(Mutation::SketchMergeLost) {
+                a.merge(&b);
+            }
+        });
         merge_option(&mut self.ranges, other.ranges, |a, b| a.merge(&b));
         merge_option(&mut self.native, other.native, merge_builders);
         merge_histograms(&mut self.increase, other.increase);

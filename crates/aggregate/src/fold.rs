@@ -3,6 +3,7 @@
 //! Samples of a series come here in the order of their timestamps, each once. So an increase is
 //! that of timestamp order whatever the order of arrival, and nothing is ever taken back.
 
+use weir_model::mutation::{self, Mutation};
 use weir_model::{Timestamp, is_stale};
 
 use crate::accumulator::{Layout, Primitive};
@@ -86,17 +87,25 @@ fn increase_of(series: &Series, slot: Slot, start: Timestamp) -> Increase {
     if slot.value.is_nan() {
         return nothing;
     }
-    let Some(base) = series.recent.base() else {
+    let lost = |b: &Slot| {
+        mutation::is(Mutation::BaseLostAtMarker)
+            && series.recent.newest_folded().is_some_and(|s| s.timestamp != b.timestamp)
+    };
+    let Some(base) = series.recent.base().filter(|base| !lost(base)) else {
         return Increase { first: Some(slot.value), ..nothing };
     };
     let nothing = Increase { since: Some(base.timestamp), ..nothing };
-    let restarted = start > base.timestamp && start <= slot.timestamp;
+    let restarted =
+        start > base.timestamp && start <= slot.timestamp && !mutation::is(Mutation::StartIgnored);
     if slot.value >= base.value && !restarted {
         return Increase { prometheus: slot.value - base.value, ..nothing };
     }
-    if slot.marks & LAGS != 0 {
+    if slot.marks & LAGS != 0 && !mutation::is(Mutation::FalseResetAtSwitch) {
         // No reset: the higher value stays the base.
         return Increase { kept: base.value, ..nothing };
+    }
+    if mutation::is(Mutation::ResetIgnored) {
+        return nothing;
     }
     Increase { prometheus: slot.value, ..nothing }
 }
@@ -118,15 +127,21 @@ fn fold_into(
         live_between(cells, active, cell, before, slot.timestamp, first_open);
     }
     let late = slot.marks & LATE != 0;
-    if slot.value.is_nan() || (late && !active.carries()) {
+    let lost = mutation::is(Mutation::LateLost);
+    if slot.value.is_nan() || (late && (lost || !active.carries())) {
         return;
     }
     let end = cells.end_for(slot.timestamp, first_open, interval);
     let born = slot.marks & BIRTH != 0
         || (slot.marks & OBSERVED != 0 && rule.births() == Births::Observed);
+    let born =
+        mutation::is(Mutation::BirthCountedInFull) || (born && !mutation::is(Mutation::BirthLost));
     let births = if born { increase.first.unwrap_or(0.0) } else { 0.0 };
     let row = cells.row(end, layout, cell);
     row[0] += 1.0;
+    if late && mutation::is(Mutation::LateCarriedTwice) {
+        layout.fold_increase(row, increase.prometheus, increase.prometheus);
+    }
     layout.fold_increase(row, increase.prometheus + births, increase.prometheus);
     if rule.dedup_interval().is_some() || layout.offset(Primitive::Rate).is_some() {
         shard.series[at as usize].rare = true;
@@ -197,6 +212,7 @@ fn fold_binding(
         match active.rule.dedup_interval() {
             Some(dedup) => {
                 let same = binding.dedup_at != 0
+                    && !mutation::is(Mutation::DedupIgnored)
                     && window_end(binding.dedup_at, dedup.0) == window_end(slot.timestamp, dedup.0);
                 if !same {
                     flush_dedup(shard, &mut binding, (number, cell), active);
@@ -221,7 +237,12 @@ pub(crate) fn flush_rate(
     active: &ActiveRule,
 ) {
     if binding.end > shard.frontier && binding.from != 0 && binding.last > binding.from {
-        let rate = binding.increase * 1000.0 / (binding.last - binding.from) as f64;
+        let over = if mutation::is(Mutation::RateOverWindow) {
+            active.rule.interval().0
+        } else {
+            binding.last - binding.from
+        };
+        let rate = binding.increase * 1000.0 / over as f64;
         let row = shard.cells_of(number).row(binding.end, &active.layout, cell);
         active.layout.fold_rate(row, rate);
     }

@@ -5,6 +5,7 @@
 //! fail-over time). There is no switching back. No clock: replays decide the same.
 
 use weir_model::Timestamp;
+use weir_model::mutation::{self, Mutation};
 
 /// How replicas are chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -47,7 +48,7 @@ const DISTANCE_DEFAULT_MS: i64 = 60_000;
 impl Replicas {
     /// Decides a sample of `replica`; `marker` for a stale marker.
     pub fn judge(&mut self, mode: Mode, replica: u16, at: Timestamp, marker: bool) -> Verdict {
-        if self.incumbent == 0 {
+        if self.incumbent == 0 || mutation::is(Mutation::BothReplicasTaken) {
             self.incumbent = replica;
             self.accepted = at;
             return Verdict::Take;

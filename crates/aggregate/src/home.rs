@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use weir_model::mutation::{self, Mutation};
 use weir_model::{Labels, NativeHistogram, STALE_NAN, Sample, TenantId, Timestamp};
 
 use crate::accumulator::Complex;
@@ -128,7 +129,8 @@ impl Home {
 
     /// Takes a worker's partial of a window.
     pub fn handle_closing(&mut self, worker: usize, closing: Closing) {
-        if closing.end <= self.closed_through {
+        let dropped = worker == 0 && mutation::is(Mutation::WorkerDropped);
+        if closing.end <= self.closed_through || dropped {
             return;
         }
         let layout = &self.config.rules[usize::from(closing.rule)].layout;
@@ -138,6 +140,9 @@ impl Home {
             let Some(home) = self.numbers.get(&(worker, closing.rule, group)) else {
                 continue;
             };
+            if home.folded.is_some() && mutation::is(Mutation::OverflowLost) {
+                continue;
+            }
             let entry = pending.rows.entry(home.at).or_insert_with(|| {
                 let mut row = vec![0.0; layout.stride()];
                 layout.reset(&mut row);

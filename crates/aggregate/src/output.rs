@@ -4,6 +4,7 @@
 //! an output needs beyond the window (its running totals) stands in [`Totals`].
 
 use weir_model::histogram::ResetHint;
+use weir_model::mutation::{self, Mutation};
 use weir_model::vmrange::VmRanges;
 use weir_model::{NativeHistogram, Timestamp};
 
@@ -62,7 +63,9 @@ impl Totals {
         let Some(complex) = closed.complex else {
             return;
         };
-        if let Some(ranges) = &complex.ranges {
+        if let Some(ranges) = &complex.ranges
+            && !mutation::is(Mutation::RangesLost)
+        {
             self.ranges.get_or_insert_default().merge(ranges);
         }
         for (mine, theirs) in [

@@ -6,6 +6,7 @@
 //! increase. What is older than the newest folded sample cannot be put in its place any more.
 
 use weir_model::Timestamp;
+use weir_model::mutation::{self, Mutation};
 
 /// How many samples a series remembers.
 pub const REMEMBERED: usize = 4;
@@ -241,7 +242,8 @@ impl Recent {
         while at > 0 && self.time(at - 1) > slot.timestamp {
             at -= 1;
         }
-        if at > 0 && self.time(at - 1) == slot.timestamp {
+        let known = at > 0 && self.time(at - 1) == slot.timestamp;
+        if known && !mutation::is(Mutation::DuplicateNotDropped) {
             return Placed::Duplicate;
         }
         if at < self.folded() {

@@ -5,6 +5,7 @@
 //! give one merged partial for each group: [`Closing`].
 
 use ahash::AHashMap;
+use weir_model::mutation::{self, Mutation};
 use weir_model::{Timestamp, is_stale};
 
 use crate::accumulator::{Complex, Layout};
@@ -196,6 +197,7 @@ fn close_at(
 /// Folds what waits up to a window's end.
 #[inline(never)]
 fn fold_due(shard: &mut Vshard, at: u32, plan: &Plan, config: &Decisions, end: Timestamp) {
+    let end = end - Timestamp::from(mutation::is(Mutation::FrontierOffByOne));
     while shard.series[at as usize].recent.is_due(end) {
         fold_oldest(shard, at, plan, config);
     }
@@ -210,7 +212,7 @@ fn fold_due(shard: &mut Vshard, at: u32, plan: &Plan, config: &Decisions, end: T
 fn visit(cells: &mut Cells, cell: u32, active: &ActiveRule, newest: Slot, end: Timestamp) {
     // One that is folded past this end already was seen to by `live_between`.
     let seen_to = newest.timestamp > end;
-    let silent = end - newest.timestamp;
+    let silent = (end - newest.timestamp) >> u32::from(mutation::is(Mutation::StalenessDoubled));
     if !seen_to && silent < active.rule.staleness().0 && !is_stale(newest.value) {
         cells.mark_alive(end, cell);
         if active.layout.live {

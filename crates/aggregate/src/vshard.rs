@@ -5,6 +5,7 @@
 //! plans) is counted by reference and rebuilt when the state comes from bytes.
 
 use ahash::AHashMap;
+use weir_model::mutation::{self, Mutation};
 use weir_model::{NativeHistogram, TenantId, Timestamp};
 
 use crate::alias::{Alias, AliasTable};
@@ -212,7 +213,9 @@ impl Vshard {
     /// Whether an alias still leads to the series that it was recorded for.
     pub fn is_alive(&self, alias: &Alias) -> bool {
         let series = self.series.get(alias.series as usize);
-        series.is_some_and(|s| s.pairs != 0 && s.generation == alias.generation)
+        let same = |generation| generation == alias.generation;
+        let stale = mutation::is(Mutation::AliasOfFreed);
+        series.is_some_and(|s| s.pairs != 0 && (same(s.generation) || stale))
     }
 
     /// Numbers of all series, in their order.

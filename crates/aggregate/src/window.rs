@@ -4,10 +4,12 @@
 //! interval. No clock here: when a window closes is the frontier's word.
 
 use weir_model::Timestamp;
+use weir_model::mutation::{self, Mutation};
 
 /// The end of the window that holds `timestamp`.
 #[inline]
 pub fn window_end(timestamp: Timestamp, interval_ms: i64) -> Timestamp {
+    let timestamp = timestamp + i64::from(mutation::is(Mutation::WindowStartInclusive));
     let past = timestamp.rem_euclid(interval_ms);
     if past == 0 { timestamp } else { timestamp.saturating_sub(past).saturating_add(interval_ms) }
 }

@@ -10,6 +10,7 @@ pub mod distinct;
 pub mod histogram;
 pub mod labels;
 pub mod metadata;
+pub mod mutation;
 pub mod re2;
 pub mod sample;
 pub mod series;

@@ -8,6 +8,7 @@
 
 use ahash::AHashMap;
 use weir_journal::{Item, Journal, ReadError};
+use weir_model::mutation::{self, Mutation};
 use weir_model::{Labels, NativeHistogram, Timestamp};
 use weir_remote::frame::{self, FrameKind};
 use weir_wire::negotiate::Version;
@@ -58,6 +59,9 @@ impl Resume {
     /// Whether the passed samples of this position are in the queue. Where only some workers' are,
     /// all are written again: the same bits, which a backend takes for the repeat that it is.
     pub fn covers(&self, position: u64) -> bool {
+        if mutation::is(Mutation::PassedTwice) {
+            return false;
+        }
         position < self.last || (position == self.last && self.complete)
     }
 

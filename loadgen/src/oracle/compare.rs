@@ -1,10 +1,10 @@
-//! Expected against received: what is lost, doubled, wrong, or should not be there.
+//! Expected against received: what is lost, doubled, wrong, late, or should not be there.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Expected, Outputs};
-use crate::samples::{Labels, Sample, display, is_stale};
+use crate::samples::{Labels, Sample, display, name};
 
 /// All that differs.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Differences {
     pub doubled: Vec<String>,
     /// Came with another value.
     pub wrong: Vec<String>,
+    /// A running total that lacked something and had it in a later window.
+    pub late: Vec<String>,
     /// Came, and was not expected.
     pub unexpected: Vec<String>,
     /// New samples of a series behind ones that it already had.
@@ -28,9 +30,31 @@ pub struct Differences {
 impl Differences {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        [&self.lost, &self.doubled, &self.wrong, &self.unexpected, &self.disordered]
-            .iter()
-            .all(|list| list.is_empty())
+        self.kinds().iter().all(|(_, list)| list.is_empty())
+    }
+
+    /// The kinds of differences, with their names.
+    pub fn kinds(&self) -> [(&'static str, &Vec<String>); 6] {
+        [
+            ("lost", &self.lost),
+            ("doubled", &self.doubled),
+            ("wrong", &self.wrong),
+            ("late", &self.late),
+            ("unexpected", &self.unexpected),
+            ("disordered", &self.disordered),
+        ]
+    }
+
+    /// Adds another comparison's.
+    pub fn add(&mut self, other: Self) {
+        self.compared += other.compared;
+        self.resent += other.resent;
+        self.lost.extend(other.lost);
+        self.doubled.extend(other.doubled);
+        self.wrong.extend(other.wrong);
+        self.late.extend(other.late);
+        self.unexpected.extend(other.unexpected);
+        self.disordered.extend(other.disordered);
     }
 
     /// As a condition to wait for.
@@ -42,13 +66,7 @@ impl Differences {
 impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} compared, {} resent", self.compared, self.resent)?;
-        for (what, list) in [
-            ("lost", &self.lost),
-            ("doubled", &self.doubled),
-            ("wrong", &self.wrong),
-            ("unexpected", &self.unexpected),
-            ("disordered", &self.disordered),
-        ] {
+        for (what, list) in self.kinds() {
             if !list.is_empty() {
                 write!(f, "\n{} {what}:", list.len())?;
                 list.iter().take(8).try_for_each(|entry| write!(f, "\n  {entry}"))?;
@@ -111,13 +129,28 @@ fn compare_series(
     differences: &mut Differences,
 ) {
     for (labels, samples) in expected {
+        let series = got.get(labels).copied();
+        // Where the series was right for the last time.
+        let right = samples.iter().rev().find(|(timestamp, wanted)| {
+            let value = series.and_then(|s| s.get(timestamp));
+            value.is_some_and(|value| wanted.is_met(*value))
+        });
+        let right_until = right.map_or(i64::MIN, |(&timestamp, _)| timestamp);
         for (&timestamp, wanted) in samples {
             differences.compared += 1;
             let at = || format!("{} at {timestamp}: expected {wanted:?}", display(labels));
-            match got.get(labels).and_then(|s| s.get(&timestamp)) {
+            match series.and_then(|s| s.get(&timestamp)) {
+                None if wanted.may_be_absent() => {}
                 None => differences.lost.push(at()),
                 Some(&value) if !wanted.is_met(value) => {
-                    differences.wrong.push(format!("{}, got {value}", at()));
+                    let runs = ["_total", "_total_prometheus"]
+                        .iter()
+                        .any(|end| name(labels).contains(':') && name(labels).ends_with(end));
+                    let behind = matches!(*wanted, Expected::Value(wanted) if value < wanted);
+                    let caught_up = runs && behind && timestamp < right_until;
+                    let list =
+                        if caught_up { &mut differences.late } else { &mut differences.wrong };
+                    list.push(format!("{}, got {value}", at()));
                 }
                 Some(_) => {}
             }
@@ -129,20 +162,6 @@ fn compare_series(
             if !wanted.is_some_and(|w| w.contains_key(timestamp)) {
                 let series = display(labels);
                 differences.unexpected.push(format!("{series} at {timestamp}: {value}"));
-            }
-        }
-    }
-}
-
-impl Expected {
-    /// Whether a value is this, to 1e-9: relative, and absolute near zero.
-    pub fn is_met(&self, value: f64) -> bool {
-        match *self {
-            Self::Marker => is_stale(value),
-            Self::Between(low, high) => (low..=high).contains(&value),
-            Self::Value(wanted) if wanted.is_nan() => value.is_nan() && !is_stale(value),
-            Self::Value(wanted) => {
-                wanted == value || (wanted - value).abs() <= 1e-9 * wanted.abs().max(1.0)
             }
         }
     }

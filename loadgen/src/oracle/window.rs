@@ -2,15 +2,68 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Expected, Says};
+use super::timeline::{Member, Step};
+use super::{Expected, Rule};
 use crate::samples::is_stale;
 
+/// A group's series with their samples by the end of the window to which they belong.
+pub(super) struct Sorted<'a> {
+    member: &'a Member,
+    by_end: BTreeMap<i64, Vec<&'a Step>>,
+}
+
+impl<'a> Sorted<'a> {
+    /// Sorts a series' samples into a rule's windows.
+    pub(super) fn new(rule: &Rule, member: &'a Member) -> Self {
+        let mut by_end: BTreeMap<i64, Vec<&Step>> = BTreeMap::new();
+        for step in &member.steps {
+            if !step.value.is_nan() && (step.late.is_none() || rule.carries()) {
+                by_end.entry(end_of(rule, step)).or_default().push(step);
+            }
+        }
+        Self { member, by_end }
+    }
+
+    /// The end of the first window with a sample of any kind.
+    pub(super) fn first_end(&self, rule: &Rule) -> Option<i64> {
+        self.member.steps.iter().map(|step| end_of(rule, step)).min()
+    }
+
+    /// Whether the series is forgotten at a time.
+    pub(super) fn is_forgotten(&self, at: i64) -> bool {
+        let seen = self.member.steps.partition_point(|step| step.at <= at);
+        seen.checked_sub(1)
+            .is_none_or(|last| at - self.member.steps[last].at > self.member.memory_ms)
+    }
+
+    /// The latest value at a window's end, if the series is alive there.
+    fn live_at(&self, rule: &Rule, end: i64) -> Option<f64> {
+        let steps = &self.member.steps;
+        let seen = &steps[..steps.partition_point(|step| step.at <= end)];
+        let visible = |step: &&Step| step.late.is_none() || end_of(rule, step) <= end;
+        let latest = seen.iter().rev().find(visible)?;
+        let alive = end - latest.at < rule.staleness_ms && !is_stale(latest.value);
+        alive.then_some(latest.value)
+    }
+}
+
+/// The end of the window of a sample: its own, or the oldest that was open when it came.
+fn end_of(rule: &Rule, step: &Step) -> i64 {
+    let own = rule.window_end(step.at);
+    step.late.map_or(own, |frontier| own.max(rule.window_end(frontier + 1)))
+}
+
 /// What there is to see in a window.
+#[derive(Default)]
 pub(super) struct Window {
-    /// Timestamps and values of its samples that are numbers.
+    /// Whether any number belongs to it, late ones too.
+    pub(super) touched: bool,
+    /// Timestamps and values of the samples that came in time and are numbers.
     pub(super) samples: Vec<(i64, f64)>,
-    /// By how much counters grew.
+    /// By how much counters grew, births in full.
     pub(super) increase: f64,
+    /// The same with first samples never.
+    pub(super) increase_prometheus: f64,
     /// Each series' increase a second, where it has one.
     pub(super) rates: Vec<f64>,
     /// The latest value of each series that is alive at the end.
@@ -18,57 +71,56 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn look(
-        members: &[&BTreeMap<i64, f64>],
-        end: i64,
-        interval: i64,
-        staleness: i64,
-    ) -> Self {
-        let start = end - interval;
-        let mut window =
-            Self { samples: Vec::new(), increase: 0.0, rates: Vec::new(), live: Vec::new() };
-        for series in members {
-            let numbers = |(&t, &v): (&i64, &f64)| (!v.is_nan()).then_some((t, v));
-            let before = series.range(..=start).rev().find_map(numbers);
-            let inside: Vec<(i64, f64)> =
-                series.range(start + 1..=end).filter_map(numbers).collect();
-            let mut increase = 0.0;
-            let mut last = before;
-            for &(timestamp, value) in &inside {
-                if let Some((_, base)) = last {
-                    increase += if value >= base { value - base } else { value };
-                }
-                last = Some((timestamp, value));
+    pub(super) fn look(rule: &Rule, members: &[Sorted<'_>], end: i64) -> Self {
+        let mut window = Self::default();
+        for member in members {
+            if let Some(inside) = member.by_end.get(&end) {
+                window.add(rule, inside);
             }
-            window.increase += increase;
-            // From the last sample before the window; a new series' from its first one inside, as
-            // the recording of vmagent 1.150 shows for its first window.
-            if let (Some((from, _)), Some((to, _))) =
-                (before.or(inside.first().copied()), inside.last())
-                && *to > from
-            {
-                window.rates.push(increase * 1000.0 / (to - from) as f64);
-            }
-            window.samples.extend(inside);
-            if let Some((&timestamp, &value)) = series.range(..=end).next_back()
-                && end - timestamp < staleness
-                && !is_stale(value)
-            {
-                window.live.push(value);
-            }
+            window.live.extend(member.live_at(rule, end));
         }
         window
     }
 
+    /// Adds a series' samples.
+    fn add(&mut self, rule: &Rule, inside: &[&Step]) {
+        self.touched = true;
+        let mut grown = 0.0;
+        for step in inside {
+            grown += step.increase;
+            if step.born || (step.observed && rule.observes_births) {
+                self.increase += step.first.unwrap_or(0.0);
+            }
+        }
+        self.increase += grown;
+        self.increase_prometheus += grown;
+        // From the last sample before the window; a new series' from its first one inside.
+        if let (Some(first), Some(last)) = (inside.first(), inside.last()) {
+            let from = first.since.unwrap_or(first.at);
+            if last.at > from {
+                self.rates.push(grown * 1000.0 / (last.at - from) as f64);
+            }
+        }
+        let in_time = inside.iter().filter(|step| step.late.is_none());
+        let samples: Vec<(i64, f64)> = in_time.map(|step| (step.at, step.value)).collect();
+        let Some(slot_ms) = rule.dedup_ms else {
+            return self.samples.extend(samples);
+        };
+        let slot = |at: i64| (at + slot_ms - 1).div_euclid(slot_ms);
+        let last_of: BTreeMap<i64, (i64, f64)> =
+            samples.into_iter().map(|(at, value)| (slot(at), (at, value))).collect();
+        self.samples.extend(last_of.into_values());
+    }
+
     /// Outputs over the samples of a window that has some.
-    pub(super) fn over_samples(&self, output: &str) -> f64 {
+    pub(super) fn over_samples(&self, output: &str) -> Option<f64> {
         let values: Vec<f64> = self.samples.iter().map(|s| s.1).collect();
         let variance = || {
             let mean = mean(&values);
             let squares: Vec<f64> = values.iter().map(|v| (v - mean).powi(2)).collect();
             self::mean(&squares)
         };
-        match output {
+        Some(match output {
             "sum_samples" => values.iter().sum(),
             "count_samples" => values.len() as f64,
             "unique_samples" => {
@@ -80,26 +132,23 @@ impl Window {
             "avg" => mean(&values),
             "stddev" => variance().sqrt(),
             "stdvar" => variance(),
-            "last" => self.samples.iter().max_by_key(|s| s.0).map_or(f64::NAN, |s| s.1),
-            other => panic!("the oracle does not know the output {other}"),
-        }
+            "last" => {
+                let latest =
+                    self.samples.iter().max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+                latest.map_or(f64::NAN, |s| s.1)
+            }
+            _ => return None,
+        })
     }
 
-    /// `quantiles`: within 1 % of the samples around the rank.
-    pub(super) fn quantiles(&self, phis: &str) -> Says {
+    /// A quantile: within 1 % of the samples around the rank.
+    pub(super) fn quantile(&self, phi: f64) -> Option<Expected> {
         let mut values: Vec<f64> = self.samples.iter().map(|s| s.1).collect();
         values.sort_by(f64::total_cmp);
-        if values.is_empty() {
-            return Vec::new();
-        }
-        let says = |phi: &str| {
-            let rank = phi.parse::<f64>().expect("a quantile") * (values.len() - 1) as f64;
-            let (low, high) = (values[rank.floor() as usize], values[rank.ceil() as usize]);
-            let error = |v: f64| 0.01 * v.abs() + 1e-12;
-            let expected = Expected::Between(low - error(low), high + error(high));
-            (Some(("quantile", phi.to_owned())), expected)
-        };
-        phis.split(',').map(str::trim).map(says).collect()
+        let rank = phi * (values.len().checked_sub(1)?) as f64;
+        let (low, high) = (values[rank.floor() as usize], values[rank.ceil() as usize]);
+        let error = |v: f64| 0.01 * v.abs() + 1e-12;
+        Some(Expected::Between(low - error(low), high + error(high)))
     }
 }
 

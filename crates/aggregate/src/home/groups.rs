@@ -4,6 +4,7 @@
 //! that a restart in between decides the same.
 
 use ahash::AHashMap;
+use weir_model::mutation::{self, Mutation};
 use weir_model::{LabelsBuilder, Timestamp};
 
 use super::{HomeGroup, OVERFLOW};
@@ -125,6 +126,9 @@ impl HomeRule {
     /// Puts back a group that a checkpoint kept; workers will refer to it again.
     pub(super) fn restore(&mut self, mut group: HomeGroup) {
         group.workers = 0;
+        if mutation::is(Mutation::TotalNotRestored) {
+            group.totals = Totals::default();
+        }
         match self.by_key.get(&group.key) {
             Some(&at) => self.groups[at as usize] = Some(group),
             None => {

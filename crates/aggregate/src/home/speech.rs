@@ -3,6 +3,7 @@
 //! Invariant: of one output series a window has a value or a stale marker, never both; a marker
 //! comes once, at the first window end at which nothing alive stands behind the series.
 
+use weir_model::mutation::{self, Mutation};
 use weir_model::{Labels, LabelsBuilder, STALE_NAN, Sample, Timestamp};
 
 use super::{Emission, EmissionSource, PendingRow};
@@ -84,7 +85,9 @@ impl HomeGroup {
                 let source = EmissionSource { rule, group, output: 0 };
                 let samples = vec![Sample::new(end, STALE_NAN)];
                 let tenant = self.key.tenant;
-                out.push(Emission { tenant, labels, samples, histogram: None, source });
+                if !mutation::is(Mutation::MarkerNotWritten) {
+                    out.push(Emission { tenant, labels, samples, histogram: None, source });
+                }
             }
         }
         for emission in said {
@@ -121,7 +124,8 @@ impl HomeGroup {
         let mut histogram = None;
         match value {
             Value::Float(value) | Value::Labelled(_, _, value) => {
-                if counts_up && self.started == 0 {
+                let zero = !mutation::is(Mutation::TotalWithoutZero);
+                if counts_up && self.started == 0 && zero {
                     samples.push(Sample { timestamp: start + 1, value: 0.0, start: stamp });
                 }
                 samples.push(Sample { timestamp: end, value, start: stamp });

@@ -5,6 +5,7 @@
 
 use weir_model::LabelsBuilder;
 use weir_model::labels::METRIC_NAME;
+use weir_model::mutation::{self, Mutation};
 
 use super::{Grouping, OutputKind, Rule};
 
@@ -39,7 +40,9 @@ impl Rule {
         match &self.grouping {
             Grouping::Series => true,
             Grouping::By(by) => name == METRIC_NAME || listed(by),
-            Grouping::Without(without) => !listed(without),
+            Grouping::Without(without) => {
+                !listed(&without[usize::from(mutation::is(Mutation::WithoutForgetsOne))..])
+            }
         }
     }
 

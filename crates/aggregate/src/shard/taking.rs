@@ -3,6 +3,7 @@
 //! The order of the questions is the order of the verdicts: the other replica's, a repeat, late,
 //! and only then something to fold. Invariant: each sample gets exactly one class.
 
+use weir_model::mutation::{self, Mutation};
 use weir_model::{Class, NativeHistogram, Sample, Timestamp, is_stale};
 
 use super::LateCounts;
@@ -63,14 +64,22 @@ impl Taking<'_> {
         } else if alias.replica != 0 && recent.lags(timestamp, value, switched) {
             marks |= LAGS;
         }
+        if marker && mutation::is(Mutation::MarkerIgnored) {
+            return (Class::Marker, passes);
+        }
         let slot = Slot { timestamp, value, marks };
+        let recent = &self.shard.series[at as usize].recent;
+        let early = recent.newest().is_some_and(|newest| timestamp < newest);
+        if mutation::is(Mutation::OutOfOrderTwice) && early {
+            self.place(at, Slot { timestamp: timestamp - 1, ..slot });
+        }
         match self.place(at, slot) {
             Placed::Duplicate => (Class::Duplicate, false),
             Placed::TooOld | Placed::Full if !self.plan.rules.is_empty() => {
                 self.count_late(false);
                 (Class::Late, passes)
             }
-            _ if marker => (Class::Marker, passes),
+            _ if marker => (Class::Marker, passes && !mutation::is(Mutation::PassedMarkerLost)),
             _ if timestamp <= self.plan.pass_until => (Class::Passed, true),
             _ => (Class::Folded, passes),
         }

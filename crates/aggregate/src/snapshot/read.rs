@@ -1,6 +1,7 @@
 //! Bytes → state. The bytes come from disk or a peer: nothing in them is trusted.
 
 use weir_model::labels::normalize;
+use weir_model::mutation::{self, Mutation};
 use weir_model::{Label, NativeHistogram, TenantId, VShard};
 
 use super::VERSION;
@@ -111,7 +112,9 @@ impl Shard {
         let at = at.ok_or(Unreadable)?;
         let shard = self.vshard_mut(vshard);
         let series = &mut shard.series[at as usize];
-        series.recent = recent;
+        if !mutation::is(Mutation::BaseLostAtRestart) {
+            series.recent = recent;
+        }
         series.recent.replica = replica.unwrap_or(0);
         if from.number()? != 0 {
             shard.series[at as usize].rare = true;

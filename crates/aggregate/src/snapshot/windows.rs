@@ -3,6 +3,7 @@
 use ahash::AHashMap;
 use weir_model::histogram::HistogramBuilder;
 use weir_model::labels::write_canonical;
+use weir_model::mutation::{self, Mutation};
 use weir_model::{Labels, NativeHistogram, TenantId, VShard};
 
 use crate::accumulator::Complex;
@@ -21,6 +22,7 @@ pub(super) fn write_cells(
     let with_windows: Vec<_> = (shard.cells.iter().enumerate())
         .filter_map(|(rule, cells)| Some((rule, cells.as_deref()?)))
         .filter(|(_, cells)| cells.windows().next().is_some())
+        .filter(|_| !mutation::is(Mutation::OpenWindowsLost))
         .collect();
     out.number(with_windows.len() as u64);
     for (rule, cells) in with_windows {

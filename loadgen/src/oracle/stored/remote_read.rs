@@ -9,10 +9,9 @@ use std::sync::Arc;
 use prost::Message;
 use weir_wire::oracle::v1;
 
-use crate::backend::decompress;
-use crate::http;
+use crate::messages::{decompress, snappy};
+use crate::receiver::http;
 use crate::samples::{History, Labels};
-use crate::sender::snappy;
 
 #[derive(Clone, PartialEq, Message)]
 struct ReadRequest {
