@@ -141,7 +141,8 @@ fn what_a_lost_disk_had_comes_again_and_every_window_is_right() {
     agent.crash_and_restart();
     serve(&target, 10);
     let held = of(&agent, "weir_agent_retained_frames", "weir");
-    assert!(held >= 20.0, "{held} frames are held");
+    // A frame has the scrapes of a second: two.
+    assert!(held >= 10.0, "{held} frames are held");
     assert_eq!(of(&agent, "weir_agent_retained_frames", "stock"), 0.0, "it releases at once");
     gateway.lose_disk();
     serve(&target, 3);
@@ -151,7 +152,7 @@ fn what_a_lost_disk_had_comes_again_and_every_window_is_right() {
         agent.metrics().count("weir_agent_resends_total", &[]) == 1.0
     });
     let resent = agent.metrics().count("weir_agent_resent_frames_total", &[]);
-    assert!(resent >= 20.0, "{resent} frames were sent again");
+    assert!(resent >= 10.0, "{resent} frames were sent again");
     serve(&target, 10);
     let peak = of(&agent, "weir_agent_retained_frames", "weir");
     backend.accept_all();
@@ -164,9 +165,9 @@ fn what_a_lost_disk_had_comes_again_and_every_window_is_right() {
     let late = gateway.metrics().count("weir_samples_total", &[("class", "late")]);
     assert_eq!(late, 0.0, "nothing that came again was late");
     agent.stop();
-    wait::until_true("raw series arrive", SOON, || missing(&target, &backend.samples()) <= 2);
-    // A kill of the agent costs it the page in hand, and the one of the group commit before.
-    assert!(missing(&target, &stock.samples()) <= 2);
+    wait::until_true("raw series arrive", SOON, || missing(&target, &backend.samples()) <= 3);
+    // A kill of the agent costs it the pages of its second, and the one in hand.
+    assert!(missing(&target, &stock.samples()) <= 3);
     let compared = compare_windows(&backend.samples());
     assert!(compared >= 25, "{compared} windows were compared");
 }
@@ -189,7 +190,7 @@ fn an_unchanged_disk_gets_nothing_again() {
     agent.stop();
     gateway.assert_audited();
     let all = backend.samples();
-    assert!(missing(&target, &all) <= 2);
+    assert!(missing(&target, &all) <= 3);
     assert!(compare_windows(&all) >= 5);
 }
 
