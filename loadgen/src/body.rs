@@ -162,12 +162,32 @@ impl Body {
             self.bytes[at..at + len].copy_from_slice(&stamp[first..first + len]);
         }
         if let Some(packed) = &mut self.packed {
-            let zstd = scratch
-                .zstd
-                .get_or_insert_with(|| zstd::bulk::Compressor::new(1).unwrap_or_default());
-            // It fails for want of memory only; then the request is empty and is answered 400.
-            *packed = zstd.compress(&self.bytes).unwrap_or_default();
+            *packed = scratch.compress(&self.bytes);
         }
+    }
+
+    /// Becomes a captured message with other timestamps, compressed.
+    pub(crate) fn replay(
+        &mut self,
+        plain: &[u8],
+        stamps: impl Iterator<Item = (u32, i64)>,
+        compression: Compression,
+        scratch: &mut Scratch,
+    ) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(plain);
+        self.plain_len = plain.len();
+        for (at, time) in stamps {
+            let at = at as usize;
+            self.bytes[at..at + STAMP_BYTES].copy_from_slice(&encode_stamp(time));
+        }
+        self.packed = Some(match compression {
+            // What was decompressed from less than 4 GiB fits again.
+            Compression::Snappy => {
+                snap::raw::Encoder::new().compress_vec(&self.bytes).unwrap_or_default()
+            }
+            Compression::Zstd => scratch.compress(&self.bytes),
+        });
     }
 
     /// What is sent.
@@ -183,6 +203,14 @@ impl Body {
     /// Bytes of memory that it holds.
     pub fn memory(&self) -> usize {
         self.bytes.len() + self.values.len() * 4 + self.stamps.len() * size_of::<StampPiece>()
+    }
+}
+
+impl Scratch {
+    /// By zstd. It fails for want of memory only; then the request is empty and is answered 400.
+    fn compress(&mut self, plain: &[u8]) -> Vec<u8> {
+        let fresh = || zstd::bulk::Compressor::new(1).unwrap_or_default();
+        self.zstd.get_or_insert_with(fresh).compress(plain).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The load generator: it makes traffic, stands in for the backend, and computes on its own what must
 //! come out.
 //!
-//! In reading order: a [`workload`] says which samples there are, a [`body`] carries them, [`pacing`]
+//! In reading order: a [`workload`] says which samples there are, or a [`replay`] (either is a
+//! [`source`]), a [`body`] carries them, [`pacing`]
 //! says when, a [`sender`] sends them, [`run`] puts a run together, [`watch`] looks at the target,
 //! and a [`report`] says how it went. [`limit`] searches for the greatest rate; [`targets`] are
 //! scraped instead of sending. A [`receiver`] stands in for the backend and misbehaves by a script, and
@@ -16,11 +17,13 @@ pub mod messages;
 pub mod oracle;
 pub mod pacing;
 pub mod receiver;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod samples;
 pub mod seed;
 pub mod sender;
+pub mod source;
 pub mod targets;
 pub mod units;
 pub mod watch;

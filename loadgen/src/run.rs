@@ -12,12 +12,14 @@ use weir_http::Uri;
 
 use crate::limit::Search;
 use crate::pacing::Schedule;
+use crate::replay::Replay;
 use crate::report::bounds::Bounds;
 use crate::report::machine::Machine;
 use crate::report::progress::Progress;
 use crate::report::timeline::{Moment, Recorder};
 use crate::report::{Load, Report, Target, Times, Trial};
 use crate::sender::{Drive, Endpoint, Fleet, FleetConfig, Observer, Tally};
+use crate::source::Source;
 use crate::units::{seconds, short};
 use crate::watch::{Sight, Watcher, process};
 use crate::workload::{Shape, Workload};
@@ -39,8 +41,10 @@ pub enum Pace {
 /// All that a run is told.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What.
+    /// What is made.
     pub shape: Shape,
+    /// What is sent instead of that, and the folder that it comes from.
+    pub replay: Option<(Replay, String)>,
     /// Its seed.
     pub seed: u64,
     /// Where to.
@@ -76,13 +80,14 @@ pub fn run(
     stop: &AtomicBool,
     progress: &mut Progress,
 ) -> Result<Report, String> {
-    let workload = Arc::new(Workload::new(plan.shape.clone(), plan.seed));
-    progress.say(&format!(
-        "preparing {} series",
-        short((plan.shape.series * plan.shape.replicas.count()) as f64)
-    ));
+    let source = match &plan.replay {
+        Some((replay, _)) => Source::Replayed(replay.clone()),
+        None => Source::Made(Box::new(Workload::new(plan.shape.clone(), plan.seed))),
+    };
+    let source = Arc::new(source);
+    progress.say(&format!("preparing {} samples a round", short(source.samples() as f64)));
     let config = FleetConfig {
-        workload: Arc::clone(&workload),
+        source: Arc::clone(&source),
         endpoint: plan.endpoint.clone(),
         connections: plan.connections,
         retries_429: plan.retries_429,
@@ -97,7 +102,7 @@ pub fn run(
         }
         Pace::Find { first, trial } => running.find(*first, *trial)?,
     }
-    Ok(running.report(&workload))
+    Ok(running.report(&source))
 }
 
 struct Running<'a> {
@@ -186,9 +191,8 @@ impl<'a> Running<'a> {
         let mut search = Search::new(first, PRECISION);
         // Series are born in the first round, which is not what a steady state costs.
         self.progress.say("first all series once, which does not count");
-        let shape = &self.plan.shape;
-        let all = (shape.series * shape.replicas.count()) as f64;
-        let round = Duration::from_secs_f64((all / first).max(1.0));
+        let all = self.fleet.samples();
+        let round = Duration::from_secs_f64((all as f64 / first).max(1.0));
         self.drive(&Schedule::constant(first, round))?;
         while let Some(rate) = search.next() {
             if self.stop.load(Ordering::Relaxed) {
@@ -196,6 +200,10 @@ impl<'a> Running<'a> {
             }
             std::thread::sleep(REST);
             let tally = self.drive(&Schedule::constant(rate, trial))?;
+            if self.stop.load(Ordering::Relaxed) {
+                // Half a trial says nothing.
+                break;
+            }
             let outcome = self.judge(rate, trial, &tally);
             let verdict = outcome.failed.as_deref().unwrap_or("holds");
             self.progress.say(&format!("{} samples/s: {verdict}", short(rate)));
@@ -224,13 +232,41 @@ impl<'a> Running<'a> {
         Trial { rate, acknowledged, p99, error_ratio, failed }
     }
 
-    fn report(self, workload: &Workload) -> Report {
+    fn load(&self, source: &Source) -> Load {
+        let plan = self.plan;
+        let (name, targets) = match (source, &plan.replay) {
+            (Source::Made(workload), _) => {
+                let name = clap::ValueEnum::to_possible_value(&plan.shape.preset);
+                let name = name.map(|value| value.get_name().to_owned());
+                (name.unwrap_or_default(), workload.targets())
+            }
+            (_, replay) => {
+                let folder = replay.as_ref().map_or("", |(_, folder)| folder);
+                (format!("replay of {folder}"), source.slots())
+            }
+        };
+        Load {
+            url: plan.endpoint.url.to_string(),
+            preset: name,
+            seed: plan.seed,
+            series: source.samples(),
+            targets,
+            protocol: plan.endpoint.protocol.name().to_owned(),
+            compression: plan.endpoint.compression.name().to_owned(),
+            samples_per_request: self.fleet.samples_per_request().round() as u64,
+            connections: self.fleet.connections() as u64,
+            body_bytes: self.fleet.memory(),
+        }
+    }
+
+    fn report(self, source: &Source) -> Report {
         // One more look, so that what came last is seen.
         std::thread::sleep(SECOND + SECOND / 10);
         let elapsed = self.driven.max(1e-3);
-        let (plan, shape) = (self.plan, workload.shape());
+        let plan = self.plan;
         let after = self.watcher.sight();
         let own = process(std::process::id()).map(|(cpu, _)| cpu);
+        let load = self.load(source);
         let timeline = self.recorder.into_moments();
         let target = target(&self.before, &after, &timeline, self.totals.acknowledged);
         let mut report = Report {
@@ -240,20 +276,7 @@ impl<'a> Running<'a> {
             seconds: elapsed,
             interrupted: self.stop.load(Ordering::Relaxed),
             machine: Machine::here(),
-            load: Load {
-                url: plan.endpoint.url.to_string(),
-                preset: clap::ValueEnum::to_possible_value(&shape.preset)
-                    .map(|value| value.get_name().to_owned())
-                    .unwrap_or_default(),
-                seed: plan.seed,
-                series: shape.series * shape.replicas.count(),
-                targets: workload.targets(),
-                protocol: plan.endpoint.protocol.name().to_owned(),
-                compression: plan.endpoint.compression.name().to_owned(),
-                samples_per_request: self.fleet.samples_per_request().round() as u64,
-                connections: self.fleet.connections() as u64,
-                body_bytes: self.fleet.memory(),
-            },
+            load,
             latency: Times::from(&self.totals.latency),
             service: Times::from(&self.totals.service),
             rate: self.totals.acknowledged as f64 / elapsed,

@@ -29,7 +29,8 @@ use crate::workload::Request;
 /// [`crate::workload::Workload::samples`] turns it into samples again, so the history of a run need
 /// not be kept while it lasts. It is called from all connections, after the answer and before the
 /// next request, once for each time that a request was acknowledged: repeats come twice. Requests
-/// whose answer was lost are not told; a later attempt's is.
+/// whose answer was lost are not told; a later attempt's is. Of a replay
+/// only the number and the time mean anything.
 pub trait Observer: Send + Sync {
     /// All samples of this request were answered 2xx.
     fn on_acknowledged(&self, request: &Request);

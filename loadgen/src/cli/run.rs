@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::body::{Compression, Protocol};
 use crate::pacing::Schedule;
+use crate::replay::Replay;
 use crate::report::bounds::Bounds;
 use crate::run::{Pace, Plan};
 use crate::sender::Endpoint;
@@ -27,6 +28,10 @@ pub struct RunArgs {
     /// Which series, with which labels.
     #[arg(long, value_enum, default_value = "kubernetes", help_heading = "Load")]
     pub preset: Preset,
+    /// Send captured bodies again instead, with the timestamps of now: the *.body files of a
+    /// folder.
+    #[arg(long, value_name = "FOLDER", help_heading = "Load")]
+    pub replay: Option<PathBuf>,
     /// How many series.
     #[arg(long, value_parser = units::count, default_value = "100k", help_heading = "Load")]
     pub series: u64,
@@ -200,41 +205,21 @@ impl RunArgs {
         keep(url.as_ref().map(|_| ()).map_err(|e| format!("--target: {e}")));
         let metrics = self.target_metrics.as_deref().map(Endpoint::url).transpose();
         keep(metrics.as_ref().map(|_| ()).map_err(|e| format!("--target-metrics: {e}")));
-        let pace = self.pace();
+        let replay = self.replay.as_deref().map(Replay::read).transpose();
+        if let Err(broken) = &replay {
+            broken.iter().for_each(|why| keep(Err(format!("--replay: {why}"))));
+        }
+        let samples = match &replay {
+            Ok(Some(replay)) => replay.samples(),
+            _ => self.series * if self.ha { 2 } else { 1 },
+        };
+        let pace = self.pace(samples);
         keep(pace.as_ref().map(|_| ()).map_err(Clone::clone));
         let headers = self.all_headers();
         keep(headers.as_ref().map(|_| ()).map_err(Clone::clone));
-        for (name, value, most) in [
-            ("--samples-per-request", self.samples_per_request, SAMPLES_MOST),
-            ("--connections", self.connections, CONNECTIONS_MOST),
-            ("--series-per-target", self.series_per_target.unwrap_or(1), 1_000_000),
-            ("--services", self.services.unwrap_or(1), 1_000_000),
-            ("--namespaces", self.namespaces.unwrap_or(1), 1_000_000),
-        ] {
-            keep((value <= most).then_some(()).ok_or(format!("{name}: at most {most}")));
-        }
-        if !self.ha && (!self.replica_lag.is_zero() || self.replica_outages > 0.0) {
-            keep(Err("--replica-lag and --replica-outages need --ha".to_owned()));
-        }
-        for (name, time) in [
-            ("--pod-life", self.pod_life),
-            ("--deploy-every", self.deploy_every),
-            ("--restart-every", self.restart_every),
-            ("--timeout", Some(self.timeout)),
-            ("--duration", Some(self.duration)),
-            ("--trial", Some(self.trial)),
-        ] {
-            if time.is_some_and(|time| time < Duration::from_millis(100)) {
-                keep(Err(format!("{name}: at least 100ms")));
-            }
-        }
-        if let Some(pid) = self.target_pid
-            && crate::watch::process(pid).is_none()
-        {
-            keep(Err(format!("--target-pid: there is no process {pid}")));
-        }
-        let (Ok(url), Ok(metrics), Ok(pace), Ok(headers), true) =
-            (url, metrics, pace, headers, wrong.is_empty())
+        self.numbers().into_iter().for_each(|why| keep(Err(why)));
+        let (Ok(url), Ok(metrics), Ok(pace), Ok(headers), Ok(replay), true) =
+            (url, metrics, pace, headers, replay, wrong.is_empty())
         else {
             return Err(wrong);
         };
@@ -249,6 +234,7 @@ impl RunArgs {
         };
         Ok(Plan {
             shape: self.shape(),
+            replay: replay.zip(self.replay.as_ref().map(|f| f.display().to_string())),
             seed: self.seed,
             endpoint,
             connections: self.connections as usize,
@@ -262,6 +248,43 @@ impl RunArgs {
             metrics,
             pid: self.target_pid,
         })
+    }
+
+    /// Numbers that are out of bounds, or mean nothing.
+    fn numbers(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (name, value, most) in [
+            ("--samples-per-request", self.samples_per_request, SAMPLES_MOST),
+            ("--connections", self.connections, CONNECTIONS_MOST),
+            ("--series-per-target", self.series_per_target.unwrap_or(1), 1_000_000),
+            ("--services", self.services.unwrap_or(1), 1_000_000),
+            ("--namespaces", self.namespaces.unwrap_or(1), 1_000_000),
+        ] {
+            if value > most {
+                wrong.push(format!("{name}: at most {most}"));
+            }
+        }
+        if !self.ha && (!self.replica_lag.is_zero() || self.replica_outages > 0.0) {
+            wrong.push("--replica-lag and --replica-outages need --ha".to_owned());
+        }
+        for (name, time) in [
+            ("--pod-life", self.pod_life),
+            ("--deploy-every", self.deploy_every),
+            ("--restart-every", self.restart_every),
+            ("--timeout", Some(self.timeout)),
+            ("--duration", Some(self.duration)),
+            ("--trial", Some(self.trial)),
+        ] {
+            if time.is_some_and(|time| time < Duration::from_millis(100)) {
+                wrong.push(format!("{name}: at least 100ms"));
+            }
+        }
+        if let Some(pid) = self.target_pid
+            && crate::watch::process(pid).is_none()
+        {
+            wrong.push(format!("--target-pid: there is no process {pid}"));
+        }
+        wrong
     }
 
     fn shape(&self) -> Shape {
@@ -302,14 +325,14 @@ impl RunArgs {
         }
     }
 
-    fn pace(&self) -> Result<Pace, String> {
-        let replicas = if self.ha { 2.0 } else { 1.0 };
+    /// The pace, for a round of so many samples.
+    fn pace(&self, samples: u64) -> Result<Pace, String> {
         let interval =
             self.interval.map_or(self.preset.defaults().interval as f64 / 1e3, |t| t.as_secs_f64());
         if interval < 0.001 {
             return Err("--interval: at least 1ms".to_owned());
         }
-        let steady = self.rate.unwrap_or(self.series as f64 * replicas / interval);
+        let steady = self.rate.unwrap_or(samples as f64 / interval);
         if self.find_limit {
             return Ok(Pace::Find { first: steady, trial: self.trial });
         }

@@ -51,6 +51,8 @@ fn all_that_is_wrong_is_said_at_once() {
         "4294967295",
         "--bearer-token-file",
         "/no/such",
+        "--replay",
+        "/no/such",
     ];
     let wrong = plan(&args).expect_err("it is wrong");
     for flag in [
@@ -61,6 +63,7 @@ fn all_that_is_wrong_is_said_at_once() {
         "--duration",
         "--target-pid",
         "--bearer-token-file",
+        "--replay",
     ] {
         assert!(wrong.iter().any(|line| line.contains(flag)), "{flag}: {wrong:?}");
     }

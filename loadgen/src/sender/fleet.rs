@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::worker::Worker;
 use super::{Endpoint, Observer, Tally};
 use crate::pacing::Schedule;
-use crate::workload::Workload;
+use crate::source::Source;
 
 /// Between looks at whether a thread was lost.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct FleetConfig {
     /// What.
-    pub workload: Arc<Workload>,
+    pub source: Arc<Source>,
     /// Where.
     pub endpoint: Endpoint,
     /// How many at once, at most one for each slot.
@@ -72,7 +72,7 @@ impl Fleet {
     /// Makes connections and writes their bodies as of this time (milliseconds since the epoch);
     /// comes back when all are ready.
     pub fn new(config: FleetConfig, now_ms: i64) -> Result<Self, String> {
-        let slots = usize::try_from(config.workload.slots()).unwrap_or(usize::MAX);
+        let slots = usize::try_from(config.source.slots()).unwrap_or(usize::MAX);
         let count = config.connections.clamp(1, slots);
         let seats = (0..count).map(|_| Seat::default()).collect();
         let (stopping, memory) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -120,11 +120,15 @@ impl Fleet {
         self.shared.memory.load(Ordering::Relaxed)
     }
 
+    /// Samples of a round.
+    pub fn samples(&self) -> u64 {
+        self.shared.config.source.samples()
+    }
+
     /// Samples of a request, on average.
     pub fn samples_per_request(&self) -> f64 {
-        let workload = &self.shared.config.workload;
-        let shape = workload.shape();
-        (shape.series * shape.replicas.count()) as f64 / workload.slots() as f64
+        let source = &self.shared.config.source;
+        source.samples() as f64 / source.slots() as f64
     }
 
     /// Sets off. `watch` is called about every `every` until all connections are back, and once

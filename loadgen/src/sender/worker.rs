@@ -40,7 +40,7 @@ struct Kept {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, number: usize, connection: Connection) -> Self {
-        let slots = shared.config.workload.slots();
+        let slots = shared.config.source.slots();
         let connections = shared.seats.len() as u64;
         let turns = Turns::new(slots, connections, number as u64);
         let own = (slots - number as u64).div_ceil(connections);
@@ -53,7 +53,7 @@ impl Worker {
         for place in 0..self.slots.len() {
             let slot = (self.number + place * self.shared.seats.len()) as u64;
             let request = Request { number: slot, time: now_ms, since: now_ms };
-            let version = self.shared.config.workload.label_version(&request);
+            let version = self.shared.config.source.label_version(&request);
             self.write(place, &request, version);
             if self.shared.stopping.load(Ordering::Relaxed) {
                 return;
@@ -63,10 +63,9 @@ impl Worker {
 
     fn write(&mut self, place: usize, request: &Request, version: u64) {
         let config = &self.shared.config;
-        let (protocol, compression) = (config.endpoint.protocol, config.endpoint.compression);
         let kept = &mut self.slots[place];
         let before = kept.body.memory() as u64;
-        kept.body = Body::new(&config.workload, request, protocol, compression);
+        kept.body = config.source.body(request, &config.endpoint);
         kept.label_version = version;
         let after = kept.body.memory() as u64;
         self.shared.memory.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
@@ -74,10 +73,8 @@ impl Worker {
 
     /// Sends what is due of a schedule, and comes back at its end.
     pub(super) fn drive(&mut self, drive: &Drive) {
-        let workload = Arc::clone(&self.shared.config.workload);
-        let shape = workload.shape();
-        let all = (shape.series * shape.replicas.count()) as f64;
-        let per_request = all / workload.slots() as f64;
+        let source = Arc::clone(&self.shared.config.source);
+        let per_request = source.samples() as f64 / source.slots() as f64;
         let end = drive.begin + drive.schedule.duration();
         loop {
             let number = self.turns.number();
@@ -88,14 +85,14 @@ impl Worker {
                 break;
             }
             self.turns.advance();
-            let slot = number % workload.slots();
+            let slot = number % source.slots();
             if Instant::now() >= end {
-                self.count(|tally| tally.unsent += workload.samples_of(slot));
+                self.count(|tally| tally.unsent += source.samples_of(slot));
                 continue;
             }
             let place = (slot as usize - self.number) / self.shared.seats.len();
             let due_ms = drive.begin_ms + due.as_millis() as i64;
-            let step = self.slots[place].slot.step(&workload, number, due_ms);
+            let step = source.step(&mut self.slots[place].slot, number, due_ms);
             let Some(step) = step else { continue };
             let seat = &self.shared.seats[self.number];
             seat.due.store(due.as_micros() as u64 + 1, Ordering::Relaxed);
@@ -122,22 +119,24 @@ impl Worker {
 
     /// Sends a step's request, again as often as it must be.
     fn send(&mut self, place: usize, step: &Step, due: Instant, end: Instant) {
-        let workload = Arc::clone(&self.shared.config.workload);
-        let version = workload.label_version(&step.request);
+        let source = Arc::clone(&self.shared.config.source);
+        let version = source.label_version(&step.request);
         if version != self.slots[place].label_version {
             self.write(place, &step.request, version);
         }
         let kept = &mut self.slots[place];
-        kept.body.fill(&workload, &step.request, &mut self.scratch);
+        let endpoint = &self.shared.config.endpoint;
+        source.fill(&step.request, &mut kept.body, endpoint, &mut self.scratch);
         if let Some(malformed) = step.malformed {
             self.send_malformed(place, malformed);
             return;
         }
-        let samples = workload.samples_of(step.request.number % workload.slots());
+        let slot = step.request.number % source.slots();
+        let (samples, kind) = (source.samples_of(slot), source.content_type(slot));
         let sent = Instant::now();
         let mut failures = 0;
         loop {
-            let outcome = self.post(place, failures);
+            let outcome = self.post(place, kind, failures);
             match verdict(&outcome, failures, self.shared.config.retries_429) {
                 Verdict::Delivered => break,
                 Verdict::Refused => {
@@ -161,16 +160,16 @@ impl Worker {
             tally.service.add((now - sent).as_secs_f64());
         });
         self.shared.config.observer.on_acknowledged(&step.request);
-        if step.repeats && self.post(place, 0).is_ok_and(|answer| answer.status < 300) {
+        if step.repeats && self.post(place, kind, 0).is_ok_and(|answer| answer.status < 300) {
             self.count(|tally| tally.repeated += samples);
             self.shared.config.observer.on_acknowledged(&step.request);
         }
     }
 
-    fn post(&mut self, place: usize, failures: u32) -> io::Result<Answer> {
+    fn post(&mut self, place: usize, kind: Option<&str>, failures: u32) -> io::Result<Answer> {
         let body = &self.slots[place].body;
         let (bytes, plain) = (body.bytes().len() as u64, body.plain_len() as u64);
-        let outcome = self.connection.post(body.bytes(), None, failures);
+        let outcome = self.connection.post(body.bytes(), kind, failures);
         self.count(|tally| {
             tally.attempts += 1;
             tally.bytes += bytes;
