@@ -7,3 +7,4 @@ pub mod messages;
 pub mod oracle;
 pub mod receiver;
 pub mod samples;
+pub mod torture;
