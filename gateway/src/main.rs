@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use weir_gateway::app::App;
 use weir_gateway::cli::Args;
 use weir_gateway::config::{check_report, load};
@@ -36,8 +36,13 @@ fn main() -> ExitCode {
         Err(why) => return fail(&why.to_string()),
     };
     runtime.block_on(async {
+        // Heard from the beginning: the default of SIGHUP is the end, and whoever reloads cannot know
+        // that the log is still being read back.
+        let Ok(hup) = signal(SignalKind::hangup()) else {
+            return fail(NO_SIGNALS);
+        };
         match App::build(config, args.overrides()).await {
-            Ok(app) => run(app).await,
+            Ok(app) => run(app, hup).await,
             Err(why) => {
                 tracing::error!(%why, "cannot start");
                 fail(&why.to_string())
@@ -46,17 +51,17 @@ fn main() -> ExitCode {
     })
 }
 
+const NO_SIGNALS: &str = "cannot listen for signals";
+
 /// A failed sync is never tried again: the next start finds out what is on disk.
 const JOURNAL_FAILED: &str =
     "a journal could not be written; on the next start what is on disk is recovered";
 
 /// Serves until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends at once.
-async fn run(app: App) -> ExitCode {
-    let signals = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
-        (signal(signals.0), signal(signals.1), signal(signals.2))
-    else {
-        return fail("cannot listen for signals");
+async fn run(app: App, mut hup: Signal) -> ExitCode {
+    let signals = (SignalKind::terminate(), SignalKind::interrupt());
+    let (Ok(mut term), Ok(mut int)) = (signal(signals.0), signal(signals.1)) else {
+        return fail(NO_SIGNALS);
     };
     let mut log = app.node.durable.clone();
     let mut queue = app.node.queue_durable.clone();

@@ -7,6 +7,11 @@ pub mod targets;
 
 use clap::{Parser, Subcommand};
 
+use crate::receiver::cli::ReceiveArgs;
+use crate::receiver::script;
+use crate::torture;
+use crate::torture::cli::TortureArgs;
+
 /// The load generator's arguments.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "weir-loadgen", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
@@ -25,6 +30,12 @@ pub enum Command {
     /// Be scrape targets whose pages move, for an agent or a Prometheus to scrape.
     #[command(after_help = targets::AFTER)]
     Targets(targets::TargetsArgs),
+    /// Stand in for the backend: record what arrives, and misbehave as a script says.
+    #[command(after_help = script::HELP)]
+    Receive(ReceiveArgs),
+    /// Run a gateway among faults, and compare what comes out with what must.
+    #[command(after_help = torture::cli::AFTER)]
+    Torture(TortureArgs),
 }
 
 const ABOUT: &str = "\
@@ -42,6 +53,8 @@ Examples:
       how much this gateway takes
   weir-loadgen targets --targets 20 --series 2000
       20 pages to scrape
+  weir-loadgen torture --faults 50
+      a gateway that is killed, frozen, and loses its backend, under the oracle
 
 docs/LOADGEN.md says how to size a gateway with it.";
 

@@ -6,7 +6,7 @@
 //! says when, a [`sender`] sends them, [`run`] puts a run together, [`watch`] looks at the target,
 //! and a [`report`] says how it went. [`limit`] searches for the greatest rate; [`targets`] are
 //! scraped instead of sending. A [`receiver`] stands in for the backend and misbehaves by a script, and
-//! the [`oracle`] says what must have reached it.
+//! the [`oracle`] says what must have reached it; [`torture`] does both around a gateway among faults.
 //!
 //! Invariant: nothing here shares code with what it checks: not the aggregation, not the gateway.
 
@@ -25,6 +25,7 @@ pub mod seed;
 pub mod sender;
 pub mod source;
 pub mod targets;
+pub mod torture;
 pub mod units;
 pub mod watch;
 pub mod workload;

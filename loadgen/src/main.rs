@@ -9,12 +9,15 @@ use clap::Parser;
 use weir_loadgen::cli::run::RunArgs;
 use weir_loadgen::cli::targets::TargetsArgs;
 use weir_loadgen::cli::{Arguments, Command};
+use weir_loadgen::receiver::cli::ReceiveArgs;
 use weir_loadgen::report::progress::Progress;
 use weir_loadgen::report::{json, page, table};
 use weir_loadgen::run;
 use weir_loadgen::targets::Targets;
+use weir_loadgen::torture;
+use weir_loadgen::torture::cli::TortureArgs;
 
-/// A bound was missed.
+/// A bound was missed, or the oracle found a difference.
 const MISSED: u8 = 1;
 /// Wrong usage, or the run could not begin or not be written down.
 const UNUSABLE: u8 = 2;
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(args) => run_load(&args),
         Command::Targets(args) => be_targets(&args),
+        Command::Receive(args) => receive(&args),
+        Command::Torture(args) => torture(&args),
     }
 }
 
@@ -67,6 +72,40 @@ fn be_targets(args: &TargetsArgs) -> ExitCode {
     }
     text.push_str(&format!("list for http_sd_configs: http://{}/targets\n", targets.discovery));
     say(&text);
+    wait_for_interrupt();
+    let served = targets.scrapes.load(Ordering::Relaxed);
+    say(&format!("{served} pages served\n"));
+    ExitCode::SUCCESS
+}
+
+fn receive(args: &ReceiveArgs) -> ExitCode {
+    let receiver = match args.start() {
+        Ok(receiver) => receiver,
+        Err(why) => return fail(&why),
+    };
+    say(&format!("listens at {}\n", receiver.url()));
+    wait_for_interrupt();
+    let (requests, samples) = (receiver.requests_seen(), receiver.sample_count());
+    say(&format!("{requests} requests, {samples} samples accepted\n"));
+    ExitCode::SUCCESS
+}
+
+fn torture(args: &TortureArgs) -> ExitCode {
+    let plan = args.plan();
+    let summary = match torture::run(&plan, &|line| say(&format!("{line}\n"))) {
+        Ok(summary) => summary,
+        Err(why) => return fail(&format!("seed {}: {why}", plan.seed)),
+    };
+    say(&format!("{summary}\n"));
+    if summary.differences.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    say(&format!("seed {}: {}\n", plan.seed, summary.differences));
+    ExitCode::from(MISSED)
+}
+
+/// Until the first Ctrl-C or SIGTERM.
+fn wait_for_interrupt() {
     let (tell, hear) = std::sync::mpsc::sync_channel(1);
     on_interrupt(move || {
         // It is full if nobody listens any more.
@@ -74,9 +113,6 @@ fn be_targets(args: &TargetsArgs) -> ExitCode {
     });
     // The other end lives as long as the process.
     hear.recv().ok();
-    let served = targets.scrapes.load(Ordering::Relaxed);
-    say(&format!("{served} pages served\n"));
-    ExitCode::SUCCESS
 }
 
 /// Calls at the first Ctrl-C or SIGTERM; the second one ends the process.

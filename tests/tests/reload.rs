@@ -43,6 +43,19 @@ fn unchanged_rules_keep_their_windows_through_reloads_under_load() {
     gateway.assert_audited();
 }
 
+/// A SIGHUP that came while the log was read back ended the process: nobody had asked for it yet.
+#[test]
+fn a_hang_up_while_the_log_is_read_back_does_not_end_the_gateway() {
+    let mut gateway = Gateway::start("", &RULES.file());
+    for _ in 0..5 {
+        gateway.kill();
+        gateway.spawn_listening();
+        gateway.hang_up();
+        gateway.wait_ready();
+    }
+    wait::until_true("it reloads once it is up", SOON, || gateway.log().contains("reload"));
+}
+
 #[test]
 fn a_bad_file_changes_nothing_and_says_why() {
     let backend = Backend::start();

@@ -13,7 +13,7 @@ fn plan(args: &[&str]) -> Result<Plan, Vec<String>> {
     let all = ["weir-loadgen", "run", "--target", TARGET].iter().chain(args);
     match Arguments::try_parse_from(all).expect("flags").command {
         Command::Run(run) => run.plan(),
-        Command::Targets(_) => panic!("run was asked for"),
+        other => panic!("run was asked for, not {other:?}"),
     }
 }
 

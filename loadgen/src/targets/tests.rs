@@ -12,7 +12,7 @@ fn start(more: &[&str]) -> Targets {
     let args = ["weir-loadgen", "targets", "--targets", "2", "--series", "600"];
     match Arguments::try_parse_from(args.iter().chain(more)).expect("flags").command {
         Command::Targets(args) => Targets::start(&args).expect("free ports"),
-        Command::Run(_) => panic!("targets were asked for"),
+        other => panic!("targets were asked for, not {other:?}"),
     }
 }
 

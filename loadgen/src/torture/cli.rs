@@ -1,0 +1,72 @@
+//! The arguments of `weir-loadgen torture`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Plan;
+
+/// What `weir-loadgen torture --help` says below the flags.
+pub const AFTER: &str = "\
+Examples:
+  weir-loadgen torture --faults 200 --gateways 4
+      50 faults for each of four gateways, half of them kill -9
+  weir-loadgen torture --kills-only --faults 1000 --gateways 8 --seed 7
+
+Exit status: 0 if nothing was lost, doubled, wrong or late; 1 with the first differences and the
+seed if something was; 2 if it could not go on. A full disk is a tmpfs, for which it takes root.";
+
+/// Arguments of `torture`.
+#[derive(Clone, Debug, Args)]
+pub struct TortureArgs {
+    /// The gateway's binary; default: weir-gateway beside this program, or in PATH.
+    #[arg(long, value_name = "FILE")]
+    pub gateway_bin: Option<PathBuf>,
+
+    /// How many faults, over all gateways; default 100, or as many as --duration allows.
+    #[arg(long, value_name = "NUMBER")]
+    pub faults: Option<usize>,
+
+    /// How many seconds at most.
+    #[arg(long, value_name = "SECONDS")]
+    pub duration: Option<u64>,
+
+    /// Decides which faults come, and for how long.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Gateways side by side.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub gateways: usize,
+
+    /// Only kill -9.
+    #[arg(long)]
+    pub kills_only: bool,
+
+    /// A verdict after so many faults of a gateway, beside the one in the end.
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    pub verdict_every: usize,
+}
+
+impl TortureArgs {
+    /// What is to be done.
+    pub fn plan(&self) -> Plan {
+        let beside = || {
+            let this = std::env::current_exe().ok()?;
+            let binary = this.with_file_name("weir-gateway");
+            binary.exists().then_some(binary)
+        };
+        let found = || beside().unwrap_or_else(|| PathBuf::from("weir-gateway"));
+        let duration = self.duration.map(Duration::from_secs);
+        Plan {
+            gateway: self.gateway_bin.clone().unwrap_or_else(found),
+            faults: self.faults.or(duration.is_none().then_some(100)),
+            duration,
+            seed: self.seed,
+            gateways: self.gateways,
+            kills_only: self.kills_only,
+            verdict_every: self.verdict_every,
+        }
+    }
+}

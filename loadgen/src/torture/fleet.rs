@@ -1,0 +1,198 @@
+//! The senders: small, patient, and remembering what was acknowledged.
+//!
+//! Each has its own targets and sends all of a tick in one request, again and again until it is
+//! acknowledged, as Prometheus does. When told to die, a sender's next request ends in the middle.
+//! Invariant: a sample is among the arrivals if, and only if, it was acknowledged. Values are whole
+//! numbers, so that sums are exact in any order.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prost::Message;
+
+use crate::messages::{message_v1, snappy};
+use crate::oracle::Arrival;
+use crate::receiver::http;
+use crate::samples::{Labels, Sample, labels, stale_marker};
+
+/// Senders of a gateway.
+const SENDERS: usize = 4;
+/// Time between their ticks.
+const TICK_MS: i64 = 200;
+
+/// The senders of one gateway.
+pub(super) struct Fleet {
+    shared: Arc<Shared>,
+    senders: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    arrivals: Mutex<Vec<Arrival>>,
+    /// What was answered that no sender should see.
+    refusal: Mutex<Option<String>>,
+    stopping: AtomicBool,
+    requests: AtomicUsize,
+    acknowledged: AtomicUsize,
+    dying: AtomicUsize,
+}
+
+impl Fleet {
+    /// Starts sending.
+    pub(super) fn start(to: SocketAddr) -> Self {
+        let shared = Arc::new(Shared::default());
+        let spawn = |number| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || send(to, number, &shared))
+        };
+        Self { senders: (0..SENDERS).map(spawn).collect(), shared }
+    }
+
+    /// Samples acknowledged so far.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.shared.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// Requests so far, those that failed included.
+    pub(super) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// The next requests, so many, end in the middle.
+    pub(super) fn die(&self, times: usize) {
+        self.shared.dying.store(times, Ordering::SeqCst);
+    }
+
+    /// An answer that should not have come.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What has been acknowledged, in the order of acknowledgement.
+    pub(super) fn arrivals(&self) -> Vec<Arrival> {
+        self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops once everything sent is acknowledged.
+    pub(super) fn stop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for sender in self.senders.drain(..) {
+            sender.join().ok();
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Milliseconds since the epoch.
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn send(to: SocketAddr, number: usize, shared: &Shared) {
+    for tick in 0.. {
+        // One more tick at the end: a frontier that waits for its targets sees them caught up.
+        let is_last = shared.stopping.load(Ordering::SeqCst);
+        let now = now_ms();
+        let samples = samples_of(number, tick, now);
+        if !deliver(to, &samples, shared) {
+            return;
+        }
+        let mut arrivals = shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        arrivals.extend(samples.iter().map(Arrival::in_time));
+        drop(arrivals);
+        shared.acknowledged.fetch_add(samples.len(), Ordering::SeqCst);
+        if is_last {
+            return;
+        }
+        let left = u64::try_from(now + TICK_MS - now_ms()).unwrap_or(0);
+        std::thread::sleep(Duration::from_millis(left));
+    }
+}
+
+/// Sends until it is acknowledged. `false` if it was refused for good, or nobody comes back.
+fn deliver(to: SocketAddr, samples: &[Sample], shared: &Shared) -> bool {
+    let body = snappy(&message_v1(samples).encode_to_vec());
+    let mut stopped_for = 0;
+    loop {
+        shared.requests.fetch_add(1, Ordering::SeqCst);
+        let dying = |left: usize| left.checked_sub(1);
+        if shared.dying.fetch_update(Ordering::SeqCst, Ordering::SeqCst, dying).is_ok() {
+            send_half(to, &body);
+            continue;
+        }
+        let headers = [
+            ("Content-Type", "application/x-protobuf"),
+            ("Content-Encoding", "snappy"),
+            ("X-Prometheus-Remote-Write-Version", "0.1.0"),
+        ];
+        match http::post(to, "/api/v1/write", &headers, &body) {
+            Ok(answer) if answer.status == 204 => return true,
+            Ok(answer) if answer.status < 500 => {
+                let text = format!("{}: {}", answer.status, answer.text());
+                *shared.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                return false;
+            }
+            _ => std::thread::sleep(Duration::from_millis(40)),
+        }
+        // Whoever stops with a gateway that is gone for good does not wait for ever.
+        stopped_for += usize::from(shared.stopping.load(Ordering::SeqCst));
+        if stopped_for > 1000 {
+            return false;
+        }
+    }
+}
+
+/// The first half of a request, and then nothing.
+fn send_half(to: SocketAddr, body: &[u8]) {
+    let head = format!(
+        "POST /api/v1/write HTTP/1.1\r\nHost: {to}\r\nContent-Type: application/x-protobuf\r\n\
+         Content-Encoding: snappy\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    if let Ok(mut stream) = TcpStream::connect_timeout(&to, Duration::from_secs(1)) {
+        // Whether it arrives is all the same.
+        stream.write_all(head.as_bytes()).ok();
+        stream.write_all(&body[..body.len() / 2]).ok();
+    }
+}
+
+/// What one sender says at one tick: counters that reset, gauges, series that end and come back,
+/// and some that no rule takes.
+fn samples_of(sender: usize, tick: i64, now: i64) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for target in 0..6 {
+        let instance = format!("host-{sender}-{target}:9100");
+        let zone = if target % 2 == 0 { "even" } else { "odd" };
+        let pairs = [("instance", instance.as_str()), ("job", "torture"), ("zone", zone)];
+        let seed = i64::try_from(sender * 11 + target).unwrap_or(0);
+        let mut say = |name: &str, value: f64| {
+            let labels: Arc<Labels> = labels(name, &pairs);
+            samples.push(Sample::new(&labels, now, value));
+        };
+        say("requests_total", ((tick % (41 + seed)) * (3 + seed)) as f64);
+        say("in_flight", ((tick * 31 + seed * 17) % 101) as f64);
+        say("passed_on", (tick * 1000 + seed) as f64);
+        match (tick + seed * 7) % 50 {
+            0..25 => {
+                say("sometimes_total", (tick * 2) as f64);
+                say("sometimes", (tick % 13) as f64);
+            }
+            25 => {
+                say("sometimes_total", stale_marker());
+                say("sometimes", stale_marker());
+            }
+            _ => {}
+        }
+    }
+    samples
+}

@@ -1,0 +1,35 @@
+//! 200 faults, half of them `kill -9`, under the oracle: nothing lost, doubled, wrong or late.
+//!
+//! What `weir-loadgen torture` does, with four gateways side by side. `WEIR_FAULTS` says how many
+//! faults; the seed is fixed, and a failure names it.
+
+use std::io::Write;
+
+use weir_loadgen::torture::{Plan, run};
+use weir_tests::gateway;
+
+const SEED: u64 = 20_240_229;
+
+#[test]
+fn among_faults_of_all_kinds_every_output_is_what_the_oracle_computes() {
+    let faults = std::env::var("WEIR_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let plan = Plan {
+        gateway: gateway::binary().to_owned(),
+        faults: Some(faults),
+        duration: None,
+        seed: SEED,
+        gateways: 4,
+        kills_only: false,
+        verdict_every: 100,
+    };
+    let say = |line: &str| {
+        std::io::stdout().write_all(format!("{line}\n").as_bytes()).expect("stdout");
+    };
+    let summary = run(&plan, &say).unwrap_or_else(|why| panic!("seed {SEED}: {why}"));
+    say(&summary.to_string());
+    assert!(summary.differences.is_empty(), "seed {SEED}: {}", summary.differences);
+    assert_eq!(summary.fault_count(), faults);
+    let kills = summary.kill_count();
+    assert!(kills * 3 >= faults, "only {kills} kills");
+    assert!(summary.differences.compared > 20 * faults, "{summary}");
+}
