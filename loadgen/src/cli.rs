@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is wrong with the arguments is said all at once, before anything is sent.
 
+pub mod check;
 pub mod run;
 pub mod targets;
 

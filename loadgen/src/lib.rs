@@ -6,11 +6,12 @@
 //! says when, a [`sender`] sends them, [`run`] puts a run together, [`watch`] looks at the target,
 //! and a [`report`] says how it went. [`limit`] searches for the greatest rate; [`targets`] are
 //! scraped instead of sending. A [`receiver`] stands in for the backend and misbehaves by a script, and
-//! the [`oracle`] says what must have reached it; [`torture`] does both around a gateway among faults.
+//! the [`oracle`] says what must have reached it; a [`check`] is both beside a run; [`torture`] does both around a gateway among faults.
 //!
 //! Invariant: nothing here shares code with what it checks: not the aggregation, not the gateway.
 
 pub mod body;
+pub mod check;
 pub mod cli;
 pub mod limit;
 pub mod messages;

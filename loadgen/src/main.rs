@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
+use weir_loadgen::check::Ledger;
 use weir_loadgen::cli::run::RunArgs;
 use weir_loadgen::cli::targets::TargetsArgs;
 use weir_loadgen::cli::{Arguments, Command};
@@ -13,9 +14,11 @@ use weir_loadgen::receiver::cli::ReceiveArgs;
 use weir_loadgen::report::progress::Progress;
 use weir_loadgen::report::{json, page, table};
 use weir_loadgen::run;
+use weir_loadgen::sender::Observer;
 use weir_loadgen::targets::Targets;
 use weir_loadgen::torture;
 use weir_loadgen::torture::cli::TortureArgs;
+use weir_loadgen::workload::Workload;
 
 /// A bound was missed, or the oracle found a difference.
 const MISSED: u8 = 1;
@@ -40,7 +43,19 @@ fn run_load(args: &RunArgs) -> ExitCode {
     let flag = Arc::clone(&stop);
     on_interrupt(move || flag.store(true, Ordering::Relaxed));
     let mut progress = Progress::stderr();
-    let outcome = run::run(&plan, Arc::new(()), &stop, &mut progress);
+    let check = match args.check.begin(&plan, args.tenant.as_deref()) {
+        Ok(check) => check,
+        Err(why) => return fail(&why),
+    };
+    let ledger = Arc::new(Ledger::default());
+    let observer: Arc<dyn Observer> = match &check {
+        Some(check) => {
+            progress.say(&format!("outputs are expected at {}", check.url()));
+            Arc::clone(&ledger) as Arc<dyn Observer>
+        }
+        None => Arc::new(()),
+    };
+    let outcome = run::run(&plan, observer, &stop, &mut progress);
     progress.end();
     let mut report = match outcome {
         Ok(report) => report,
@@ -57,8 +72,15 @@ fn run_load(args: &RunArgs) -> ExitCode {
             return fail(&why);
         }
     }
+    let differs = check.is_some_and(|check| {
+        let workload = Workload::new(plan.shape.clone(), plan.seed);
+        say("waiting for the last windows\n");
+        let differences = check.end(&ledger, &workload, &stop);
+        say(&format!("outputs: {differences}\n"));
+        !differences.is_empty()
+    });
     let met = report.bounds.iter().all(|bound| bound.met);
-    if met { ExitCode::SUCCESS } else { ExitCode::from(MISSED) }
+    if met && !differs { ExitCode::SUCCESS } else { ExitCode::from(MISSED) }
 }
 
 fn be_targets(args: &TargetsArgs) -> ExitCode {

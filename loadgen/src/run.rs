@@ -315,7 +315,7 @@ fn target(before: &Sight, after: &Sight, timeline: &[Moment], acknowledged: u64)
     }
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::check::CheckArgs;
 use crate::body::{Compression, Protocol};
 use crate::pacing::Schedule;
 use crate::replay::Replay;
@@ -160,6 +161,10 @@ pub struct RunArgs {
     #[arg(long, value_parser = units::rate, value_name = "RATE", help_heading = "Bounds (exit status 1 when missed)")]
     pub min_rate: Option<f64>,
 
+    /// Whether what comes out is checked.
+    #[command(flatten)]
+    pub check: CheckArgs,
+
     /// Where to write a page with plots.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub report_html: Option<PathBuf>,
@@ -184,12 +189,15 @@ Examples:
     weir-loadgen run --target http://127.0.0.1:9201/api/v1/push --series 1M --find-limit
   A ramp into overload:
     weir-loadgen run --target http://127.0.0.1:9201/api/v1/push --series 1M --ramp 0:5m:1M
+  Is it right? The gateway runs rules.yml and sends to http://127.0.0.1:9009:
+    weir-loadgen run --target http://127.0.0.1:9201/api/v1/push --series 2k --duration 2m \\
+      --rules rules.yml
   A bad day:
     weir-loadgen run --target http://127.0.0.1:9201/api/v1/push --preset high-churn --ha \\
       --replica-lag 3s --replica-outages 5% --late 1% --duplicates 1% --malformed 0.1%
 
 Numbers are written 1500, 100k, 1M; times 250ms, 90s, 1h30m; shares 0.01 or 1%.
-Exit status: 0 done and all bounds met, 1 a bound missed, 2 wrong usage or the run could not begin.";
+Exit status: 0 done and all bounds met, 1 a bound missed or an output wrong, 2 wrong usage or the run could not begin.";
 
 /// Samples of a request at most: gateways have caps.
 const SAMPLES_MOST: u64 = 100_000;

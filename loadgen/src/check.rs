@@ -1,0 +1,103 @@
+//! Checks a run: what was acknowledged against what the target sent on.
+//!
+//! The run tells which requests were acknowledged; the workload makes their samples again, the oracle
+//! computes from them what every rule must have said, and the receiver has what came. Invariant: what
+//! cannot be known is not held against the target: a sample that came behind now − grace may have
+//! been late or not. Not here: native histograms, and a target that knows series of an earlier run.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::oracle::{Arrival, Differences, Oracle, Settings};
+use crate::receiver::Receiver;
+use crate::run::now_ms;
+use crate::sender::Observer;
+use crate::workload::{Request, Workload};
+
+/// Samples that are checked at most: all of them are held in memory, twice.
+pub const SAMPLES_MOST: f64 = 5e6;
+/// The frontier is moved once a second, and outputs take their way.
+const SLACK: Duration = Duration::from_secs(3);
+/// Outputs are all there when none has come for this long.
+const QUIET: Duration = Duration::from_secs(3);
+/// How long outputs may go on coming.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What is acknowledged, in the order of the answers.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Vec<(Request, i64)>>);
+
+impl Observer for Ledger {
+    fn on_acknowledged(&self, request: &Request) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((*request, now_ms()));
+    }
+}
+
+/// A check that has begun.
+pub struct Check {
+    oracle: Oracle,
+    receiver: Receiver,
+    grace: Duration,
+}
+
+impl Check {
+    /// Reads the rules that the target runs, and listens for what it sends on.
+    pub fn begin(
+        rules: &Path,
+        listen: &str,
+        grace: Duration,
+        tenant: Option<&str>,
+    ) -> Result<Self, String> {
+        let wrong = |why: &dyn std::fmt::Display| format!("--rules {}: {why}", rules.display());
+        let text = std::fs::read_to_string(rules).map_err(|e| wrong(&e))?;
+        let mut settings = Settings { grace_ms: grace.as_millis() as i64, ..Settings::default() };
+        if let Some(tenant) = tenant {
+            tenant.clone_into(&mut settings.tenant);
+        }
+        let oracle = Oracle::read(&text).map_err(|e| wrong(&e))?.with(settings);
+        let receiver = Receiver::listen(listen).map_err(|e| format!("--receive {listen}: {e}"))?;
+        Ok(Self { oracle, receiver, grace })
+    }
+
+    /// Where the target has to send its outputs.
+    pub fn url(&self) -> String {
+        self.receiver.url()
+    }
+
+    /// Waits until every window up to now has closed and its outputs have come, and compares. `stop`
+    /// ends the waiting: then windows that are still open count as lost.
+    pub fn end(self, ledger: &Ledger, workload: &Workload, stop: &AtomicBool) -> Differences {
+        let through = now_ms();
+        self.wait(stop);
+        let grace_ms = self.grace.as_millis() as i64;
+        let requests = ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut arrivals = Vec::new();
+        for (request, answered_ms) in &*requests {
+            // Where the frontier stood is known from above only: it may have waited for others.
+            let before = answered_ms - grace_ms;
+            let samples = workload.samples(request);
+            arrivals.extend(samples.iter().map(|s| Arrival::between(s, i64::MIN, before)));
+        }
+        self.oracle.judge(&arrivals, &self.receiver.samples(), through)
+    }
+
+    fn wait(&self, stop: &AtomicBool) {
+        let begun = Instant::now();
+        let stopped = || stop.load(Ordering::Relaxed);
+        while begun.elapsed() < self.grace + SLACK && !stopped() {
+            std::thread::sleep(LOOK);
+        }
+        let (mut seen, mut since) = (self.receiver.sample_count(), Instant::now());
+        while since.elapsed() < QUIET && begun.elapsed() < self.grace + PATIENCE && !stopped() {
+            std::thread::sleep(LOOK);
+            let now = self.receiver.sample_count();
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `weir-loadgen run --rules …`: what comes out is compared with what must.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::check::{Check, SAMPLES_MOST};
+use crate::run::{Pace, Plan};
+use crate::units;
+
+/// Arguments for a check.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Checking (exit status 1 when something differs)")]
+pub struct CheckArgs {
+    /// The rule file that the target runs: every output is computed anew from what was
+    /// acknowledged, and compared. The target must be fresh, and send its outputs to --receive.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["find_limit", "replay"])]
+    pub rules: Option<PathBuf>,
+    /// Where to listen for what the target sends on, as its remote_write.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9009", requires = "rules")]
+    pub receive: String,
+    /// The target's windows.grace.
+    #[arg(long, value_parser = units::duration, value_name = "TIME", default_value = "30s", requires = "rules")]
+    pub grace: Duration,
+}
+
+impl CheckArgs {
+    /// Begins a check, where there are rules.
+    pub fn begin(&self, plan: &Plan, tenant: Option<&str>) -> Result<Option<Check>, String> {
+        let Some(rules) = &self.rules else {
+            return Ok(None);
+        };
+        let samples = match &plan.pace {
+            Pace::Schedule(schedule) => schedule.samples(),
+            Pace::Find { .. } => f64::INFINITY,
+        };
+        if samples > SAMPLES_MOST {
+            let (asked, most) = (units::short(samples), units::short(SAMPLES_MOST));
+            return Err(format!("--rules: {asked} samples are too many to check, {most} at most"));
+        }
+        Check::begin(rules, &self.receive, self.grace, tenant).map(Some)
+    }
+}
