@@ -148,7 +148,6 @@ impl Custody {
         let mut map = BTreeMap::new();
         for ((name, url), holding) in &*lock(&self.holdings) {
             if let Some(Kept { epoch, released, through }) = holding.kept() {
-                // URLs have no spaces; names may.
                 map.insert(format!("epoch {url} {name}"), epoch);
                 map.insert(format!("released {url} {name}"), released);
                 map.insert(format!("through {url} {name}"), through.unsigned_abs());

@@ -155,7 +155,7 @@ fn start_frontier(
         Policy::new(grace, wait, frontier, Some(ended), monotonic)
     } else {
         let start = wall_ms() - FRESH_REACH.0;
-        node.custody.begin_at(start);
+        node.custody.begin_at(start + grace);
         Policy::fresh(grace, wait, start, monotonic)
     };
     let node = Arc::clone(node);

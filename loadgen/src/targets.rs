@@ -34,7 +34,10 @@ pub struct Targets {
 impl Targets {
     /// Starts them; says which address cannot be had.
     pub fn start(args: &TargetsArgs) -> Result<Self, String> {
-        let workload = Arc::new(workload(args));
+        let pages = Arc::new(match &args.pages {
+            Some(folder) => Pages::Captured(captured(folder)?),
+            None => Pages::Made(Box::new(workload(args))),
+        });
         let scrapes = Arc::new(AtomicU64::new(0));
         let mut addresses = Vec::new();
         for target in 0..args.targets {
@@ -44,12 +47,11 @@ impl Targets {
                 let port = u16::try_from(port).map_err(|_| format!("there is no port {port}"))?;
                 address.set_port(port);
             }
-            let (workload, scrapes) = (Arc::clone(&workload), Arc::clone(&scrapes));
+            let (pages, scrapes) = (Arc::clone(&pages), Arc::clone(&scrapes));
+            let turn = AtomicU64::new(0);
             addresses.push(serve(address, move |head: &Head| {
                 scrapes.fetch_add(1, Ordering::Relaxed);
-                let format = Format::accepted(&head.accept);
-                let page = page::write(&workload, target, now_ms(), format);
-                (format.content_type(), page)
+                pages.page(target, turn.fetch_add(1, Ordering::Relaxed), &head.accept)
             })?);
         }
         let list = list(&addresses);
@@ -59,6 +61,48 @@ impl Targets {
         let discovery = serve(args.discovery, move |_: &Head| ("application/json", list.clone()))?;
         Ok(Self { addresses, discovery, scrapes })
     }
+}
+
+/// What is served.
+enum Pages {
+    Made(Box<Workload>),
+    /// As they are, whatever was accepted.
+    Captured(Vec<String>),
+}
+
+impl Pages {
+    /// Type and text of a target's page at its `turn`th scrape.
+    fn page(&self, target: u64, turn: u64, accept: &str) -> (&'static str, String) {
+        match self {
+            Self::Made(workload) => {
+                let format = Format::accepted(accept);
+                (format.content_type(), page::write(workload, target, now_ms(), format))
+            }
+            Self::Captured(pages) => {
+                let page = &pages[(turn % pages.len() as u64) as usize];
+                let is_open = page.trim_end().ends_with("# EOF");
+                let format = if is_open { Format::OpenMetrics } else { Format::Text };
+                (format.content_type(), page.clone())
+            }
+        }
+    }
+}
+
+/// The pages of a folder in the order of their names, one at least.
+fn captured(folder: &Path) -> Result<Vec<String>, String> {
+    let shown = folder.display();
+    let entries = std::fs::read_dir(folder).map_err(|e| format!("--pages {shown}: {e}"))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = paths.filter(|p| p.extension().is_some_and(|e| e == "txt")).collect();
+    files.sort();
+    let read = |file: &std::path::PathBuf| {
+        std::fs::read_to_string(file).map_err(|e| format!("--pages {}: {e}", file.display()))
+    };
+    let pages: Vec<String> = files.iter().map(read).collect::<Result<_, _>>()?;
+    if pages.is_empty() {
+        return Err(format!("--pages {shown}: no file is named *.txt"));
+    }
+    Ok(pages)
 }
 
 fn workload(args: &TargetsArgs) -> Workload {

@@ -80,6 +80,8 @@ fn a_gateway_has_what_the_report_says() {
         assert!((28_000..36_000).contains(&figure("acknowledged")), "{shown}");
         assert!(figure("repeated") > 0 && figure("malformed_refused") > 0, "{shown}");
         assert_eq!((figure("malformed_taken"), figure("refused")), (0, 0), "{shown}");
+        let due = ["acknowledged", "broken", "unsent"].map(figure).iter().sum::<u64>();
+        assert_eq!(due, 36_000, "{shown}");
         assert_eq!(report["totals"]["answers"].as_object().map(serde_json::Map::len), Some(1));
         let got = gateway.metrics().count("weir_received_samples_total", &[]) - before;
         assert_eq!(got as u64, figure("acknowledged") + figure("repeated"), "{shown}");

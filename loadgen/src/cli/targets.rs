@@ -17,6 +17,9 @@ pub struct TargetsArgs {
     /// Which series.
     #[arg(long, value_enum, default_value = "kubernetes")]
     pub preset: Preset,
+    /// Serve captured pages instead: the *.txt files of a folder, one after the other.
+    #[arg(long, value_name = "FOLDER")]
+    pub pages: Option<std::path::PathBuf>,
     /// Address of the first target; the others have the ports after it. With port 0 each takes a
     /// free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]

@@ -61,9 +61,11 @@ fn tiles(report: &Report) -> String {
         })
     };
     let limit = report.limit.map(|rate| format!("{} samples/s", short(rate)));
+    // Of a search the average says nothing.
+    let rate = report.trials.is_empty().then(|| short(report.rate.round()) + " samples/s");
     let tiles = [
         tile("limit found", limit),
-        tile("acknowledged", Some(format!("{} samples/s", short(report.rate.round())))),
+        tile("acknowledged", rate),
         tile("latency p99", (report.totals.acknowledged > 0).then(|| seconds(report.latency.p99))),
         tile("failed attempts", Some(super::bounds::percent(report.totals.error_ratio()))),
         tile("samples for each CPU second", target.samples_per_cpu_second.map(short)),

@@ -60,12 +60,16 @@ fn head(lines: &mut Lines, report: &Report) {
 fn sent(lines: &mut Lines, report: &Report) {
     let totals = &report.totals;
     let (rate, asked) = (short(report.rate), short(report.rate_asked));
-    lines.row("rate", format!("{rate} samples/s acknowledged of {asked} asked"));
+    if report.trials.is_empty() {
+        lines.row("rate", format!("{rate} samples/s acknowledged of {asked} asked"));
+    }
     let mut parts = vec![format!("{} acknowledged", short(totals.acknowledged as f64))];
     let others = [
         (totals.refused, "refused"),
         (totals.given_up, "given up while retrying"),
         (totals.unsent, "not sent in time"),
+        (totals.away, "of replicas that were away"),
+        (totals.broken, "broken on purpose"),
         (totals.repeated, "sent twice"),
     ];
     let others = others.iter().filter(|(count, _)| *count > 0);
@@ -85,7 +89,7 @@ fn sent(lines: &mut Lines, report: &Report) {
     if totals.malformed_refused + totals.malformed_taken > 0 {
         let taken = totals.malformed_taken;
         let refused = totals.malformed_refused;
-        lines.row("broken on", format!("purpose: {refused} refused as they should, {taken} not"));
+        lines.row("broken ones", format!("{refused} refused as they should, {taken} not"));
     }
     let sent = totals.bytes as f64;
     let samples = (totals.acknowledged + totals.repeated).max(1) as f64;

@@ -50,6 +50,11 @@ impl Recorder {
         Self { seen, ..Self::default() }
     }
 
+    /// Begins a moment now: what was before it belongs to none.
+    pub fn resume(&mut self, at: f64) {
+        self.at = at;
+    }
+
     /// Adds a moment that ends now, unless it is too short.
     pub fn add(
         &mut self,

@@ -1,7 +1,7 @@
 //! What a connection counts.
 //!
-//! Invariant: every sample that was due is in exactly one of `acknowledged`, `refused`, `given_up`
-//! and `unsent`. Repeats and broken requests are counted apart.
+//! Invariant: every sample that was due is in exactly one of `acknowledged`, `refused`, `given_up`,
+//! `unsent`, `away` and `broken`. Repeats are counted apart.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,10 @@ pub struct Tally {
     pub given_up: u64,
     /// Samples that were due, and whose connection did not come to them before the run ended.
     pub unsent: u64,
+    /// Samples that were due while their replica was away.
+    pub away: u64,
+    /// Samples of requests that were broken on purpose.
+    pub broken: u64,
     /// Samples that were sent a second time on purpose.
     pub repeated: u64,
     /// Broken requests that were refused, as they should be.
@@ -60,6 +64,8 @@ impl Tally {
         self.refused += other.refused;
         self.given_up += other.given_up;
         self.unsent += other.unsent;
+        self.away += other.away;
+        self.broken += other.broken;
         self.repeated += other.repeated;
         self.malformed_refused += other.malformed_refused;
         self.malformed_taken += other.malformed_taken;
@@ -87,7 +93,8 @@ impl Tally {
 
     /// Samples that were due.
     pub fn due(&self) -> u64 {
-        self.acknowledged + self.refused + self.given_up + self.unsent
+        let sent = self.acknowledged + self.refused + self.given_up;
+        sent + self.unsent + self.away + self.broken
     }
 
     /// Share of attempts that failed, 0 to 1.

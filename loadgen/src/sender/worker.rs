@@ -93,7 +93,10 @@ impl Worker {
             let place = (slot as usize - self.number) / self.shared.seats.len();
             let due_ms = drive.begin_ms + due.as_millis() as i64;
             let step = source.step(&mut self.slots[place].slot, number, due_ms);
-            let Some(step) = step else { continue };
+            let Some(step) = step else {
+                self.count(|tally| tally.away += source.samples_of(slot));
+                continue;
+            };
             let seat = &self.shared.seats[self.number];
             seat.due.store(due.as_micros() as u64 + 1, Ordering::Relaxed);
             self.send(place, &step, due_at, end);
@@ -129,6 +132,8 @@ impl Worker {
         source.fill(&step.request, &mut kept.body, endpoint, &mut self.scratch);
         if let Some(malformed) = step.malformed {
             self.send_malformed(place, malformed);
+            let slot = step.request.number % source.slots();
+            self.count(|tally| tally.broken += source.samples_of(slot));
             return;
         }
         let slot = step.request.number % source.slots();

@@ -69,6 +69,21 @@ fn histograms_are_whole() {
 }
 
 #[test]
+fn captured_pages_are_served_in_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("1.txt"), "a 1\n").expect("it is written");
+    std::fs::write(folder.path().join("2.txt"), "a 2\n# EOF\n").expect("it is written");
+    let targets = start(&["--pages", folder.path().to_str().expect("a path")]);
+    for (expected, kind) in
+        [("a 1\n", "text/plain"), ("a 2\n# EOF\n", "openmetrics"), ("a 1\n", "")]
+    {
+        let (head, page) = get(targets.addresses[0], "*/*");
+        assert_eq!(page, expected);
+        assert!(head.contains(kind), "{head}");
+    }
+}
+
+#[test]
 fn scrapers_find_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("targets.json");
