@@ -92,8 +92,14 @@ fn sent(lines: &mut Lines, report: &Report) {
         lines.row("broken ones", format!("{refused} refused as they should, {taken} not"));
     }
     let sent = totals.bytes as f64;
-    let samples = (totals.acknowledged + totals.repeated).max(1) as f64;
-    lines.row("bytes", format!("{} sent, {:.1} B a sample", bytes(sent), sent / samples));
+    let samples = totals.acknowledged + totals.repeated;
+    // Where all was acknowledged at once, that is what a sample takes on the wire.
+    let each = if samples > 0 {
+        format!(", {:.1} B for each sample acknowledged", sent / samples as f64)
+    } else {
+        String::new()
+    };
+    lines.row("bytes", format!("{} sent{each}", bytes(sent)));
 }
 
 fn times(lines: &mut Lines, report: &Report) {
@@ -191,7 +197,7 @@ mod tests {
             "30 M acknowledged, 6 M not sent in time",
             "303: 300 × 204, 2 × 503 (0.99% failed)",
             "1 × Connection refused",
-            "26.0 B a sample",
+            "26.0 B for each sample",
             "p99 40.0 ms",
             "p99 at most 50.0 ms: met (40.0 ms)",
             "failed attempts at most 0.00%: MISSED (0.99%)",

@@ -187,3 +187,6 @@ impl Secure {
         Ok(Answer { status: reply.status.as_u16(), retry_after, text, closes: false })
     }
 }
+
+#[cfg(test)]
+mod tests;
