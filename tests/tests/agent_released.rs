@@ -169,7 +169,7 @@ fn what_a_lost_disk_had_comes_again_and_every_window_is_right() {
     // A kill of the agent costs it the pages of its second, and the one in hand.
     assert!(missing(&target, &stock.samples()) <= 3);
     let compared = compare_windows(&backend.samples());
-    assert!(compared >= 12, "{compared} windows were compared");
+    assert!(compared >= 8, "{compared} windows were compared");
 }
 
 #[test]
