@@ -61,6 +61,9 @@ struct Shared {
 struct State {
     script: Behaviour,
     accepted: Vec<Request>,
+    /// Only counts what it accepts.
+    forgets: bool,
+    samples: usize,
     seen: usize,
     version: u64,
 }
@@ -68,6 +71,14 @@ struct State {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, request: Request) {
+        let mut state = self.state();
+        state.samples += request.samples.len();
+        if !state.forgets {
+            state.accepted.push(request);
+        }
     }
 }
 
@@ -88,6 +99,8 @@ impl Receiver {
         let state = State {
             script: Arc::new(|_| Reply::Accept),
             accepted: Vec::new(),
+            forgets: false,
+            samples: 0,
             seen: 0,
             version: 0,
         };
@@ -129,6 +142,11 @@ impl Receiver {
         self.script(move |_| Reply::Status(status, Vec::new(), "scripted".into()));
     }
 
+    /// From now on it only counts what it accepts: for runs without end.
+    pub fn forget(&self) {
+        self.shared.state().forgets = true;
+    }
+
     /// Everything accepted so far, in order.
     pub fn accepted(&self) -> Vec<Request> {
         self.shared.state().accepted.clone()
@@ -142,7 +160,7 @@ impl Receiver {
 
     /// How many float samples have been accepted.
     pub fn sample_count(&self) -> usize {
-        self.shared.state().accepted.iter().map(|r| r.samples.len()).sum()
+        self.shared.state().samples
     }
 
     /// The native histograms accepted so far, in order.
@@ -222,20 +240,20 @@ fn answer(request: Request, shared: &Shared) -> Answer {
         match script(&request) {
             Reply::Accept => {
                 let headers = written(&request);
-                shared.state().accepted.push(request);
+                shared.record(request);
                 return Answer::Text(text(204, &headers, ""));
             }
             Reply::Slow(pause) => {
                 std::thread::sleep(pause);
                 let headers = written(&request);
-                shared.state().accepted.push(request);
+                shared.record(request);
                 return Answer::Text(text(204, &headers, ""));
             }
             Reply::Partly(refused, status, body) => {
                 let mut taken = request;
                 taken.samples.retain(|sample| !refused(sample));
                 let headers = written(&taken);
-                shared.state().accepted.push(taken);
+                shared.record(taken);
                 return Answer::Text(text(status, &headers, &body));
             }
             Reply::Status(status, headers, body) => {
@@ -244,7 +262,7 @@ fn answer(request: Request, shared: &Shared) -> Answer {
             Reply::Close => return Answer::Close,
             Reply::Reset => return Answer::Reset,
             Reply::Lose => {
-                shared.state().accepted.push(request);
+                shared.record(request);
                 return Answer::Close;
             }
             Reply::Hang => {

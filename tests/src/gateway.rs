@@ -89,12 +89,6 @@ impl Gateway {
         self.wait_ready();
     }
 
-    /// Starts it again and waits until it listens, which is before its log has been read back.
-    pub fn spawn_listening(&mut self) {
-        self.spawn();
-        self.wait_address();
-    }
-
     fn spawn_with(&mut self, environment: &[(&str, String)]) {
         fs::remove_file(self.address_file()).ok();
         let mut command = Command::new(binary());

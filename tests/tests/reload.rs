@@ -49,8 +49,16 @@ fn a_hang_up_while_the_log_is_read_back_does_not_end_the_gateway() {
     let mut gateway = Gateway::start("", &RULES.file());
     for _ in 0..5 {
         gateway.kill();
-        gateway.spawn_listening();
-        gateway.hang_up();
+        gateway.spawn();
+        // It tells its address, and reads its log back from then on.
+        let told = gateway.data_dir().join("listen.addr");
+        while !told.exists() {
+            wait::for_clock(wait::now_ms() + 1);
+        }
+        for _ in 0..40 {
+            gateway.hang_up();
+            wait::for_clock(wait::now_ms() + 1);
+        }
         gateway.wait_ready();
     }
     wait::until_true("it reloads once it is up", SOON, || gateway.log().contains("reload"));

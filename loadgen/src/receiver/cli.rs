@@ -19,7 +19,7 @@ pub struct ReceiveArgs {
 }
 
 impl ReceiveArgs {
-    /// Starts the receiver. It keeps what it accepts in memory.
+    /// Starts the receiver, which counts what it accepts.
     pub fn start(&self) -> Result<Receiver, String> {
         let script = match &self.script {
             Some(file) => {
@@ -31,6 +31,7 @@ impl ReceiveArgs {
         };
         let receiver =
             Receiver::listen(&self.listen).map_err(|e| format!("{}: {e}", self.listen))?;
+        receiver.forget();
         if let Some(script) = script {
             script.play(&receiver);
         }

@@ -18,8 +18,7 @@ const MINUTE_MS: i64 = 60_000;
 /// made to do so in a few seconds.
 pub(crate) fn run(mistake: Option<Mutation>) -> Differences {
     let backend = Backend::start();
-    let grace = (wait::now_ms() + 8_000) % MINUTE_MS;
-    let minute = (wait::now_ms() - grace) / MINUTE_MS * MINUTE_MS + MINUTE_MS;
+    let grace = (wait::now_ms() + 15_000) % MINUTE_MS;
     let windows = format!("{grace}ms, counter_memory: 1m");
     let config =
         format!("{SMALL}wal: {{segment_size: 2MiB}}\n{}", sending_to(&backend.url(), &windows, ""));
@@ -33,8 +32,10 @@ pub(crate) fn run(mistake: Option<Mutation>) -> Differences {
         sender::send_v2_until_acknowledged(gateway.address(), std::slice::from_ref(&sample), SOON);
         arrivals.push(Arrival::in_time(&sample));
     };
-    send("forgotten", minute - 2 * MINUTE_MS, 1.0);
+    send("forgotten", wait::now_ms() - grace - 2 * MINUTE_MS, 1.0);
     send("stays", wait::now_ms(), 2.0);
+    // The next one, however long the start has taken.
+    let minute = (wait::now_ms() - grace) / MINUTE_MS * MINUTE_MS + MINUTE_MS;
     gateway.wait_frontier(minute, SOON);
     send("in_its_place", wait::now_ms(), 3.0);
     send("forgotten", wait::now_ms(), 4.0);

@@ -161,6 +161,13 @@ fn a_native_histogram_holds_the_windows_values() {
 }
 
 #[test]
+fn a_histogram_ends_with_a_marker_like_any_other_output() {
+    let arrivals = history(&[("a", &[(5_000, 1.0), (12_000, stale_marker())])]);
+    let outputs = oracle("native_histogram", "").expected(&arrivals, 30_000);
+    assert_eq!(says(&outputs, "native_histogram"), [(20_000, Expected::Marker)]);
+}
+
+#[test]
 fn ranges_are_victoriametrics_own() {
     // From github.com/VictoriaMetrics/metrics, histogram_test.go.
     for (value, range) in [
