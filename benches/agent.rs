@@ -4,8 +4,9 @@
 //! 20 targets of 2,000 series every 5 s (`benches/src/targets.rs`). CPU is the process's own, by
 //! `/proc`, over a minute in which all three run; resident memory is the highest of a reading a
 //! second; bytes on the wire are the gateway's count. Then how large the binary is, and how long
-//! after its start a target is asked. Needs a release build of both programs:
-//! `cargo build --release -p weir-gateway -p weir-agent-lite && cargo bench -p weir-benches --bench agent`.
+//! after its start a target is asked. Needs builds of both programs: `cargo build --release --workspace
+//! --bin weir-gateway`, `cargo build --profile small --workspace --bin weir-agent-lite`, then
+//! `WEIR_AGENT_BIN=$PWD/target/small/weir-agent-lite cargo bench -p weir-benches --bench agent`.
 
 use std::path::Path;
 use std::process::Command;
