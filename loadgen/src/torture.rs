@@ -11,7 +11,7 @@
 //! leaves what was written in the page cache.
 
 pub mod cli;
-mod dice;
+pub mod dice;
 mod faults;
 mod fleet;
 mod ground;

@@ -2,10 +2,11 @@
 
 /// Chance from a seed.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    /// From this seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -18,12 +19,12 @@ impl Dice {
     }
 
     /// From `low` to `high`, both included.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.roll() % (high - low + 1)
     }
 
     /// One of these.
-    pub(super) fn one_of<T: Copy>(&mut self, all: &[T]) -> Option<T> {
+    pub fn one_of<T: Copy>(&mut self, all: &[T]) -> Option<T> {
         let at = self.roll() % (all.len().max(1) as u64);
         all.get(at as usize).copied()
     }
