@@ -111,6 +111,14 @@ fn compare_windows(all: &[Sample]) -> usize {
     compared
 }
 
+/// Waits until the backend has so many windows.
+fn wait_count(backend: &Backend, windows: usize) {
+    wait::until("enough windows are delivered", SOON, || {
+        let seen = output(&backend.samples(), COUNT).len();
+        (seen >= windows).then_some(()).ok_or_else(|| format!("{seen} of {windows}"))
+    });
+}
+
 /// Waits until the backend has the windows up to now.
 fn wait_windows(backend: &Backend) {
     let now = wait::now_ms();
@@ -164,6 +172,7 @@ fn what_a_lost_disk_had_comes_again_and_every_window_is_right() {
     gateway.assert_audited();
     let late = gateway.metrics().count("weir_samples_total", &[("class", "late")]);
     assert_eq!(late, 0.0, "nothing that came again was late");
+    wait_count(&backend, 12);
     agent.stop();
     wait::until_true("raw series arrive", SOON, || missing(&target, &backend.samples()) <= 3);
     // A kill of the agent costs it the pages of its second, and the one in hand.
@@ -186,6 +195,7 @@ fn an_unchanged_disk_gets_nothing_again() {
     serve(&target, 4);
     agent.crash_and_restart();
     wait_windows(&backend);
+    wait_count(&backend, 8);
     assert_eq!(agent.metrics().count("weir_agent_resends_total", &[]), 0.0);
     agent.stop();
     gateway.assert_audited();
