@@ -20,11 +20,11 @@ use crate::workload::{Request, Workload};
 pub const SAMPLES_MOST: f64 = 5e6;
 /// The frontier is moved once a second, and outputs take their way.
 const SLACK: Duration = Duration::from_secs(3);
-/// Outputs are all there when none has come for this long.
+/// What was to come is there when none of it has come for this long; later windows go on.
 const QUIET: Duration = Duration::from_secs(3);
 /// How long outputs may go on coming.
 const PATIENCE: Duration = Duration::from_secs(120);
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What is acknowledged, in the order of the answers.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl Check {
     /// ends the waiting: then windows that are still open count as lost.
     pub fn end(self, ledger: &Ledger, workload: &Workload, stop: &AtomicBool) -> Differences {
         let through = now_ms();
-        self.wait(stop);
+        self.wait(through, stop);
         let grace_ms = self.grace.as_millis() as i64;
         let requests = ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut arrivals = Vec::new();
@@ -85,16 +85,17 @@ impl Check {
         self.oracle.judge(&arrivals, &self.receiver.samples(), through)
     }
 
-    fn wait(&self, stop: &AtomicBool) {
+    fn wait(&self, through: i64, stop: &AtomicBool) {
         let begun = Instant::now();
         let stopped = || stop.load(Ordering::Relaxed);
         while begun.elapsed() < self.grace + SLACK && !stopped() {
             std::thread::sleep(LOOK);
         }
-        let (mut seen, mut since) = (self.receiver.sample_count(), Instant::now());
+        let there = || self.receiver.samples().iter().filter(|s| s.timestamp <= through).count();
+        let (mut seen, mut since) = (there(), Instant::now());
         while since.elapsed() < QUIET && begun.elapsed() < self.grace + PATIENCE && !stopped() {
             std::thread::sleep(LOOK);
-            let now = self.receiver.sample_count();
+            let now = there();
             if now != seen {
                 (seen, since) = (now, Instant::now());
             }
