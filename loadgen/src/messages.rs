@@ -1,17 +1,15 @@
-//! Remote write messages by prost, both versions, there and back: nothing of Weir's own codecs.
+//! Remote write messages by prost, both versions: nothing of Weir's own codecs.
 //!
-//! What is sent to the code under test, and what is heard from it, is put together and taken apart
-//! here, so that a mistake of its encoders or decoders cannot cancel itself out.
+//! What is sent to the code under test is put together here, and what is heard from it is taken apart
+//! by prost too (`receiver/request.rs`), so that a mistake of its encoders or decoders cannot cancel
+//! itself out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use prost::Message;
 use weir_wire::oracle::{Count, Histogram, ZeroCount, v1, v2};
 
 use crate::oracle::NativeHistogram;
-use crate::receiver::Request;
-use crate::receiver::http::header;
 use crate::samples::{Labels, Sample};
 
 /// A 1.0 message; samples of one series stay together, in their order.
@@ -98,70 +96,12 @@ pub fn snappy(bytes: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(bytes).unwrap_or_default()
 }
 
-/// A request from its headers and body.
-pub(crate) fn decode(
-    path: String,
-    headers: Vec<(String, String)>,
-    body: &[u8],
-) -> Result<Request, String> {
-    let bytes = match header(&headers, "content-encoding") {
-        Some("zstd") => zstd::stream::decode_all(body).map_err(|e| e.to_string())?,
-        _ => decompress(body)?,
-    };
-    let content_type = header(&headers, "content-type").unwrap_or_default();
-    let is_v2 = content_type.contains("io.prometheus.write.v2.Request");
-    let mut request = Request { path, headers, samples: Vec::new(), histograms: Vec::new(), is_v2 };
-    if is_v2 {
-        let message = v2::Request::decode(&bytes[..]).map_err(|e| e.to_string())?;
-        read_v2(&message, &mut request)?;
-    } else {
-        let message = v1::WriteRequest::decode(&bytes[..]).map_err(|e| e.to_string())?;
-        read_v1(&message, &mut request);
-    }
-    Ok(request)
-}
-
 /// Snappy's block format, up to 64 MiB of it.
 pub fn decompress(body: &[u8]) -> Result<Vec<u8>, String> {
     let length = snap::raw::decompress_len(body).map_err(|e| e.to_string())?;
     let mut bytes = vec![0; length.min(64 << 20)];
     snap::raw::Decoder::new().decompress(body, &mut bytes).map_err(|e| e.to_string())?;
     Ok(bytes)
-}
-
-fn read_v1(message: &v1::WriteRequest, into: &mut Request) {
-    for series in &message.timeseries {
-        let pairs = series.labels.iter().map(|l| (l.name.clone(), l.value.clone()));
-        let labels: Arc<Labels> = Arc::new(pairs.collect());
-        let samples = series.samples.iter().map(|s| Sample::new(&labels, s.timestamp, s.value));
-        into.samples.extend(samples);
-        let histograms = series.histograms.iter().map(|h| (Arc::clone(&labels), h.clone()));
-        into.histograms.extend(histograms);
-    }
-}
-
-fn read_v2(message: &v2::Request, into: &mut Request) -> Result<(), String> {
-    let symbol = |at: u32| {
-        let symbol = message.symbols.get(at as usize).cloned();
-        symbol.ok_or_else(|| format!("symbol {at} of {}", message.symbols.len()))
-    };
-    for series in &message.timeseries {
-        let mut labels = Labels::new();
-        for pair in series.labels_refs.chunks(2) {
-            let &[name, value] = pair else {
-                return Err("odd label references".into());
-            };
-            labels.insert(symbol(name)?, symbol(value)?);
-        }
-        let labels = Arc::new(labels);
-        into.samples.extend(series.samples.iter().map(|s| Sample {
-            start: s.start_timestamp,
-            ..Sample::new(&labels, s.timestamp, s.value)
-        }));
-        let histograms = series.histograms.iter().map(|h| (Arc::clone(&labels), h.clone()));
-        into.histograms.extend(histograms);
-    }
-    Ok(())
 }
 
 /// A histogram as the oracle looks at it.

@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod http;
 mod reply;
+mod request;
 pub mod script;
 
 use std::io::{self, BufReader, Write};
@@ -19,29 +20,14 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::messages::decode;
 use crate::oracle::NativeHistogram;
 use crate::samples::{Labels, Sample};
 
 pub use reply::Reply;
+pub use request::Request;
 pub use script::Script;
 
 use reply::{text, written};
-
-/// A request as it came, decompressed and decoded.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Path.
-    pub path: String,
-    /// Headers, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Its float samples.
-    pub samples: Vec<Sample>,
-    /// Native histograms in it.
-    pub histograms: Vec<(Arc<Labels>, weir_wire::oracle::Histogram)>,
-    /// Whether it was 2.0.
-    pub is_v2: bool,
-}
 
 type Behaviour = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 
@@ -207,7 +193,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     while let Some((start, headers)) = http::read_head(&mut from)? {
         let body = http::read_body(&mut from, &headers)?;
         let path = start.split(' ').nth(1).unwrap_or_default().to_owned();
-        let answer = match decode(path, headers, &body) {
+        let answer = match Request::decode(path, headers, &body) {
             Ok(request) => answer(request, shared),
             Err(error) => Answer::Text(text(400, &[], &error)),
         };
