@@ -5,7 +5,8 @@
 //! Invariant: every frame from [`Holding::released`] to the newest rung was acknowledged under the
 //! epoch at hand. Pure: time is an argument.
 
-use weir_agent_config::custody::{Inquiry, Standing, Steps};
+use weir_agent_config::custody::{Inquiry, Standing};
+use weir_agent_config::steps::Steps;
 use weir_model::Timestamp;
 
 /// The frames that one destination has acknowledged and not released.

@@ -7,11 +7,7 @@
 //! does not take them, so that an agent learns of a lost disk before anything is acknowledged by the
 //! new one. Positions are the gateway's: only their order means something.
 
-mod steps;
-
 use thiserror::Error;
-
-pub use steps::Steps;
 
 /// Where it is asked.
 pub const CUSTODY_PATH: &str = "/api/v1/agents/custody";

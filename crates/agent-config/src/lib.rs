@@ -25,6 +25,7 @@ mod host;
 mod load;
 mod raw;
 mod report;
+pub mod steps;
 mod validate;
 pub mod watermark;
 

@@ -5,7 +5,7 @@
 //! in the queue before some place; once every destination is done up to that place, the rung's
 //! position is released. Invariant: it errs on the side of not released. Pure.
 
-use weir_agent_config::custody::Steps;
+use weir_agent_config::steps::Steps;
 use weir_model::Timestamp;
 
 /// How far the emitter has come: all of the log up to a position has said what it had to say.

@@ -1,7 +1,7 @@
 //! Steps of something that goes on for as long as nobody reaches them: what agents and gateways
 //! remember of positions.
 //!
-//! Invariant: at most `STEPS_MAX` are kept, in their order, about evenly: one that is left out is
+//! Invariant: at most [`STEPS_MAX`] are kept, in their order, about evenly: one that is left out is
 //! covered by the next.
 
 use std::collections::VecDeque;
@@ -40,6 +40,16 @@ impl<T> Steps<T> {
         }
     }
 
+    /// How many are kept.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The newest one.
     pub fn last_mut(&mut self) -> Option<&mut T> {
         self.waiting.back_mut()
@@ -61,7 +71,7 @@ impl<T> Steps<T> {
 }
 
 /// One a second: an hour in full.
-const STEPS_MAX: usize = 4096;
+pub const STEPS_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
