@@ -14,9 +14,7 @@ use weir_benches::{bench_series, measuring, thread_time};
 use weir_loadgen::body::{Body, Compression, Protocol, Scratch};
 use weir_loadgen::sender::Endpoint;
 use weir_loadgen::sender::connection::Connection;
-use weir_loadgen::workload::mishaps::Mishaps;
 use weir_loadgen::workload::presets::Preset;
-use weir_loadgen::workload::replicas::Replicas;
 use weir_loadgen::workload::{Request, Shape, Workload};
 
 const REQUEST_SAMPLES: u32 = 2000;
@@ -30,20 +28,8 @@ const LOADS: [(Protocol, Compression); 3] = [
 ];
 
 fn workload() -> Workload {
-    let defaults = Preset::Kubernetes.defaults();
-    let shape = Shape {
-        preset: Preset::Kubernetes,
-        series: bench_series() as u64,
-        series_per_target: defaults.series_per_target,
-        samples_per_request: REQUEST_SAMPLES,
-        mixed: false,
-        services: defaults.services,
-        namespaces: defaults.namespaces,
-        labels: Vec::new(),
-        life: defaults.life,
-        replicas: Replicas::default(),
-        mishaps: Mishaps::default(),
-    };
+    let plain = Shape::plain(Preset::Kubernetes, bench_series() as u64);
+    let shape = Shape { samples_per_request: REQUEST_SAMPLES, ..plain };
     Workload::new(shape, 1)
 }
 

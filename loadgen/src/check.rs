@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::clock::now_ms;
 use crate::oracle::{Arrival, Differences, Oracle, Settings};
 use crate::receiver::Receiver;
-use crate::run::now_ms;
 use crate::sender::Observer;
 use crate::workload::{Request, Workload};
 
@@ -91,7 +91,7 @@ impl Check {
         while begun.elapsed() < self.grace + SLACK && !stopped() {
             std::thread::sleep(LOOK);
         }
-        let there = || self.receiver.samples().iter().filter(|s| s.timestamp <= through).count();
+        let there = || self.receiver.count(|sample| sample.timestamp <= through);
         let (mut seen, mut since) = (there(), Instant::now());
         while since.elapsed() < QUIET && begun.elapsed() < self.grace + PATIENCE && !stopped() {
             std::thread::sleep(LOOK);

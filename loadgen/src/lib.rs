@@ -13,6 +13,7 @@
 pub mod body;
 pub mod check;
 pub mod cli;
+mod clock;
 pub mod limit;
 pub mod messages;
 pub mod oracle;

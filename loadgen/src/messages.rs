@@ -91,6 +91,21 @@ fn by_series(samples: &[Sample]) -> Vec<(Arc<Labels>, Vec<&Sample>)> {
     series
 }
 
+/// The float samples of a 1.0 message.
+pub fn floats_v1(message: &v1::WriteRequest) -> Vec<Sample> {
+    let each = message.timeseries.iter().flat_map(|series| {
+        let labels = labels_v1(series);
+        series.samples.iter().map(move |s| Sample::new(&labels, s.timestamp, s.value))
+    });
+    each.collect()
+}
+
+/// A 1.0 series' labels.
+pub(crate) fn labels_v1(series: &v1::TimeSeries) -> Arc<Labels> {
+    let pairs = series.labels.iter().map(|l| (l.name.clone(), l.value.clone()));
+    Arc::new(pairs.collect())
+}
+
 /// Snappy's block format.
 pub fn snappy(bytes: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(bytes).unwrap_or_default()

@@ -144,6 +144,12 @@ impl Receiver {
         state.accepted.iter().flat_map(|r| r.samples.iter().cloned()).collect()
     }
 
+    /// How many of them are such.
+    pub fn count(&self, is_such: impl Fn(&Sample) -> bool) -> usize {
+        let state = self.shared.state();
+        state.accepted.iter().flat_map(|r| &r.samples).filter(|sample| is_such(sample)).count()
+    }
+
     /// How many float samples have been accepted.
     pub fn sample_count(&self) -> usize {
         self.shared.state().samples

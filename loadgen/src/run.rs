@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use weir_http::Uri;
 
+use crate::clock::now_ms;
 use crate::limit::Search;
 use crate::pacing::Schedule;
 use crate::replay::Replay;
@@ -323,9 +324,4 @@ fn target(before: &Sight, after: &Sight, timeline: &[Moment], acknowledged: u64)
         reduction: grown(after.received, before.received).zip(out).map(|(i, o)| i / o),
         active_series: after.active_series,
     }
-}
-
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

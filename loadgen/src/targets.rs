@@ -12,11 +12,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::targets::TargetsArgs;
-use crate::workload::mishaps::Mishaps;
-use crate::workload::replicas::Replicas;
+use crate::clock::now_ms;
 use crate::workload::{Shape, Workload};
 use page::Format;
 
@@ -106,19 +104,11 @@ fn captured(folder: &Path) -> Result<Vec<String>, String> {
 }
 
 fn workload(args: &TargetsArgs) -> Workload {
-    let defaults = args.preset.defaults();
+    let a_page = u32::try_from(args.series).unwrap_or(u32::MAX);
     let shape = Shape {
-        preset: args.preset,
-        series: args.targets * args.series,
-        series_per_target: u32::try_from(args.series).unwrap_or(u32::MAX),
-        samples_per_request: u32::try_from(args.series).unwrap_or(u32::MAX),
-        mixed: false,
-        services: defaults.services,
-        namespaces: defaults.namespaces,
-        labels: Vec::new(),
-        life: defaults.life,
-        replicas: Replicas::default(),
-        mishaps: Mishaps::default(),
+        series_per_target: a_page,
+        samples_per_request: a_page,
+        ..Shape::plain(args.preset, args.targets * args.series)
     };
     Workload::new(shape, args.seed)
 }
@@ -209,11 +199,6 @@ fn read_head(from: &mut impl BufRead) -> io::Result<Option<Head>> {
         }
     }
     Err(io::ErrorKind::InvalidData.into())
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

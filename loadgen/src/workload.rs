@@ -56,6 +56,29 @@ pub struct Shape {
     pub mishaps: Mishaps,
 }
 
+/// What senders pack into a request unless they are told otherwise.
+const SAMPLES_PER_REQUEST: u32 = 2000;
+
+impl Shape {
+    /// A preset as it is, with so many series.
+    pub fn plain(preset: Preset, series: u64) -> Self {
+        let defaults = preset.defaults();
+        Self {
+            preset,
+            series,
+            series_per_target: defaults.series_per_target,
+            samples_per_request: SAMPLES_PER_REQUEST,
+            mixed: false,
+            services: defaults.services,
+            namespaces: defaults.namespaces,
+            labels: Vec::new(),
+            life: defaults.life,
+            replicas: Replicas::default(),
+            mishaps: Mishaps::default(),
+        }
+    }
+}
+
 /// A shape and a seed, ready to make requests.
 #[derive(Clone, Debug)]
 pub struct Workload {

@@ -6,7 +6,7 @@ use prost::Message;
 use weir_wire::oracle::{v1, v2};
 
 use super::http::header;
-use crate::messages::decompress;
+use crate::messages::{decompress, floats_v1, labels_v1};
 use crate::samples::{Labels, Sample};
 
 /// A request as it came, decompressed and decoded.
@@ -51,11 +51,9 @@ impl Request {
 }
 
 fn read_v1(message: &v1::WriteRequest, into: &mut Request) {
-    for series in &message.timeseries {
-        let pairs = series.labels.iter().map(|l| (l.name.clone(), l.value.clone()));
-        let labels: Arc<Labels> = Arc::new(pairs.collect());
-        let samples = series.samples.iter().map(|s| Sample::new(&labels, s.timestamp, s.value));
-        into.samples.extend(samples);
+    into.samples = floats_v1(message);
+    for series in message.timeseries.iter().filter(|series| !series.histograms.is_empty()) {
+        let labels = labels_v1(series);
         let histograms = series.histograms.iter().map(|h| (Arc::clone(&labels), h.clone()));
         into.histograms.extend(histograms);
     }

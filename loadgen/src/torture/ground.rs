@@ -12,9 +12,10 @@ use tempfile::TempDir;
 
 use super::dice::Dice;
 use super::faults::Fault;
-use super::fleet::{Fleet, now_ms};
+use super::fleet::Fleet;
 use super::processes::{Process, WITHIN};
 use super::summary::Summary;
+use crate::clock::now_ms;
 use crate::oracle::{Differences, Oracle, Settings};
 use crate::receiver::{Receiver, Reply};
 

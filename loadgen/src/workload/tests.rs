@@ -13,20 +13,7 @@ pub(crate) const START: i64 = 1_764_000_000_000;
 
 /// A preset as it is, a million series.
 pub(crate) fn plain(preset: Preset) -> Shape {
-    let defaults = preset.defaults();
-    Shape {
-        preset,
-        series: 1_000_000,
-        series_per_target: defaults.series_per_target,
-        samples_per_request: 2000,
-        mixed: false,
-        services: defaults.services,
-        namespaces: defaults.namespaces,
-        labels: Vec::new(),
-        life: defaults.life,
-        replicas: Replicas::default(),
-        mishaps: Mishaps::default(),
-    }
+    Shape::plain(preset, 1_000_000)
 }
 
 const PRESETS: [Preset; 4] =

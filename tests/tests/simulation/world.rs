@@ -10,8 +10,9 @@ use prost::Message as _;
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::rule::load;
 use weir_gateway::frontier::Policy;
+use weir_loadgen::messages::floats_v1;
 use weir_loadgen::oracle::{Arrival, Oracle, Settings};
-use weir_loadgen::samples::{Labels, Sample};
+use weir_loadgen::samples::Sample;
 use weir_loadgen::torture::dice::Dice;
 use weir_model::Relabel;
 use weir_wire::oracle::v1;
@@ -402,12 +403,5 @@ fn read(rules: &str) -> Vec<weir_aggregate::rule::Rule> {
 }
 
 fn samples(body: &[u8]) -> Vec<Sample> {
-    let request = v1::WriteRequest::decode(body).expect("prost wrote it");
-    let each = request.timeseries.into_iter().flat_map(|series| {
-        let labels: Labels = series.labels.into_iter().map(|l| (l.name, l.value)).collect();
-        let labels = Arc::new(labels);
-        let sample = move |s: v1::Sample| Sample::new(&labels, s.timestamp, s.value);
-        series.samples.into_iter().map(sample)
-    });
-    each.collect()
+    floats_v1(&v1::WriteRequest::decode(body).expect("prost wrote it"))
 }
