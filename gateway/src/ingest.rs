@@ -89,8 +89,11 @@ pub async fn store(
     let allowed = node.ingest_facts.rates.check(tenant, limits, samples, received);
     allowed.inspect_err(|_| node.audit.refuse(tenant, samples))?;
     let future = received + current.config.windows.future_max.0;
-    decoded.refuse_future(future);
-    node.custody.stamp(decoded.newest().min(future));
+    let newest = decoded.newest();
+    if newest > future {
+        decoded.refuse_future(future);
+    }
+    node.custody.stamp(newest.min(future));
     let no_new_series = node.ingest_facts.rates.is_at_series_limit(node, tenant, limits);
     let record = BatchRecord {
         tenant: name.to_string(),
