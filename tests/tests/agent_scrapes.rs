@@ -94,6 +94,13 @@ fn has_ended(backend: &Backend, metric: &str, code: &str) -> bool {
     mine.max_by_key(|s| s.timestamp).is_some_and(|s| is_stale(s.value))
 }
 
+/// Whether the series of the page came, the target was away, they came back, and none since.
+fn has_settled(backend: &Backend) -> bool {
+    let added = histories(backend).into_iter();
+    let mut added = added.filter(|(l, _)| samples::name(l) == "scrape_series_added");
+    added.next().is_some_and(|(_, values)| values.len() >= 4 && values.ends_with(&[Some(0)]))
+}
+
 fn newest(backend: &Backend, metric: &str) -> Option<f64> {
     let all = backend.samples();
     let mine = all.iter().filter(|s| samples::name(&s.labels) == metric);
@@ -120,6 +127,8 @@ fn same_as_prometheus(honor_labels: bool) {
     target.say(Some(PAGE.to_owned()));
     both("it is back", &|b| newest(b, "up") == Some(1.0));
     both("and all of it", &|b| newest(b, "scrape_samples_post_metric_relabeling") == Some(10.0));
+    // Both have scraped once more, so that neither is a value ahead of the other.
+    both("and nothing new after that", &|b| has_settled(b));
     let (expected, got) = (histories(&theirs), histories(&ours));
     let labels = |of: &BTreeMap<Arc<Labels>, _>| -> BTreeSet<String> {
         of.keys().map(|l| samples::display(l)).collect()
