@@ -27,7 +27,7 @@ pub use histogram::NativeHistogram;
 pub use labels::{Label, Labels, LabelsBuilder, LabelsError};
 pub use metadata::{Exemplar, Metadata, MetricType};
 pub use sample::{STALE_NAN, Sample, is_stale};
-pub use series::{ShardKey, VSHARDS, VShard};
+pub use series::{ShardKey, VSHARDS, VShard, vshard_of_group};
 pub use time::{Millis, Timestamp};
 
 /// A relabelling program, as the crates that must not see `weir-relabel` know it.

@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::labels::{Label, write_canonical};
+use crate::labels::{Label, METRIC_NAME, write_canonical};
 use crate::varint;
 
 /// Number of virtual shards of a cluster.
@@ -82,6 +82,21 @@ pub fn vshard_of_set<'a>(tenant: &str, sorted: impl Iterator<Item = Label<'a>>) 
     vshard(0x02, tenant, |bytes| write_canonical(sorted, bytes))
 }
 
+/// The virtual shard where an output group lives: XXH3-64 over 0x03, tenant, then the canonical bytes
+/// of its labels less `le`, with the metric's name less `_bucket`, `_sum` or `_count`. So all series of
+/// a classic histogram meet, and leave in one request.
+pub fn vshard_of_group<'a>(tenant: &str, sorted: impl Iterator<Item = Label<'a>>) -> VShard {
+    let family = |name: &'a str| {
+        let suffixes = ["_bucket", "_sum", "_count"];
+        suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+    };
+    let kept = sorted.filter(|label| label.name != "le").map(|label| match label.name {
+        METRIC_NAME => Label::new(label.name, family(label.value)),
+        _ => label,
+    });
+    vshard(0x03, tenant, |bytes| write_canonical(kept, bytes))
+}
+
 fn vshard(kind: u8, tenant: &str, rest: impl FnOnce(&mut Vec<u8>)) -> VShard {
     let mut bytes = Vec::with_capacity(128);
     bytes.push(kind);
@@ -117,9 +132,21 @@ mod tests {
         assert_eq!(key.vshard("anonymous", &by_set), VShard(vector::SET));
     }
 
+    #[test]
+    fn a_histograms_groups_live_in_one_place() {
+        let of = |pairs: &[(&'static str, &'static str)]| {
+            vshard_of_group("anonymous", labels(pairs).into_iter())
+        };
+        let plain = of(&[("__name__", "latency"), ("job", "node")]);
+        assert_eq!(plain, VShard(vector::GROUP));
+        assert_eq!(of(&[("__name__", "latency_bucket"), ("job", "node"), ("le", "1")]), plain);
+        assert_eq!(of(&[("__name__", "latency_count"), ("job", "node")]), plain);
+    }
+
     mod vector {
         pub(super) const TARGET: u16 = 1749;
         pub(super) const SET: u16 = 3368;
+        pub(super) const GROUP: u16 = 1896;
     }
 
     #[test]
