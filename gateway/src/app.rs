@@ -14,6 +14,7 @@ use weir_model::Millis;
 
 use crate::boot::{self, BootError, Shared};
 use crate::checkpoint::Loaded;
+use crate::cluster;
 use crate::config::{Config, Overrides};
 use crate::engine::{self, Engine};
 use crate::frontier::{Policy, wall_ms};
@@ -55,6 +56,9 @@ impl App {
         let router = Router::new(Arc::clone(&node), overrides);
         let router = Arc::new(router.map_err(|why| BootError::State(format!("auth: {why}")))?);
         let drain = serve(&node, &router).await?;
+        cluster::listener::serve(&node, &drain).await?;
+        cluster::probe::settle(&node.cluster).await.map_err(BootError::State)?;
+        cluster::probe::keep_probing(&node.cluster);
         let outlets = Arc::new(crate::outlets::Outlets::start(&node, &engine.journals)?);
         router.serve_outlets(&outlets);
         router.keep_observing();

@@ -17,6 +17,7 @@ use weir_model::BlockHasher;
 
 use crate::boot::{self, BootError, IN_FLIGHT_MAX, Journals, Machine, Shared};
 use crate::checkpoint::{Checkpointer, Loaded};
+use crate::cluster::Cluster;
 use crate::config::{Config, DecisionText};
 use crate::custody::Custody;
 use crate::frontier::wall_ms;
@@ -41,6 +42,7 @@ impl Engine {
     /// workers and emitter.
     pub fn open(config: Config, fs: &Arc<dyn Fs>, shared: &Shared) -> Result<Self, BootError> {
         boot::create_dir(&**fs, &config.data_dir)?;
+        let cluster = Cluster::open(&config).map_err(BootError::State)?;
         let custody = Custody::open(&**fs, &config.data_dir);
         let custody = custody.map_err(|why| BootError::State(format!("custody: {why}")))?;
         let readiness = Arc::new(Readiness::default());
@@ -51,8 +53,13 @@ impl Engine {
             boot::start_machine(&journals, &loaded, resume, &decisions, silent_through, shared)?;
         loaded.shards.clear();
         loaded.home.clear();
-        let node =
-            node(config, (&journals, &machine, shared), (readiness, custody), (decisions, text));
+        let node = node(
+            config,
+            (&journals, &machine, shared),
+            (readiness, custody),
+            (decisions, text),
+            cluster,
+        );
         // Before the replay, which may have to wait for room in the queue.
         node.checkpoint_facts.queue_mark.store(loaded.queue_needed_from, Ordering::Release);
         Ok(Self { node, journals, machine, loaded })
@@ -103,6 +110,7 @@ fn node(
     (journals, machine, shared): (&Journals, &Machine, &Shared),
     (readiness, custody): (Arc<Readiness>, Custody),
     (decisions, text): (Arc<Decisions>, Vec<u8>),
+    cluster: Cluster,
 ) -> Arc<Node> {
     let memory_bytes = config.http.memory_bytes;
     let since_ms = wall_ms();
@@ -130,6 +138,7 @@ fn node(
         agents: Default::default(),
         promises: Default::default(),
         custody,
+        cluster: Arc::new(cluster),
         readiness,
         queue_blocked: Arc::default(),
         reloading: std::sync::Mutex::new(()),

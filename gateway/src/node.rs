@@ -14,6 +14,7 @@ use weir_model::BlockHasher;
 use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::checkpoint::CheckpointFacts;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::custody::Custody;
 use crate::emit::EmitFacts;
@@ -102,6 +103,8 @@ pub struct Node {
     pub promises: Promises,
     /// What agents may forget.
     pub custody: Custody,
+    /// The tier.
+    pub cluster: Arc<Cluster>,
     /// How far the start has come.
     pub readiness: Arc<Readiness>,
     /// Some blocking destination has no room: senders get 503.
