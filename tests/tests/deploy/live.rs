@@ -80,7 +80,7 @@ impl Region {
             watch("weir-gateway"),
             watch("weir-agent")
         );
-        let backend = peers::prometheus("prometheus", &config, ours.path());
+        let backend = prometheus(&config, ours);
         let eager = format!(
             "windows: {{grace: 2s}}\nwal: {{checkpoint_interval: 1s, max_size: 1GiB}}\n\
              queue: {{max_size: 1GiB}}\nagents: [{{name: all, config_file: central.yml}}]\n\
@@ -122,6 +122,16 @@ impl Region {
         let found = promql::query(self.backend.address, &query.expression, wait::now_ms());
         !found.unwrap_or_else(|e| panic!("{}: {e}", query.name)).is_empty()
     }
+}
+
+/// A Prometheus that can be asked: its own metrics are there before that.
+fn prometheus(config: &str, folder: &TempDir) -> Peer {
+    let peer = peers::prometheus("prometheus", config, folder.path());
+    wait::until("Prometheus is ready", WITHIN, || {
+        let answer = http::get(peer.address, "/-/ready").map_err(|e| e.to_string())?;
+        (answer.status == 200).then_some(()).ok_or_else(|| answer.text())
+    });
+    peer
 }
 
 fn write_targets(folder: &TempDir, job: &str, addresses: &[SocketAddr]) {
@@ -205,7 +215,7 @@ fn assert_metrics_are_there(region: &Region) {
 #[test]
 fn awaited_queries_are_at_least_promql() {
     let folder = tempfile::tempdir().expect("a folder");
-    let backend = peers::prometheus("prometheus", "global: {}\n", folder.path());
+    let backend = prometheus("global: {}\n", &folder);
     let all = queries::of_dashboards("10s").into_iter().chain(queries::of_alerts());
     let mut asked = 0;
     for query in all.filter(is_awaited) {
