@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::files::entries;
-use crate::{alerts, dashboards};
+use crate::files::{assert_none, entries, read, root};
+use crate::{alerts, awaiting, dashboards};
 
 /// One query.
 pub(crate) struct Query {
@@ -76,4 +76,20 @@ fn variables_are_replaced_and_metrics_found() {
     }
     let names: BTreeSet<&str> = all.iter().map(|query| query.name.as_str()).collect();
     assert_eq!(names.len(), all.len(), "two queries share a name");
+}
+
+#[test]
+fn whoever_asks_finds_what_each_metric_means() {
+    let reference = read(&root().join("docs/METRICS.md"));
+    let is_described = |metric: &str| {
+        let name = ["_bucket", "_sum", "_count"].iter().find_map(|end| metric.strip_suffix(end));
+        [Some(metric), name].into_iter().flatten().any(|m| reference.contains(&format!("`{m}`")))
+    };
+    let mut missing = BTreeSet::new();
+    for query in of_dashboards("10s").into_iter().chain(of_alerts()) {
+        let own = query.metrics().into_iter().filter(|metric| metric.starts_with("weir_"));
+        let unknown = own.filter(|m| !is_described(m) && !awaiting::METRICS.contains(m));
+        missing.extend(unknown.map(str::to_owned));
+    }
+    assert_none(&missing.into_iter().collect::<Vec<_>>());
 }
