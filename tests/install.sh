@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests need beside Rust, where they are missing: the real Prometheus
-# and VictoriaMetrics, valgrind, a C++ compiler for the fuzzer, and curl.
+# and VictoriaMetrics, systemd's own checks of units, valgrind, a C++ compiler for the fuzzer, and curl.
 #
 # Idempotent. Needs Debian's registry and root or sudo only when something is missing. The
 # services that come with the packages are kept from starting.
@@ -11,6 +11,8 @@ declare -A package_of=(
     [prometheus-node-exporter]=prometheus-node-exporter
     [victoria-metrics]=victoria-metrics
     [vmagent]=victoria-metrics
+    [promtool]=prometheus
+    [systemd-analyze]=systemd
     [valgrind]=valgrind
     [c++]=g++
     [curl]=curl
