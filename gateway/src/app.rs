@@ -57,8 +57,8 @@ impl App {
         let router = Arc::new(router.map_err(|why| BootError::State(format!("auth: {why}")))?);
         let drain = serve(&node, &router).await?;
         cluster::listener::serve(&node, &drain).await?;
-        cluster::probe::settle(&node.cluster).await.map_err(BootError::State)?;
-        cluster::probe::keep_probing(&node.cluster);
+        cluster::engine::settle(&node.cluster).await.map_err(BootError::State)?;
+        cluster::engine::keep(&node.cluster);
         let outlets = Arc::new(crate::outlets::Outlets::start(&node, &engine.journals)?);
         router.serve_outlets(&outlets);
         router.keep_observing();

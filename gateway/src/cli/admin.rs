@@ -128,7 +128,12 @@ fn members(tier: &Overview, now_ms: i64) -> String {
     };
     let rows: Vec<_> = tier.members.iter().map(row).collect();
     let (version, name) = (tier.table_version, &tier.name);
-    format!("{}\ntable version {version}, as {name} sees it\n", columns(titles, &rows))
+    let engine = match tier.engine_up {
+        None => String::new(),
+        Some(true) => "; etcd answers".to_owned(),
+        Some(false) => format!("; etcd is away: {}", tier.engine_error),
+    };
+    format!("{}\ntable version {version}, as {name} sees it{engine}\n", columns(titles, &rows))
 }
 
 fn table(text: TableText) -> Result<String, String> {
@@ -166,7 +171,12 @@ mod tests {
             ..MemberView::default()
         };
         let both = vec![member("gw-0", true), member("gw-1", false)];
-        let tier = Overview { name: "gw-0".into(), table_version: 7, members: both };
+        let tier = Overview {
+            name: "gw-0".into(),
+            table_version: 7,
+            members: both,
+            ..Overview::default()
+        };
         assert_eq!(
             members(&tier, 17_500),
             "NAME  STATE  ADDRESS    CAPACITY  VSHARDS     SEEN  WHY\n\
