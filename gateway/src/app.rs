@@ -76,6 +76,7 @@ impl App {
         if let Some(exchange) = &engine.journals.exchange {
             Streams::start(&node, exchange, &engine.journals.exchange_durable);
             cluster::patience::keep_waiving(&node);
+            cluster::moves::resume(&node);
         }
         tracing::info!(took_ms = origin.elapsed().as_millis() as u64, "ready");
         let give_up = shared.stopping;

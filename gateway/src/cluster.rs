@@ -26,6 +26,7 @@ pub mod forward;
 mod kept;
 pub mod listener;
 pub mod metrics;
+pub mod moves;
 pub mod overview;
 pub mod partials;
 pub mod patience;

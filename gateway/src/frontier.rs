@@ -123,8 +123,12 @@ fn progress(node: &Node, since: Timestamp) -> Vec<Timestamp> {
     answers.iter().flatten().collect()
 }
 
-/// Logs a frontier for all virtual shards and hands it on.
+/// Logs a frontier for all virtual shards and hands it on; not while it stands still for a move.
 pub fn submit(node: &Node, to: Timestamp) {
+    node.moves.unless_held(|| submit_now(node, to));
+}
+
+fn submit_now(node: &Node, to: Timestamp) {
     node.custody.pass(to);
     let record = FrontierRecord { vshards: vec![(0, VSHARDS)], to };
     let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);

@@ -11,6 +11,6 @@ mod owned;
 mod place;
 mod table;
 
-pub use owned::OwnedSet;
+pub use owned::{OwnedSet, SetError};
 pub use place::{place, score};
 pub use table::{Member, Move, Slot, Table, TableError, plan};
