@@ -53,9 +53,8 @@ pub struct Plan {
 /// on; differences are in the summary.
 pub fn run(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Summary, String> {
     let tiers = plan.tiers.max(1);
-    let share = |number: usize| {
-        plan.faults.map(|all| all / tiers + usize::from(number < all % tiers))
-    };
+    let share =
+        |number: usize| plan.faults.map(|all| all / tiers + usize::from(number < all % tiers));
     let torment = |number: usize| {
         let seed = plan.seed.wrapping_add(number as u64);
         one(plan, (number, share(number)), seed, say)

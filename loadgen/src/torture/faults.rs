@@ -44,13 +44,8 @@ pub enum Fault {
 }
 
 /// The last is of a tier.
-const KILLS: [Fault; 5] = [
-    Fault::Kill,
-    Fault::KillInReplay,
-    Fault::KillAtWindowEnd,
-    Fault::KillInReload,
-    Fault::KillAll,
-];
+const KILLS: [Fault; 5] =
+    [Fault::Kill, Fault::KillInReplay, Fault::KillAtWindowEnd, Fault::KillInReload, Fault::KillAll];
 
 const OTHERS: [Fault; 11] = [
     Fault::Stop,

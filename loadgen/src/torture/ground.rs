@@ -82,15 +82,8 @@ impl Ground {
         let addresses: Vec<SocketAddr> = nodes.iter().map(|node| node.process.address).collect();
         let fleet = Fleet::start(&addresses, seed);
         let suffered = BTreeMap::new();
-        let mut ground = Self {
-            nodes,
-            fleet,
-            receiver,
-            oracle,
-            suffered,
-            another_rule: false,
-            _folder: folder,
-        };
+        let mut ground =
+            Self { nodes, fleet, receiver, oracle, suffered, another_rule: false, _folder: folder };
         ground.wait_acknowledged(0)?;
         Ok(ground)
     }

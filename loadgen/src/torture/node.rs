@@ -41,7 +41,8 @@ impl Node {
             let mut config = config.to_owned();
             if count > 1 {
                 let name = name(number);
-                let cluster = format!("{{name: {name}, listen: {listen:?}, peers_file: {members:?}}}");
+                let cluster =
+                    format!("{{name: {name}, listen: {listen:?}, peers_file: {members:?}}}");
                 config = format!("{config}cluster: {cluster}\n");
             }
             Self::new(gateway, folder.join(name(number)), config)
