@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests need beside Rust, where they are missing: the real Prometheus
-# and VictoriaMetrics, valgrind, and a C++ compiler for the fuzzer.
+# and VictoriaMetrics, valgrind, a C++ compiler for the fuzzer, and curl.
 #
 # Idempotent. Needs Debian's registry and root or sudo only when something is missing. The
 # services that come with the packages are kept from starting.
@@ -13,6 +13,7 @@ declare -A package_of=(
     [vmagent]=victoria-metrics
     [valgrind]=valgrind
     [c++]=g++
+    [curl]=curl
 )
 
 missing=()

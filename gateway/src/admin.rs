@@ -22,6 +22,7 @@ use weir_telemetry::{ExpositionFormat, ProcessCollector, Registry, Scrape, proce
 
 pub use gather::destination;
 
+use crate::cluster::overview::Overview;
 use crate::frontier::wall_ms;
 use crate::ingest::IngestFacts;
 use crate::node::Node;
@@ -127,6 +128,8 @@ impl Admin {
             Route::Script => typed("text/javascript; charset=utf-8", page::SCRIPT.to_owned()),
             Route::Status => self.json(&self.view()),
             Route::Agents => self.agents(),
+            Route::Members => self.json(&Overview::new(&self.facts.node.cluster)),
+            Route::Table => self.table(),
             Route::Reload => self.reload_answer(),
             Route::WrongMethod(allowed, help) => {
                 let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("{help}\n"));
@@ -190,6 +193,13 @@ impl Admin {
         let node = &self.facts.node;
         let agents = node.agents.list(&node.current.load().config.agents, wall_ms());
         self.json(&serde_json::json!({ "agents": agents }))
+    }
+
+    fn table(&self) -> Page {
+        let text = self.facts.node.cluster.view().text.clone();
+        let mut answer = typed("application/json", String::new());
+        *answer.body_mut() = Full::new(text);
+        answer
     }
 
     fn json(&self, value: &impl serde::Serialize) -> Page {

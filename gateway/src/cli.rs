@@ -5,14 +5,22 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::config::Overrides;
+
+pub mod admin;
+mod columns;
 
 /// The gateway's arguments.
 #[derive(Clone, PartialEq, Eq, Debug, Parser)]
 #[command(name = "weir-gateway", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_value_name = "COMMAND")]
 pub struct Args {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// The configuration file (YAML). Without it all is default: loopback, no rules, outputs at
     /// /federate. SIGHUP or POST /-/reload reads it again.
     #[arg(long = "config.file", value_name = "FILE")]
@@ -38,6 +46,13 @@ pub struct Args {
     /// text or json; overrides `log.format`.
     #[arg(long = "log.format", value_name = "FORMAT")]
     pub log_format: Option<String>,
+}
+
+/// What to do instead of running.
+#[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
+pub enum Command {
+    /// Ask a running gateway about its tier.
+    Admin(admin::AdminArgs),
 }
 
 impl Args {
@@ -68,6 +83,7 @@ Endpoints:
   GET  /metrics                      the gateway's own metrics
   GET  /-/healthy, /-/ready          for the orchestrator
   POST /-/reload                     read the configuration again, as SIGHUP does
+  GET  /api/v1/cluster/members       the tier; weir-gateway admin members prints it
 
 Example:
   cat > rules.yml <<'END'
@@ -119,6 +135,8 @@ mod tests {
         };
         assert_eq!(args.overrides(), overrides);
         assert!(Args::try_parse_from(["weir-gateway", "--lisen=:1"]).is_err());
+        let mixed = ["weir-gateway", "--check", "admin", "members"];
+        assert!(Args::try_parse_from(mixed).is_err());
     }
 
     #[test]

@@ -18,14 +18,17 @@ use weir_remote::config::Destination;
 use weir_telemetry::logs::LogFormat;
 
 mod agents;
+mod cluster;
 mod decisions;
 mod diff;
+mod members;
 mod raw;
 mod reload;
 mod report;
 mod validate;
 
 pub use agents::AgentConfig;
+pub use cluster::{Cluster, ClusterTls, Etcd, Membership};
 pub use decisions::DecisionText;
 pub use diff::{Change, Changes, compare};
 pub use reload::{Overrides, load};
@@ -65,6 +68,8 @@ pub struct Config {
     pub tls: Option<ServerTlsConfig>,
     /// `cluster.name`: what this node is called.
     pub node_name: String,
+    /// `cluster`, but for the name, and the shard key, which is among the decisions.
+    pub cluster: Cluster,
     /// `agents`: in their order; the first that matches an agent is its own.
     pub agents: Vec<AgentConfig>,
     /// `log`.

@@ -17,6 +17,7 @@ use weir_model::BlockHasher;
 
 use crate::boot::{self, BootError, IN_FLIGHT_MAX, Journals, Machine, Shared};
 use crate::checkpoint::{Checkpointer, Loaded};
+use crate::cluster::Cluster;
 use crate::config::{Config, DecisionText};
 use crate::custody::Custody;
 use crate::frontier::wall_ms;
@@ -41,18 +42,24 @@ impl Engine {
     /// workers and emitter.
     pub fn open(config: Config, fs: &Arc<dyn Fs>, shared: &Shared) -> Result<Self, BootError> {
         boot::create_dir(&**fs, &config.data_dir)?;
+        let cluster = Cluster::open(&config).map_err(BootError::State)?;
         let custody = Custody::open(&**fs, &config.data_dir);
         let custody = custody.map_err(|why| BootError::State(format!("custody: {why}")))?;
         let readiness = Arc::new(Readiness::default());
-        let (journals, mut loaded, resume) = boot::open_journals(&config, fs, &readiness)?;
+        let (journals, mut loaded, before) = boot::open_journals(&config, fs, &readiness)?;
         let (decisions, text) = first_decisions(&loaded)?;
         let silent_through = custody.silent_through();
         let machine =
-            boot::start_machine(&journals, &loaded, resume, &decisions, silent_through, shared)?;
+            boot::start_machine(&journals, &loaded, before, &decisions, silent_through, shared)?;
         loaded.shards.clear();
         loaded.home.clear();
-        let node =
-            node(config, (&journals, &machine, shared), (readiness, custody), (decisions, text));
+        let node = node(
+            config,
+            (&journals, &machine, shared),
+            (readiness, custody),
+            (decisions, text),
+            cluster,
+        );
         // Before the replay, which may have to wait for room in the queue.
         node.checkpoint_facts.queue_mark.store(loaded.queue_needed_from, Ordering::Release);
         Ok(Self { node, journals, machine, loaded })
@@ -103,6 +110,7 @@ fn node(
     (journals, machine, shared): (&Journals, &Machine, &Shared),
     (readiness, custody): (Arc<Readiness>, Custody),
     (decisions, text): (Arc<Decisions>, Vec<u8>),
+    cluster: Cluster,
 ) -> Arc<Node> {
     let memory_bytes = config.http.memory_bytes;
     let since_ms = wall_ms();
@@ -112,6 +120,9 @@ fn node(
         log: Arc::clone(&journals.log),
         queue: Arc::clone(&journals.queue),
         checkpoints: Arc::clone(&journals.checkpoints),
+        exchange: journals.exchange.clone(),
+        streams: Default::default(),
+        forward: Default::default(),
         durable: journals.durable.clone(),
         queue_durable: journals.queue_durable.clone(),
         checkpoints_durable: journals.checkpoints_durable.clone(),
@@ -130,6 +141,7 @@ fn node(
         agents: Default::default(),
         promises: Default::default(),
         custody,
+        cluster: Arc::new(cluster),
         readiness,
         queue_blocked: Arc::default(),
         reloading: std::sync::Mutex::new(()),

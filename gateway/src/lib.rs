@@ -3,7 +3,7 @@
 //! [`ingest`] is the way of a request; [`pipeline`] the one critical section; [`wal`] what the log
 //! holds; [`shard`] the workers; [`emit`] what leaves; [`egress`] and [`federate`] where to.
 //! [`custody`] tells agents what they may forget. [`frontier`] closes windows, [`checkpoint`] and [`recover`] make a restart short. [`engine`] is all
-//! that is durable, [`app`] the only file that wires everything together. `docs/ARCHITECTURE.md` has the picture.
+//! that is durable, [`cluster`] the node among others, [`app`] the only file that wires everything together. `docs/ARCHITECTURE.md` has the picture.
 
 pub mod admin;
 pub mod agents;
@@ -12,6 +12,7 @@ pub mod audit;
 pub mod boot;
 pub mod checkpoint;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod crash;
 pub mod custody;

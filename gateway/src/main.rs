@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use weir_gateway::app::App;
-use weir_gateway::cli::Args;
+use weir_gateway::cli::{Args, Command, admin};
 use weir_gateway::config::{check_report, load};
 use weir_gateway::shutdown::shut_down;
 
@@ -14,6 +14,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Command::Admin(question)) = &args.command {
+        return match admin::run(question) {
+            Ok(answer) => say(answer.trim_end()),
+            Err(why) => fail(&why),
+        };
+    }
     let env = |name: &str| std::env::var(name).ok();
     let config = match load(args.config_file.as_deref(), &args.overrides(), &env) {
         Ok(config) => config,
@@ -89,7 +95,7 @@ async fn run(app: App, mut hup: Signal) -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "--check answers on standard output")]
+#[allow(clippy::print_stdout, reason = "--check and admin answer on standard output")]
 fn say(text: &str) -> ExitCode {
     println!("{text}");
     ExitCode::SUCCESS

@@ -14,6 +14,9 @@ use weir_model::BlockHasher;
 use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::checkpoint::CheckpointFacts;
+use crate::cluster::Cluster;
+use crate::cluster::forward::ForwardFacts;
+use crate::cluster::stream::Streams;
 use crate::config::Config;
 use crate::custody::Custody;
 use crate::emit::EmitFacts;
@@ -64,6 +67,12 @@ pub struct Node {
     pub log: Arc<Journal>,
     /// The send queue.
     pub queue: Arc<Journal>,
+    /// What other members are told; none for a node that stands alone.
+    pub exchange: Option<Arc<Journal>>,
+    /// The ways on which they are told.
+    pub streams: Streams,
+    /// What is sent on to other members.
+    pub forward: ForwardFacts,
     /// Where replay starts.
     pub checkpoints: Arc<Journal>,
     /// The log's durable position; requests wait on it.
@@ -102,6 +111,8 @@ pub struct Node {
     pub promises: Promises,
     /// What agents may forget.
     pub custody: Custody,
+    /// The tier.
+    pub cluster: Arc<Cluster>,
     /// How far the start has come.
     pub readiness: Arc<Readiness>,
     /// Some blocking destination has no room: senders get 503.

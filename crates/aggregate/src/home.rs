@@ -91,6 +91,8 @@ pub struct Home {
     lives_here: LivesHere,
     /// Other nodes whose partials come here.
     pub origins: Origins,
+    /// What the caller keeps with the groups' state and alone can read: where groups live.
+    pub table: Vec<u8>,
 }
 
 impl Home {
@@ -106,6 +108,7 @@ impl Home {
             closed_through: Timestamp::MIN / 2,
             lives_here: Arc::new(|_| true),
             origins: Origins::default(),
+            table: Vec::new(),
         }
     }
 
@@ -254,6 +257,11 @@ impl Home {
     pub fn counts(&self) -> impl Iterator<Item = (&ActiveRule, RuleCounts, usize)> {
         let rules = self.config.rules.iter().zip(&self.rules);
         rules.map(|(active, rule)| (active, rule.counts, rule.len()))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Decisions {
+        &self.config
     }
 
     /// The frontier through which windows have been closed.

@@ -17,6 +17,7 @@ use super::status::{
     Tenant,
 };
 use crate::agents::Overview;
+use crate::cluster::overview::Overview as Tier;
 use crate::frontier::wall_ms;
 use crate::node::Node as Gateway;
 use crate::shard::worker::lock;
@@ -73,6 +74,7 @@ pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destina
             gateway.agents.list(&config.agents, wall_ms()),
             gateway.agents.unlisted(),
         ),
+        tier: (!gateway.cluster.is_alone()).then(|| Tier::new(&gateway.cluster)),
         destinations,
     }
 }

@@ -8,6 +8,7 @@
 use weir_telemetry::Scrape;
 
 use super::status::{Journal, Rule, Status, Tenant};
+use crate::cluster::overview::Overview as Tier;
 
 /// Writes all of a moment's metrics.
 pub fn write(status: &Status, scrape: &mut Scrape) {
@@ -23,6 +24,9 @@ pub fn write(status: &Status, scrape: &mut Scrape) {
     memory(status, scrape);
     configuration(status, scrape);
     agents(status, scrape);
+    if let Some(tier) = &status.tier {
+        write_tier(tier, scrape);
+    }
 }
 
 fn audit(status: &Status, scrape: &mut Scrape) {
@@ -288,6 +292,18 @@ fn agents(status: &Status, scrape: &mut Scrape) {
         &[],
         status.agents.unlisted,
     );
+}
+
+fn write_tier(tier: &Tier, scrape: &mut Scrape) {
+    let (up, away) = tier.counts();
+    for (state, members) in [("up", up), ("away", away)] {
+        let help = "Members of the tier by whether they answer this one; itself is up.";
+        scrape.gauge("weir_cluster_members", help, &[("state", state)], members as f64);
+    }
+    let help = "Version of the placement table; the same on all members when all is well.";
+    scrape.gauge("weir_cluster_table_version", help, &[], tier.table_version as f64);
+    let help = "Virtual shards that this member owns, of 4096.";
+    scrape.gauge("weir_cluster_vshards_owned", help, &[], tier.owned() as f64);
 }
 
 fn configuration(status: &Status, scrape: &mut Scrape) {

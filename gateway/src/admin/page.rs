@@ -13,6 +13,7 @@ use super::status::Status;
 mod agents;
 pub mod format;
 mod tables;
+mod tier;
 
 use format::{bytes, count, duration, escape, rate, time, unbroken};
 
@@ -51,6 +52,7 @@ pub fn render(view: &View) -> String {
     page.push_str("<main>\n");
     problems(&mut page, &view.problems);
     tiles(&mut page, view);
+    tier::tier(&mut page, view);
     tables::rules(&mut page, view);
     tables::destinations(&mut page, view);
     page.push_str("<div class=\"pair\">\n");

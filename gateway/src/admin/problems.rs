@@ -63,6 +63,7 @@ pub fn problems(status: &Status, rates: &Rates) -> Vec<Problem> {
         let lost = rates.destinations.get(at).map_or(0.0, |r| r.lost);
         found.destination(status, destination, lost);
     }
+    found.tier(status);
     found.senders(status, rates);
     found.rules(status, rates);
     found.upkeep(status, rates);
@@ -265,6 +266,23 @@ impl Found {
                 format!(
                     "They are refused by the backend, too old, or pushed out of a full queue; the \
                      table below has the reasons.{example}"
+                ),
+            );
+        }
+    }
+
+    fn tier(&mut self, status: &Status) {
+        let members = status.tier.iter().flat_map(|tier| &tier.members);
+        for member in members.filter(|member| !member.up) {
+            let why =
+                if member.last_error.is_empty() { "not asked yet" } else { &member.last_error };
+            self.warning(
+                format!("Member {} of the tier is away: {why}", member.name),
+                format!(
+                    "It owns {} virtual shards. Check that it runs, and that {} can be reached \
+                     from this host.",
+                    format::count(member.vshards as u64),
+                    member.address
                 ),
             );
         }

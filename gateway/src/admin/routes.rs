@@ -7,6 +7,12 @@ use weir_agent_config::custody::CUSTODY_PATH;
 use weir_agent_config::watermark::WATERMARK_PATH;
 use weir_http::Method;
 
+/// The members of the tier.
+pub const MEMBERS_PATH: &str = "/api/v1/cluster/members";
+
+/// The placement table.
+pub const TABLE_PATH: &str = "/api/v1/cluster/table";
+
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Route {
@@ -24,6 +30,10 @@ pub enum Route {
     Status,
     /// Agents, as JSON.
     Agents,
+    /// Members of the tier, as JSON.
+    Members,
+    /// The placement table, as JSON.
+    Table,
     /// Read the configuration again.
     Reload,
     /// Another part's: remote write, `/federate`, configurations of agents.
@@ -40,6 +50,8 @@ GET  /                 status page
 GET  /api/v1/status    what the page shows, as JSON
 GET  /api/v1/agents    agents that ask for their configuration, as JSON
 GET  /api/v1/agents/config   what an agent is to run: ?agent=NAME&label=NAME=VALUE
+GET  /api/v1/cluster/members   members of the tier, as JSON
+GET  /api/v1/cluster/table     who owns which virtual shard, as JSON
 GET  /metrics          metrics of this gateway
 GET  /federate         newest outputs, for a Prometheus to scrape
 GET  /-/healthy        200 while the process runs
@@ -63,6 +75,8 @@ pub fn route(method: &Method, path: &str) -> Route {
         "/status.js" => get(Route::Script),
         "/api/v1/status" => get(Route::Status),
         "/api/v1/agents" => get(Route::Agents),
+        MEMBERS_PATH => get(Route::Members),
+        TABLE_PATH => get(Route::Table),
         WATERMARK_PATH | CUSTODY_PATH if *method == Method::POST => Route::Elsewhere,
         WATERMARK_PATH | CUSTODY_PATH => Route::WrongMethod("POST", "use POST"),
         CONFIG_PATH => get(Route::Elsewhere),

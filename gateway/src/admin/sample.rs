@@ -12,6 +12,7 @@ use super::status::{
     Tenant,
 };
 use crate::agents::{Agent, Assignment, Overview, State};
+use crate::cluster::overview::{MemberView, Overview as Tier};
 
 /// 2026-03-01 12:00:00 UTC.
 pub(super) const NOW_MS: i64 = 1_772_366_400_000;
@@ -75,6 +76,7 @@ pub(super) fn well() -> Status {
             resident: Some(236_000_000),
         },
         agents: Overview::default(),
+        tier: Some(tier()),
         destinations: vec![destination("prometheus", "sending"), destination("archive", "sending")],
     }
 }
@@ -131,6 +133,7 @@ pub(super) fn ill() -> Status {
     status.rules[2].name = "<b>rule</b>".into();
     status.tenants[1].name = "a&b\"".into();
     status.agents = Overview::new(vec![agent()], 1);
+    status.tier = Some(torn());
     let down = &mut status.destinations[1];
     down.state = "retrying";
     down.oldest_unsent_ms = NOW_MS - 754_000;
@@ -178,6 +181,29 @@ fn node() -> Node {
         workers: 4,
         ..Node::default()
     }
+}
+
+/// A tier of which one member does not answer.
+fn torn() -> Tier {
+    let mut tier = tier();
+    tier.members[2].up = false;
+    tier.members[2].last_error = "cannot connect: <refused>".into();
+    tier
+}
+
+fn tier() -> Tier {
+    let member = |name: &str, vshards| MemberView {
+        name: name.into(),
+        address: format!("{name}.example.net:9202"),
+        capacity: 1,
+        up: true,
+        vshards,
+        seen_ms: NOW_MS - 600,
+        ..MemberView::default()
+    };
+    let members =
+        vec![member("gw-eu-1", 1_365), member("gw-eu-2", 1_370), member("gw-eu-3", 1_361)];
+    Tier { name: "gw-eu-1".into(), table_version: 3, members }
 }
 
 fn tenant(name: &str, received: u64, series: u64) -> Tenant {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::agents::Overview;
+use crate::cluster::overview::Overview as Tier;
 
 /// One moment of a gateway.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -43,6 +44,8 @@ pub struct Status {
     pub memory: Memory,
     /// Agents that ask for their configuration.
     pub agents: Overview,
+    /// The tier; `None` for a node that stands alone.
+    pub tier: Option<Tier>,
     /// `remote_write`; empty where `/federate` serves the outputs.
     pub destinations: Vec<Destination>,
 }

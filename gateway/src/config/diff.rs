@@ -8,7 +8,7 @@ use std::fmt;
 
 use weir_remote::config::Destination;
 
-use super::Config;
+use super::{Cluster, Config};
 
 /// One difference.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,6 +77,7 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     note("http.body_timeout", old.http.body_timeout == new.http.body_timeout);
     note("agents", old.agents == new.agents);
     note("auth", old.auth == new.auth);
+    note("cluster.peers_file", old.cluster.members() == new.cluster.members());
     note("log.level", old.log.level == new.log.level);
     note("shutdown.deadline", old.shutdown_deadline == new.shutdown_deadline);
     destinations(&old.destinations, &new.destinations, &mut changes);
@@ -107,11 +108,29 @@ fn fixed(old: &Config, new: &Config, changes: &mut Changes) {
     note("wal.checkpoint_interval", same, OPENED);
     note("wal.max_size", old.wal.max_bytes == new.wal.max_bytes, OPENED);
     note("cluster.name", old.node_name == new.node_name, "a node keeps its name while it runs");
+    cluster(&old.cluster, &new.cluster, changes);
+    let mut note = |key: &str, same: bool, reason| changes.note(key, same, Some(reason));
     let (was, is) = (old.decisions.shard_key(), new.decisions.shard_key());
     let same = was.labels == is.labels && was.split == is.split;
     note("cluster.shard_key", same, KEY);
     note("ha.replica_label", was.replica_label == is.replica_label, KEY);
     note("log.format", old.log.format == new.log.format, LOGS);
+}
+
+/// The members may change while running, how they are found may not.
+fn cluster(old: &Cluster, new: &Cluster, changes: &mut Changes) {
+    const BOUND: &str = "other gateways reach this one there";
+    let mut note = |key: &str, same: bool, reason| changes.note(key, same, Some(reason));
+    note("cluster.listen", old.listen == new.listen, BOUND);
+    note("cluster.advertise", old.advertise == new.advertise, BOUND);
+    note("cluster.capacity", old.capacity == new.capacity, "it is told at the start");
+    let reason = "only the files' contents are read again while running";
+    note("cluster.tls", old.tls == new.tls, reason);
+    let reason = "a node joins a tier, or leaves it, when it starts";
+    note("cluster.etcd", old.etcd() == new.etcd(), reason);
+    if old.etcd().or(new.etcd()).is_none() {
+        note("cluster", old.is_alone() == new.is_alone(), reason);
+    }
 }
 
 fn destinations(old: &[Destination], new: &[Destination], changes: &mut Changes) {

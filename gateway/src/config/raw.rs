@@ -161,13 +161,35 @@ pub(crate) struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Cluster {
     pub(crate) name: Text,
+    pub(crate) listen: Text,
+    pub(crate) advertise: Text,
+    pub(crate) capacity: Text,
+    pub(crate) tls: Option<ClusterTls>,
+    pub(crate) peers_file: Text,
+    pub(crate) etcd: Option<Etcd>,
+    pub(crate) replication_factor: Text,
     pub(crate) shard_key: Option<ShardKey>,
-    // Known, and refused: one node has no use for them.
-    pub(crate) peers: Option<Unread>,
-    pub(crate) etcd: Option<Unread>,
-    pub(crate) advertise: Option<Unread>,
-    pub(crate) capacity: Option<Unread>,
-    pub(crate) replication_factor: Option<Unread>,
+}
+
+/// `cluster.tls` and `cluster.etcd.tls`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClusterTls {
+    pub(crate) cert_file: Text,
+    pub(crate) key_file: Text,
+    pub(crate) ca_file: Text,
+}
+
+/// `cluster.etcd`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Etcd {
+    pub(crate) endpoints: Option<Vec<String>>,
+    pub(crate) prefix: Text,
+    pub(crate) session_ttl: Text,
+    pub(crate) username: Text,
+    pub(crate) password_file: Text,
+    pub(crate) tls: Option<ClusterTls>,
 }
 
 /// `cluster.shard_key`.
@@ -191,6 +213,22 @@ pub(crate) struct Log {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Shutdown {
     pub(crate) deadline: Text,
+}
+
+/// The file that `cluster.peers_file` names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Peers {
+    pub(crate) members: Option<Vec<Peer>>,
+}
+
+/// One entry of `members` in the file of peers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Peer {
+    pub(crate) name: Text,
+    pub(crate) address: Text,
+    pub(crate) capacity: Text,
 }
 
 /// Top-level keys of Prometheus's own file that mean nothing to a gateway.

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use weir_config::{ConfigErrors, Problem, Source, files};
-use weir_http::{Authenticator, ServerTls};
+use weir_http::{Authenticator, ClientTls, ServerTls};
 
 use super::raw::{FOREIGN, Raw};
 use super::validate::{World, directives, listen, validate};
-use super::{Config, Log, RuleText, agents};
+use super::{Config, Log, RuleText, agents, members};
 
 /// What flags say over the file. Their texts are checked as the file's are.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -45,7 +45,8 @@ pub fn load(
         let rule_files = rule_files(&raw, file, &source, &mut warnings);
         let blocks = raw.agents.as_deref().unwrap_or_default();
         let agents = agents::read(blocks, files::folder_of(file), &source, &mut warnings);
-        let world = World { file, rule_files, agents, warnings, env };
+        let members = members::read(raw.cluster.as_ref(), files::folder_of(file), &source);
+        let world = World { file, rule_files, agents, members, warnings, env };
         let config = validate(&source, raw, world)?;
         let errors = unreadable(&config, &source);
         if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
@@ -135,6 +136,12 @@ fn unreadable(config: &Config, source: &Source) -> Vec<Problem> {
         && let Err(error) = ServerTls::load(tls.clone(), now)
     {
         errors.push(source.problem("tls", error));
+    }
+    if let Some(tls) = &config.cluster.tls
+        && let Err(error) = ServerTls::load(tls.server(), now)
+            .and_then(|_| ClientTls::load(tls.client(), true, now))
+    {
+        errors.push(source.problem("cluster.tls", error));
     }
     for (index, destination) in config.destinations.iter().enumerate() {
         let key = format!("remote_write[{index}]");

@@ -26,6 +26,7 @@ fn write(config: &Config, page: &mut String) -> std::fmt::Result {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     writeln!(page, "node         {}", config.node_name)?;
     writeln!(page, "listen       {scheme}://{}", config.listen)?;
+    tier(config, page)?;
     let who = match config.auth.users.len() + config.auth.bearer_tokens.len() {
         0 => "everybody".to_owned(),
         n => format!("{n} users and tokens"),
@@ -56,6 +57,24 @@ fn write(config: &Config, page: &mut String) -> std::fmt::Result {
     }
     for warning in &config.warnings {
         writeln!(page, "  {warning}")?;
+    }
+    Ok(())
+}
+
+fn tier(config: &Config, page: &mut String) -> std::fmt::Result {
+    let cluster = &config.cluster;
+    let Some(listen) = cluster.listen.filter(|_| !cluster.is_alone()) else {
+        return Ok(());
+    };
+    let secured = if cluster.tls.is_some() { "mutual TLS" } else { "plain HTTP" };
+    writeln!(page, "tier         at {listen}, {secured}")?;
+    for member in cluster.members() {
+        let (name, address, capacity) = (&member.name, &member.address, member.capacity);
+        writeln!(page, "             {name} at {address}, capacity {capacity}")?;
+    }
+    if let Some(etcd) = cluster.etcd() {
+        let (endpoints, prefix) = (etcd.endpoints.join(", "), &etcd.prefix);
+        writeln!(page, "             members below {prefix} in etcd at {endpoints}")?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The configuration from the outside: files on disk in, a configuration or its errors out.
 
 mod agents;
+mod cluster;
 mod examples;
 mod good;
 mod reference;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use weir_aggregate::ha::Mode;
 use weir_config::{Check, ConfigErrors, Problem, Source, files};
 use weir_model::Millis;
+use weir_ring::Member;
 use weir_telemetry::logs::LogFormat;
 
 use super::decisions::{DecisionText, Parts};
@@ -24,6 +25,7 @@ mod paths;
 mod remote;
 mod tenancy;
 
+pub(crate) use cluster::{address, is_member_name, node_name};
 pub(crate) use listen::{directives, listen};
 
 /// What validation needs to know of the world.
@@ -34,6 +36,8 @@ pub(crate) struct World<'a> {
     pub(crate) rule_files: Result<Vec<RuleText>, Vec<Problem>>,
     /// The configurations of agents, or what is wrong with them.
     pub(crate) agents: Result<Vec<AgentConfig>, Vec<Problem>>,
+    /// The members that `cluster.peers_file` lists, or what is wrong with them; `None` without one.
+    pub(crate) members: Option<Result<Vec<Member>, Vec<Problem>>>,
     /// What finding them had to say.
     pub(crate) warnings: Vec<Problem>,
     /// The environment.
@@ -50,7 +54,6 @@ pub(crate) fn validate(
     check.warnings = world.warnings;
     let folder = files::folder_of(world.file);
     paths::resolve(&mut raw, folder);
-    refuse_later(&raw, &mut check);
     let agents = world.agents.unwrap_or_else(|problems| {
         check.errors.extend(problems);
         Vec::new()
@@ -89,7 +92,8 @@ pub(crate) fn validate(
         http,
         auth: listen::auth(raw.auth.unwrap_or_default(), &mut check),
         tls: raw.tls.and_then(|tls| listen::tls(&tls, &mut check)),
-        node_name: cluster::node_name(&cluster.name, &mut check),
+        node_name: cluster::name(&cluster.name, &mut check),
+        cluster: cluster::cluster(&cluster, world.members, &mut check),
         agents,
         log: log(&raw.log.unwrap_or_default(), &mut check),
         shutdown_deadline: shutdown(&raw.shutdown.unwrap_or_default(), &mut check),
@@ -124,13 +128,6 @@ fn read_rules(
             check.errors.extend(problems);
             (Vec::new(), Vec::new())
         }
-    }
-}
-
-/// Keys of what does not exist yet: saying so is kinder than "unknown key".
-fn refuse_later(raw: &Raw, check: &mut Check<'_>) {
-    if let Some(cluster) = &raw.cluster {
-        cluster::refuse_later(cluster, check);
     }
 }
 

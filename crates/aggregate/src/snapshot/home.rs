@@ -33,6 +33,7 @@ impl Home {
             out.wide(active.rule.identity());
             write_rule(rule, names, &mut out);
         }
+        out.blob(&self.table);
         write_origins(&self.origins, &mut out);
         write_waiting(self, names, &mut out);
         out.bytes
@@ -56,6 +57,7 @@ impl Home {
             let rule = self.rules().position(|(active, _)| active.rule.identity() == identity);
             read.push((rule, read_rule(from, tenant)?));
         }
+        let table = from.blob()?.to_vec();
         let origins = read_origins(from)?;
         let waiting = read_waiting(self, origins.len(), tenant, from)?;
         if !from.is_empty() {
@@ -63,6 +65,7 @@ impl Home {
         }
         self.restore_closed(closed_through);
         self.origins.restore(origins);
+        self.table = table;
         for (rule, (groups, folded)) in read {
             let Some(rule) = rule else { continue };
             let rule = rule as u16;

@@ -34,6 +34,8 @@ fn it_shows_what_comes_in_what_goes_out_and_what_is_lost() {
         "649 : 1",
         "30 s",
         "anonymous",
+        "gw-eu-2.example.net:9202",
+        "Placement table version 3 · 3 members, 0 away",
         "https://archive.example.net/api/v1/write",
     ] {
         assert!(page.contains(part), "{part:?} is not on the page");
@@ -79,6 +81,7 @@ fn a_gateway_without_anything_has_a_page_too() {
     let page = render(&View { problems: Vec::new(), rates, status });
     assert_well_formed(&page);
     assert!(page.contains("/federate"));
+    assert!(!page.contains("<h2>Tier"), "it stands alone");
     assert!(!page.contains("NaN") && !page.contains("inf "));
 }
 

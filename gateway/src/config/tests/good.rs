@@ -48,7 +48,7 @@ fn without_a_file_every_key_has_its_documented_default() {
     assert_eq!(config.http, http);
     assert!(config.auth.users.is_empty() && config.auth.bearer_tokens.is_empty());
     assert!(config.tls.is_none() && config.warnings.is_empty());
-    assert_eq!(config.node_name, "weir");
+    assert_eq!((config.node_name.as_str(), &config.cluster), ("weir", &Cluster::alone()));
     assert_eq!(config.log, Log { level: "info".into(), format: LogFormat::Text });
     assert_eq!(config.shutdown_deadline, Duration::from_secs(30));
     let decisions = config.decisions.decisions(7).unwrap();

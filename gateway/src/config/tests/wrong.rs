@@ -39,8 +39,8 @@ const WRONG: &[(&str, &str)] = &[
     ),
     // What does not exist yet.
     (
-        "cluster:\n  peers: [a, b]",
-        "weir.yml:2: cluster.peers: is not supported yet: this version runs on one node; remove the key",
+        "cluster:\n  replication_factor: 2",
+        "weir.yml:2: cluster.replication_factor: more than 1 is not supported yet; allowed is 1",
     ),
     // Values and bounds.
     (
@@ -121,6 +121,26 @@ const WRONG: &[(&str, &str)] = &[
     (
         "cluster: {shard_key: {split: [[a]]}}",
         "weir.yml:1: cluster.shard_key.split[0]: has 1 values; give one for each of job, instance",
+    ),
+    (
+        "cluster:\n  peers: [a, b]",
+        "weir.yml:2: cluster.peers: unknown key; did you mean peers_file?",
+    ),
+    (
+        "cluster:\n  listen: :9202\n  peers_file: peers.yml\n",
+        "peers.yml: cannot be read: No such file or directory (os error 2)",
+    ),
+    (
+        "cluster: {capacity: 101}",
+        "weir.yml:1: cluster.capacity: 101 is out of bounds; allowed is 0 to 100",
+    ),
+    (
+        "cluster: {listen: gw-0:9202}",
+        "weir.yml:1: cluster.listen: \"gw-0:9202\" is not an address; write it as 127.0.0.1:9201, [::1]:9201, or :9201 for every address",
+    ),
+    (
+        "cluster:\n  tls: {cert_file: a.pem, key_file: b.pem}\n",
+        "weir.yml:2: cluster.tls: needs cert_file, key_file and ca_file: members know each other by it",
     ),
     // Labels.
     (
@@ -326,7 +346,7 @@ windows: {grace: x, future_max: 9d}
 wal: {commit_delay: 2s}
 limits: {defaults: {max_series: -1}}
 http: {max_body_size: x}
-cluster: {etcd: x}
+cluster: {capacity: x}
 remote_write:
 - url: x
   kind: y
@@ -349,7 +369,7 @@ remote_write:
             "weir.yml:5 wal.commit_delay",
             "weir.yml:6 limits.defaults.max_series",
             "weir.yml:7 http.max_body_size",
-            "weir.yml:8 cluster.etcd",
+            "weir.yml:8 cluster.capacity",
             "weir.yml:10 remote_write[0].url",
             "weir.yml:11 remote_write[0].kind",
             "weir.yml:12 remote_write[1].max_age",

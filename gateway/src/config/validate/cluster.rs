@@ -1,39 +1,196 @@
-//! `cluster`: the node's name, and what decides where a series lives.
+//! `cluster`: this node among others, and what decides where a series lives.
 //!
-//! Keys of a cluster of several nodes are known and refused: this version runs on one.
+//! Keys of what does not exist yet are known and refused.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use weir_aggregate::decisions::HaLabels;
-use weir_config::{Check, Text};
+use weir_config::{Check, Problem, Text};
 use weir_model::ShardKey;
+use weir_ring::Member;
 
+use super::listen::listen;
 use crate::config::raw;
+use crate::config::{Cluster, ClusterTls, Membership};
 
-pub(super) fn refuse_later(raw: &raw::Cluster, check: &mut Check<'_>) {
-    let later = [
-        ("peers", &raw.peers),
-        ("etcd", &raw.etcd),
-        ("advertise", &raw.advertise),
-        ("capacity", &raw.capacity),
-        ("replication_factor", &raw.replication_factor),
-    ];
-    for (key, value) in later {
-        if value.is_some() {
-            let message = "is not supported yet: this version runs on one node; remove the key";
-            check.error(&format!("cluster.{key}"), message);
+/// What a node is called that does not say.
+pub(crate) fn node_name(text: &Text) -> &str {
+    text.as_deref().unwrap_or("weir")
+}
+
+/// Whether a node can be called so; the error says how it can.
+pub(crate) fn is_member_name(name: &str) -> Result<(), String> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_legal) {
+        return Err(format!("{name:?} is not 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'"));
+    }
+    Ok(())
+}
+
+/// Whether others can be told this address; the error says what one looks like.
+pub(crate) fn address(text: &str) -> Result<(), String> {
+    let wrong = || format!("{text:?} is not an address such as 10.0.0.1:9202 or gw-0.weir:9202");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let is_v6 = |host: &str| {
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        inside.is_some_and(|inside| inside.parse::<std::net::Ipv6Addr>().is_ok())
+    };
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_name = !host.is_empty() && host.len() < 256 && host.chars().all(is_word);
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    if port == 0 || !(is_name || is_v6(host)) {
+        return Err(wrong());
+    }
+    let host = host.trim_matches(['[', ']']);
+    match host.parse::<std::net::IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => {
+            Err(format!("{text:?} leads nowhere; others need an address of this machine"))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn name(text: &Text, check: &mut Check<'_>) -> String {
+    let name = node_name(text);
+    if let Err(why) = is_member_name(name) {
+        check.error("cluster.name", why);
+    }
+    name.to_owned()
+}
+
+/// `cluster`, but for the name and the shard key.
+pub(super) fn cluster(
+    raw: &raw::Cluster,
+    members: Option<Result<Vec<Member>, Vec<Problem>>>,
+    check: &mut Check<'_>,
+) -> Cluster {
+    let membership = membership(raw, members, check);
+    replication(&raw.replication_factor, check);
+    if membership == Membership::Alone {
+        without_effect(raw, check);
+    }
+    let listen = listening(&raw.listen, membership == Membership::Alone, check);
+    let tls = raw.tls.as_ref().and_then(|tls| certificates("cluster.tls", tls, check));
+    if let Some(listen) = listen.filter(|_| membership != Membership::Alone)
+        && tls.is_none()
+        && !listen.ip().is_loopback()
+    {
+        let message = "whoever reaches this port is taken for a member; set cluster.tls, or keep \
+                       the port within a trusted net";
+        check.warn("cluster.listen", message);
+    }
+    let capacity = check.number("cluster.capacity", &raw.capacity, 1, 0..=100) as u16;
+    if let Membership::Static(members) = &membership {
+        file_counts(raw, members, check);
+    }
+    Cluster {
+        advertise: advertised(&raw.advertise, listen, &membership, check),
+        capacity,
+        listen,
+        tls,
+        membership,
+    }
+}
+
+fn membership(
+    raw: &raw::Cluster,
+    members: Option<Result<Vec<Member>, Vec<Problem>>>,
+    check: &mut Check<'_>,
+) -> Membership {
+    if raw.etcd.is_some() && raw.peers_file.is_some() {
+        check.error("cluster.etcd", "stands beside cluster.peers_file; keep one of them");
+    } else if raw.etcd.is_some() {
+        check.error("cluster.etcd", "is not supported yet; list the members in a peers_file");
+    }
+    match members {
+        None => Membership::Alone,
+        Some(Ok(members)) => Membership::Static(members),
+        Some(Err(problems)) => {
+            check.errors.extend(problems);
+            Membership::Static(Vec::new())
         }
     }
 }
 
-pub(super) fn node_name(text: &Text, check: &mut Check<'_>) -> String {
-    let name = text.as_deref().unwrap_or("weir");
-    let is_legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_legal) {
-        check.error(
-            "cluster.name",
-            format!("{name:?} is not 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'"),
-        );
+fn replication(text: &Text, check: &mut Check<'_>) {
+    let key = "cluster.replication_factor";
+    if check.number(key, text, 1, 1..=3) > 1 {
+        check.error(key, "more than 1 is not supported yet; allowed is 1");
     }
-    name.to_owned()
+}
+
+fn without_effect(raw: &raw::Cluster, check: &mut Check<'_>) {
+    let keys = [
+        ("listen", raw.listen.is_some()),
+        ("advertise", raw.advertise.is_some()),
+        ("capacity", raw.capacity.is_some()),
+        ("tls", raw.tls.is_some()),
+    ];
+    for (key, _) in keys.into_iter().filter(|(_, is_there)| *is_there) {
+        let message = "has no effect: this node stands alone; name its tier by peers_file";
+        check.warn(&format!("cluster.{key}"), message);
+    }
+}
+
+fn listening(text: &Text, is_alone: bool, check: &mut Check<'_>) -> Option<SocketAddr> {
+    let Some(text) = text else {
+        if !is_alone {
+            let message = "listen is missing; other members reach this node there: listen: :9202";
+            check.error("cluster", message);
+        }
+        return None;
+    };
+    listen(text).map_err(|message| check.error("cluster.listen", message)).ok()
+}
+
+/// The file of peers says of this node what others are told; the keys may only say the same.
+fn file_counts(raw: &raw::Cluster, members: &[Member], check: &mut Check<'_>) {
+    let Some(own) = members.iter().find(|member| member.name == node_name(&raw.name)) else {
+        return;
+    };
+    let said = [
+        ("advertise", &raw.advertise, own.address.clone()),
+        ("capacity", &raw.capacity, own.capacity.to_string()),
+    ];
+    for (key, text, listed) in said {
+        if text.as_ref().is_some_and(|text| *text != listed) {
+            let message = format!("has no effect: the file of peers says {listed}");
+            check.warn(&format!("cluster.{key}"), message);
+        }
+    }
+}
+
+fn advertised(
+    text: &Text,
+    listen: Option<SocketAddr>,
+    membership: &Membership,
+    check: &mut Check<'_>,
+) -> String {
+    let default = listen.map(|address| address.to_string());
+    let Some(text) = text.clone().or(default) else {
+        return String::new();
+    };
+    let is_told = matches!(membership, Membership::Etcd(_));
+    if is_told && let Err(why) = address(&text) {
+        check.error("cluster.advertise", why);
+    }
+    text
+}
+
+/// All three files, or none.
+fn certificates(at: &str, raw: &raw::ClusterTls, check: &mut Check<'_>) -> Option<ClusterTls> {
+    let path = |text: &Text| text.as_ref().filter(|t| !t.is_empty()).map(PathBuf::from);
+    match (path(&raw.cert_file), path(&raw.key_file), path(&raw.ca_file)) {
+        (Some(cert_file), Some(key_file), Some(ca_file)) => {
+            Some(ClusterTls { cert_file, key_file, ca_file })
+        }
+        (None, None, None) => None,
+        _ => {
+            check.error(at, "needs cert_file, key_file and ca_file: members know each other by it");
+            None
+        }
+    }
 }
 
 pub(super) fn shard_key(

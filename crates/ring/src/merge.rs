@@ -1,0 +1,99 @@
+//! Two members' tables made one.
+//!
+//! Invariant: of two owners of a virtual shard the later one counts, by its epoch, whoever tells of
+//! it. Where epochs are equal, which only happens before members have agreed on a first table, the
+//! higher version counts, then the smaller name, so that all come to the same.
+
+use std::cmp::Reverse;
+
+use weir_model::{VSHARDS, VShard};
+
+use crate::table::{Member, Slot, Table};
+
+impl Table {
+    /// This table with what `other` knows better; `None` where that is nothing. Members are this
+    /// table's own, and those of `other` that own something.
+    pub fn merged(&self, other: &Self) -> Option<Self> {
+        let mut members: Vec<Member> = self.members().to_vec();
+        let mut slots: Vec<Slot> = (0..VSHARDS).map(|v| self.slot(VShard(v))).collect();
+        let mut is_new = other.version() > self.version();
+        for (at, slot) in slots.iter_mut().enumerate() {
+            let vshard = VShard(at as u16);
+            if rank(other, vshard) <= rank(self, vshard) {
+                continue;
+            }
+            let owner = other.owner(vshard);
+            let place = members.iter().position(|member| member.name == owner.name);
+            let place = place.unwrap_or_else(|| {
+                members.push(owner.clone());
+                members.len() - 1
+            });
+            *slot = Slot { owner: place as u16, epoch: other.slot(vshard).epoch };
+            is_new |=
+                self.owner(vshard).name != owner.name || self.slot(vshard).epoch != slot.epoch;
+        }
+        let version = self.version().max(other.version());
+        is_new.then(|| Self::from_parts(version, members, slots).ok()).flatten()
+    }
+}
+
+fn rank(table: &Table, vshard: VShard) -> (u32, u64, Reverse<&str>) {
+    (table.slot(vshard).epoch, table.version(), Reverse(&table.owner(vshard).name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(names: &[&str]) -> Table {
+        let member = |name: &&str| Member {
+            name: (*name).into(),
+            address: format!("{name}:9202"),
+            capacity: 1,
+        };
+        Table::fill(names.iter().map(member).collect()).unwrap()
+    }
+
+    #[test]
+    fn the_later_owner_counts_whoever_tells_of_it() {
+        let old = table(&["a", "b", "c"]);
+        let vshard = old.owned_by("a").iter().next().unwrap();
+        let new = old.moved(vshard, "b").unwrap();
+        let other = old.owned_by("c").iter().next().unwrap();
+        let also_new = old.moved(other, "a").unwrap();
+        let both = new.merged(&also_new).unwrap();
+        assert_eq!(both.owner(vshard).name, "b");
+        assert_eq!(both.owner(other).name, "a");
+        assert_eq!(also_new.merged(&new), Some(both.clone()), "in either order");
+        assert_eq!(both.merged(&old), None);
+        assert_eq!(both.merged(&new), None);
+        assert_eq!(old.merged(&old), None);
+    }
+
+    #[test]
+    fn an_owner_that_is_not_known_here_becomes_a_member() {
+        let old = table(&["a", "b"]);
+        let mut members = old.members().to_vec();
+        for name in ["c", "d"] {
+            members.push(Member { name: name.into(), address: "x:1".into(), capacity: 1 });
+        }
+        let vshard = old.owned_by("a").iter().next().unwrap();
+        let new = old.with_members(members).unwrap().moved(vshard, "d").unwrap();
+        let merged = old.merged(&new).unwrap();
+        let names: Vec<&str> = merged.members().iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "d"], "c owns nothing");
+        assert_eq!(merged.owner(vshard).name, "d");
+        assert_eq!(merged.version(), 3);
+    }
+
+    #[test]
+    fn tables_of_one_epoch_come_to_the_same_in_either_order() {
+        let (one, other) = (table(&["a", "b"]), table(&["b", "c"]));
+        let slots = |table: Table| -> Vec<String> {
+            (0..VSHARDS).map(|v| table.owner(VShard(v)).name.clone()).collect()
+        };
+        let together = one.merged(&other).unwrap_or(one.clone());
+        let turned = other.merged(&one).unwrap_or(other.clone());
+        assert_eq!(slots(together), slots(turned));
+    }
+}

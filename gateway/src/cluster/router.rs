@@ -1,0 +1,73 @@
+//! What other members may ask. Nobody else comes here: see [`super::listener`].
+
+use std::sync::Arc;
+
+use weir_http::{
+    Bytes, Full, Handler, HeaderMap, HeaderValue, Incoming, Method, Peer, Request, Response,
+    StatusCode, header,
+};
+
+use super::forward::WRITE_PATH;
+use super::stream::PARTIALS_PATH;
+use super::{Cluster, MEMBER_HEADER};
+use crate::node::Node;
+
+/// The placement table, as the member that answers knows it.
+pub const TABLE_PATH: &str = "/cluster/v1/table";
+
+type Page = Response<Full<Bytes>>;
+
+/// Answers requests of other members.
+pub struct ClusterRouter {
+    node: Arc<Node>,
+}
+
+impl ClusterRouter {
+    /// Over a node that may still be replaying.
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Page {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, TABLE_PATH) => table(&self.node.cluster, request.headers()),
+            (&Method::POST, WRITE_PATH) => {
+                crate::ingest::handle_forwarded(&self.node, request).await
+            }
+            (&Method::POST, PARTIALS_PATH) => super::partials::handle(&self.node, request).await,
+            _ => plain(StatusCode::NOT_FOUND, "members of the tier have nothing to ask here\n"),
+        }
+    }
+}
+
+impl Handler for ClusterRouter {
+    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Page {
+        let mut answer = self.answer(request).await;
+        if let Ok(own) = HeaderValue::from_str(self.node.cluster.own_name()) {
+            answer.headers_mut().insert(MEMBER_HEADER, own);
+        }
+        answer
+    }
+}
+
+/// The table, or 304 to who knows it.
+fn table(cluster: &Cluster, headers: &HeaderMap) -> Page {
+    let view = cluster.view();
+    let tag = format!("\"{}\"", view.tag);
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let (status, body) = match known {
+        Some(known) if known == tag => (StatusCode::NOT_MODIFIED, Bytes::new()),
+        _ => (StatusCode::OK, view.text.clone()),
+    };
+    let answer = Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ETAG, tag);
+    answer.body(Full::new(body)).unwrap_or_default()
+}
+
+fn plain(status: StatusCode, body: &'static str) -> Page {
+    let answer = Response::builder().status(status);
+    let answer = answer.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    answer.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap_or_default()
+}
