@@ -90,13 +90,9 @@ fn fill(criterion: &mut Criterion) {
 
 fn endpoint(load: (Protocol, Compression), to: SocketAddr) -> Endpoint {
     Endpoint {
-        url: Endpoint::url(&format!("http://{to}/api/v1/push")).expect("a URL"),
-        headers: Vec::new(),
         protocol: load.0,
         compression: load.1,
-        timeout: Duration::from_secs(30),
-        ca_file: None,
-        insecure: false,
+        ..Endpoint::plain(Endpoint::url(&format!("http://{to}/api/v1/push")).expect("a URL"))
     }
 }
 

@@ -22,6 +22,8 @@ pub const SAMPLES_MOST: f64 = 5e6;
 const SLACK: Duration = Duration::from_secs(3);
 /// What was to come is there when none of it has come for this long; later windows go on.
 const QUIET: Duration = Duration::from_secs(3);
+/// What a tier lacks may wait for a node that is away, a minute at most, and then some.
+const MISSING: Duration = Duration::from_secs(75);
 /// How long outputs may go on coming.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(500);
@@ -68,11 +70,24 @@ impl Check {
         self.receiver.url()
     }
 
-    /// Waits until every window up to now has closed and its outputs have come, and compares. `stop`
+    /// Waits until every window up to now has closed and its outputs have come, and compares; what is
+    /// missing is waited for. `stop`
     /// ends the waiting: then windows that are still open count as lost.
     pub fn end(self, ledger: &Ledger, workload: &Workload, stop: &AtomicBool) -> Differences {
         let through = now_ms();
-        self.wait(through, stop);
+        self.wait_closed(stop);
+        let quiet = Instant::now();
+        loop {
+            self.wait_quiet(through, stop);
+            let found = self.judge(ledger, workload, through);
+            let waits = quiet.elapsed() < MISSING && !stop.load(Ordering::Relaxed);
+            if found.lost.is_empty() || !waits {
+                return found;
+            }
+        }
+    }
+
+    fn judge(&self, ledger: &Ledger, workload: &Workload, through: i64) -> Differences {
         let grace_ms = self.grace.as_millis() as i64;
         let requests = ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut arrivals = Vec::new();
@@ -85,15 +100,19 @@ impl Check {
         self.oracle.judge(&arrivals, &self.receiver.samples(), through)
     }
 
-    fn wait(&self, through: i64, stop: &AtomicBool) {
+    fn wait_closed(&self, stop: &AtomicBool) {
         let begun = Instant::now();
-        let stopped = || stop.load(Ordering::Relaxed);
-        while begun.elapsed() < self.grace + SLACK && !stopped() {
+        while begun.elapsed() < self.grace + SLACK && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK);
         }
+    }
+
+    fn wait_quiet(&self, through: i64, stop: &AtomicBool) {
+        let begun = Instant::now();
+        let stopped = || stop.load(Ordering::Relaxed);
         let there = || self.receiver.count(|sample| sample.timestamp <= through);
         let (mut seen, mut since) = (there(), Instant::now());
-        while since.elapsed() < QUIET && begun.elapsed() < self.grace + PATIENCE && !stopped() {
+        while since.elapsed() < QUIET && begun.elapsed() < PATIENCE && !stopped() {
             std::thread::sleep(LOOK);
             let now = there();
             if now != seen {

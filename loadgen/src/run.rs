@@ -257,7 +257,7 @@ impl<'a> Running<'a> {
             }
         };
         Load {
-            url: plan.endpoint.url.to_string(),
+            url: plan.endpoint.shown(),
             preset: name,
             seed: plan.seed,
             series: source.samples(),

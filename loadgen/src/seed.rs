@@ -36,6 +36,7 @@ pub enum Purpose {
     Malformed,
     Backoff,
     Motion,
+    Place,
 }
 
 /// The finaliser of splitmix64.

@@ -2,8 +2,8 @@
 //!
 //! Each connection is a plain thread with its own slots and their bodies, one request at a time, so
 //! a series' samples stay in order as with a shard of a Prometheus. In reading order: [`endpoint`]
-//! says where to, [`connection`] carries a body there, [`answer`] reads what comes back, [`retry`]
-//! what it means, [`tally`] counts, and [`fleet`] keeps the connections.
+//! says where to, [`routes`] which of several places, [`connection`] carries a body there, [`answer`]
+//! reads what comes back, [`retry`] what it means, [`tally`] counts, and [`fleet`] keeps the connections.
 //!
 //! Invariant: a connection waits for nothing but its schedule, its server and its own retries. What
 //! it cannot send in time is late, and counted so; nothing queues.
@@ -13,12 +13,14 @@ pub mod connection;
 pub mod endpoint;
 pub mod fleet;
 pub mod retry;
+pub mod routes;
 pub mod tally;
 mod turns;
 mod worker;
 
 pub use endpoint::Endpoint;
 pub use fleet::{Drive, Fleet, FleetConfig};
+pub use routes::Spread;
 pub use tally::Tally;
 
 use crate::workload::Request;

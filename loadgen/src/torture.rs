@@ -1,6 +1,6 @@
-//! `weir-loadgen torture`: the real gateway among faults, under the oracle the whole time.
+//! `weir-loadgen torture`: real gateways among faults, under the oracle the whole time.
 //!
-//! A gateway, a receiver behind it and a small fleet of senders before it run while one fault after
+//! A gateway or a tier of several, a receiver behind it and a small fleet of senders before it run while one fault after
 //! another happens: kills, stops, signals, reloads, a full disk, a backend that is away, slow or
 //! lies, senders that die in the middle of a request. Now and then, and in the end, all that was
 //! acknowledged is compared with all that arrived. Invariant: whatever happens, nothing that was
@@ -15,6 +15,7 @@ pub mod dice;
 mod faults;
 mod fleet;
 mod ground;
+mod node;
 mod processes;
 mod summary;
 
@@ -32,36 +33,37 @@ use ground::Ground;
 pub struct Plan {
     /// The gateway's binary.
     pub gateway: PathBuf,
-    /// How many faults, over all gateways; `None` for as many as there is time for.
+    /// How many faults, over all tiers; `None` for as many as there is time for.
     pub faults: Option<usize>,
     /// How long at most; `None` for as long as the faults take.
     pub duration: Option<Duration>,
     /// What decides.
     pub seed: u64,
-    /// Gateways side by side, each with its own receiver, senders and faults.
+    /// Tiers side by side, each with its own receiver, senders and faults.
+    pub tiers: usize,
+    /// Gateways of each tier; they share its senders and its receiver, and a fault picks one.
     pub gateways: usize,
     /// Only kills, however the gateway stands at that moment.
     pub kills_only: bool,
-    /// A verdict after so many faults of a gateway.
+    /// A verdict after so many faults of a tier.
     pub verdict_every: usize,
 }
 
 /// Carries out a plan. `say` hears one line at a time. An error is something that kept it from going
 /// on; differences are in the summary.
 pub fn run(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Summary, String> {
-    let gateways = plan.gateways.max(1);
-    let share = |number: usize| {
-        plan.faults.map(|all| all / gateways + usize::from(number < all % gateways))
-    };
+    let tiers = plan.tiers.max(1);
+    let share =
+        |number: usize| plan.faults.map(|all| all / tiers + usize::from(number < all % tiers));
     let torment = |number: usize| {
         let seed = plan.seed.wrapping_add(number as u64);
-        one(plan, (number, share(number)), Dice::new(seed), say)
+        one(plan, (number, share(number)), seed, say)
     };
     let results: Vec<Result<Summary, String>> = std::thread::scope(|scope| {
         let spawn = |number| scope.spawn(move || torment(number));
-        let threads: Vec<_> = (0..gateways).map(spawn).collect();
+        let threads: Vec<_> = (0..tiers).map(spawn).collect();
         let end = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|_| Err("a gateway's thread has ended badly".into()))
+            thread.join().unwrap_or_else(|_| Err("a tier's thread has ended badly".into()))
         };
         threads.into_iter().map(end).collect()
     });
@@ -72,15 +74,17 @@ pub fn run(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Summary, String> 
     Ok(all)
 }
 
-/// One gateway's faults.
+/// One tier's faults.
 fn one(
     plan: &Plan,
     (number, faults): (usize, Option<usize>),
-    mut dice: Dice,
+    seed: u64,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Summary, String> {
     let began = Instant::now();
-    let mut ground = Ground::prepare(&plan.gateway, number)?;
+    let mut dice = Dice::new(seed);
+    let gateways = plan.gateways.max(1);
+    let mut ground = Ground::prepare(&plan.gateway, gateways, (number, seed))?;
     if number == 0 && !ground.disk_can_be_filled() {
         say("no tmpfs can be mounted here: no disk is filled");
     }
@@ -89,18 +93,19 @@ fn one(
     };
     let mut done = 0;
     while goes_on(done) {
-        let fault = Fault::pick(&mut dice, plan.kills_only, ground.disk_can_be_filled());
+        let disk = ground.disk_can_be_filled();
+        let fault = Fault::pick(&mut dice, plan.kills_only, disk, gateways > 1);
         ground.suffer(fault, &mut dice)?;
         done += 1;
         if done % plan.verdict_every.max(1) == 0 {
             let so_far = ground.verdict()?;
-            say(&format!("gateway {number}: {done} faults, {so_far}"));
+            say(&format!("tier {number}: {done} faults, {so_far}"));
             if !so_far.is_empty() {
                 break;
             }
         }
     }
     let summary = ground.end()?;
-    say(&format!("gateway {number}: done, {done} faults, {}", summary.differences));
+    say(&format!("tier {number}: done, {done} faults, {}", summary.differences));
     Ok(summary)
 }

@@ -1,7 +1,7 @@
 //! Looking at the gateway while it works: its CPU, its memory, its queues, what it saves.
 //!
 //! Reads `/metrics` of the target, and `/proc` where the process is on this machine. What cannot be
-//! seen is absent, never 0. Invariant: looking never delays the load; it has a thread of its own,
+//! seen is absent, never 0; of several gateways it is the sum, if all of them can be seen. Invariant: looking never delays the load; it has a thread of its own,
 //! and a metrics page that hangs costs two seconds of not seeing.
 
 use std::collections::HashMap;
@@ -36,6 +36,21 @@ pub struct Sight {
     pub active_series: Option<f64>,
 }
 
+impl Sight {
+    /// Both together; absent is what either does not show.
+    fn and(self, other: Self) -> Self {
+        let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
+        Self {
+            cpu: sum(self.cpu, other.cpu),
+            resident: sum(self.resident, other.resident),
+            queue_lag: self.queue_lag.zip(other.queue_lag).map(|(a, b)| a.max(b)),
+            received: sum(self.received, other.received),
+            sent_on: sum(self.sent_on, other.sent_on),
+            active_series: sum(self.active_series, other.active_series),
+        }
+    }
+}
+
 /// Looks until it is dropped.
 pub struct Watcher {
     newest: Arc<Mutex<Sight>>,
@@ -47,18 +62,19 @@ impl Watcher {
     /// Begins; comes back after a first look.
     pub fn start(endpoint: &Endpoint, metrics: Option<Uri>, pid: Option<u32>) -> Self {
         let (newest, stopping) = (Arc::<Mutex<Sight>>::default(), Arc::<AtomicBool>::default());
-        let mut eyes = Eyes::new(endpoint, metrics, pid);
+        let mut eyes: Vec<Eyes> =
+            endpoint.places().map(|place| Eyes::new(&place, metrics.clone(), pid)).collect();
         let keep = |newest: &Mutex<Sight>, sight| {
             *newest.lock().unwrap_or_else(PoisonError::into_inner) = sight;
         };
-        keep(&newest, eyes.look());
+        keep(&newest, look(&mut eyes));
         let (shown, stop) = (Arc::clone(&newest), Arc::clone(&stopping));
         let work = move || {
             let mut next = Instant::now() + EVERY;
             while !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(50));
                 if Instant::now() >= next {
-                    keep(&shown, eyes.look());
+                    keep(&shown, look(&mut eyes));
                     next += EVERY;
                 }
             }
@@ -81,6 +97,10 @@ impl Drop for Watcher {
             thread.join().ok();
         }
     }
+}
+
+fn look(eyes: &mut [Eyes]) -> Sight {
+    eyes.iter_mut().map(Eyes::look).reduce(Sight::and).unwrap_or_default()
 }
 
 struct Eyes {
@@ -191,6 +211,14 @@ mod tests {
         assert_eq!((sight.received, sight.sent_on), (Some(15.0), Some(5.0)));
         assert_eq!((sight.queue_lag, sight.cpu, sight.resident), (Some(4.0), Some(1.5), None));
         assert_eq!(read_page("<html>"), Sight::default());
+    }
+
+    #[test]
+    fn several_are_summed_where_all_are_seen() {
+        let one = Sight { cpu: Some(1.0), queue_lag: Some(4.0), ..Sight::default() };
+        let other = Sight { cpu: Some(2.0), queue_lag: Some(3.0), resident: Some(5.0), ..one };
+        let both = one.and(other);
+        assert_eq!((both.cpu, both.queue_lag, both.resident), (Some(3.0), Some(4.0), None));
     }
 
     #[test]

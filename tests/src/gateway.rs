@@ -49,6 +49,11 @@ impl Gateway {
     /// The first start of one that was prepared; waits until it is ready.
     pub fn launch(&mut self) {
         self.spawn();
+        self.wait_started();
+    }
+
+    /// Waits until one that was spawned has told its address and is ready.
+    pub fn wait_started(&mut self) {
         self.address = self.wait_address();
         self.wait_ready();
     }
@@ -117,8 +122,7 @@ impl Gateway {
     pub fn crash_and_restart(&mut self) {
         self.kill();
         self.spawn();
-        self.wait_address();
-        self.wait_ready();
+        self.wait_started();
     }
 
     /// Where it listens.

@@ -4,7 +4,8 @@
 //! [`processes`] runs programs, [`packages`] finds Debian's, [`peers`] and [`etcd`] start them, [`gateway`] and
 //! [`agent`] are the programs under test,
 //! [`sender`], [`load`], [`target`], [`counting_target`], [`stub`] and [`backend`] are its scripted
-//! peers, [`disk`] is a small one, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
+//! peers, [`tier`] is several gateways and [`proxy`] the links between them, [`situations`] a load
+//! that meets whatever may go wrong, [`disk`] is a small one, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
 //! (the load generator's) computes on its own what must come out.
 //!
 //! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
@@ -23,13 +24,17 @@ pub mod packages;
 pub mod peers;
 pub mod processes;
 pub mod promql;
+pub mod proxy;
 pub mod sender;
+pub mod situations;
 pub mod stub;
 pub mod target;
+pub mod tier;
 pub mod wait;
 
 pub use weir_loadgen::oracle::stored::remote_read;
 pub use weir_loadgen::receiver::http;
+pub use weir_loadgen::torture::dice;
 pub use weir_loadgen::{oracle, samples};
 
 /// The receiver that stands in for a backend, in the test's own process.

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use crate::oracle::{self, Differences, Expected, Oracle, Outputs};
 use crate::samples::{History, Labels, Sample, is_stale, labels, name, stale_marker};
-use crate::{sender, wait};
+use crate::sender::Places;
+use crate::wait;
 
 /// How long an acknowledgement may take, restarts included.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(120);
@@ -35,10 +36,16 @@ struct Shared {
 impl Load {
     /// Starts this many senders, each with its own targets, a tick every `tick_ms`.
     pub fn start(to: SocketAddr, senders: usize, tick_ms: i64) -> Self {
+        Self::spread(&[to], senders, tick_ms)
+    }
+
+    /// The same over the gateways of a tier: each try goes to any of them.
+    pub fn spread(places: &[SocketAddr], senders: usize, tick_ms: i64) -> Self {
         let shared = Arc::new(Shared::default());
         let spawn = |number| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || send(to, number, tick_ms, &shared))
+            let places = Places::new(places, number as u64);
+            std::thread::spawn(move || send(places, number, tick_ms, &shared))
         };
         let senders = (0..senders).map(spawn).collect();
         Self { shared, senders }
@@ -64,14 +71,14 @@ impl Load {
     }
 }
 
-fn send(to: SocketAddr, number: usize, tick_ms: i64, shared: &Shared) {
+fn send(mut to: Places, number: usize, tick_ms: i64, shared: &Shared) {
     let mut tick = 0;
     loop {
         // One more tick at the end: a frontier that waits for its targets sees them caught up.
         let is_last = shared.stopping.load(Ordering::SeqCst);
         let now = wait::now_ms();
         let samples = samples_of(number, tick, now);
-        let tries = sender::send_until_acknowledged(to, &samples, ACKNOWLEDGED_WITHIN);
+        let tries = to.send_until_acknowledged(&samples, ACKNOWLEDGED_WITHIN);
         shared.history.lock().unwrap_or_else(PoisonError::into_inner).add(&samples);
         shared.acknowledged.fetch_add(samples.len(), Ordering::SeqCst);
         shared.tries.fetch_add(tries, Ordering::SeqCst);

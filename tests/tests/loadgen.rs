@@ -118,6 +118,27 @@ fn what_fails_is_tried_again_and_missed_bounds_are_status_1() {
 }
 
 #[test]
+fn several_targets_share_the_load_and_stand_in_for_one_that_fails() {
+    let backends = [Backend::start(), Backend::start(), Backend::start()];
+    backends[1].script(|_| Reply::Close);
+    let others: Vec<String> = backends[1..].iter().map(Backend::url).collect();
+    let targets: Vec<&str> = others.iter().flat_map(|url| ["--target", url.as_str()]).collect();
+    let load = ["--series", "2k", "--samples-per-request", "100", "--interval", "1s"];
+    let load = [&load[..], &["--duration", "3s", "--connections", "4"], &targets].concat();
+    for spread in ["requests", "connections"] {
+        let before = backends.each_ref().map(Backend::sample_count);
+        let output = run(backends[0].address(), &[&load[..], &["--spread", spread]].concat());
+        let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{shown}");
+        let got: Vec<usize> =
+            backends.iter().zip(before).map(|(b, before)| b.sample_count() - before).collect();
+        // Three rounds of all series, each sample at one place.
+        assert_eq!(got.iter().sum::<usize>(), 6_000, "{spread}: {got:?}: {shown}");
+        assert!(got[0] > 1_000 && got[1] == 0 && got[2] > 1_000, "{spread}: {got:?}: {shown}");
+    }
+}
+
+#[test]
 fn nobody_there_is_an_error_in_the_report() {
     let nobody = processes::free_address();
     let load = ["--series", "1k", "--duration", "1s", "--max-error-ratio", "0"];

@@ -1,6 +1,6 @@
 //! 200 faults, half of them `kill -9`, under the oracle: nothing lost, doubled, wrong or late.
 //!
-//! What `weir-loadgen torture` does, with four gateways side by side. `WEIR_FAULTS` says how many
+//! What `weir-loadgen torture` does, with four gateways that stand alone, side by side. `WEIR_FAULTS` says how many
 //! faults; the seed is fixed, and a failure names it.
 
 use std::io::Write;
@@ -18,7 +18,8 @@ fn among_faults_of_all_kinds_every_output_is_what_the_oracle_computes() {
         faults: Some(faults),
         duration: None,
         seed: SEED,
-        gateways: 4,
+        tiers: 4,
+        gateways: 1,
         kills_only: false,
         verdict_every: 100,
     };

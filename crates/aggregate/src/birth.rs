@@ -285,7 +285,7 @@ impl Shard {
             return;
         };
         let newest = |at: u32| {
-            let histogram = shard.histograms.get(&at).map(|h| h.folded_through);
+            let histogram = shard.histograms.get(&at).map(|h| h.newest());
             shard.series[at as usize].recent.newest().max(histogram)
         };
         let is_silent = |&at: &u32| {

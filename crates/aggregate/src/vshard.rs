@@ -95,6 +95,13 @@ pub struct HistogramState {
     pub born: Timestamp,
 }
 
+impl HistogramState {
+    /// The newest timestamp, waiting or folded.
+    pub fn newest(&self) -> Timestamp {
+        self.waiting.last().map_or(self.folded_through, |h| h.timestamp)
+    }
+}
+
 /// A virtual shard.
 #[derive(Clone, Default)]
 pub struct Vshard {

@@ -11,7 +11,7 @@ use crate::pacing::Schedule;
 use crate::replay::Replay;
 use crate::report::bounds::Bounds;
 use crate::run::{Pace, Plan};
-use crate::sender::Endpoint;
+use crate::sender::{Endpoint, Spread};
 use crate::units;
 use crate::workload::Shape;
 use crate::workload::churn::Life;
@@ -22,9 +22,13 @@ use crate::workload::replicas::Replicas;
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// Where to: the URL of a remote write endpoint.
-    #[arg(long, value_name = "URL")]
-    pub target: String,
+    /// Where to: the URL of a remote write endpoint. May be repeated, for the gateways of a tier:
+    /// what fails at one is tried again at the next.
+    #[arg(long = "target", value_name = "URL", required = true)]
+    pub targets: Vec<String>,
+    /// How requests are spread over several targets.
+    #[arg(long, value_enum, default_value = "requests")]
+    pub spread: Spread,
 
     /// Which series, with which labels.
     #[arg(long, value_enum, default_value = "kubernetes", help_heading = "Load")]
@@ -192,6 +196,9 @@ Examples:
   Is it right? The gateway runs rules.yml and sends to http://127.0.0.1:9009:
     weir-loadgen run --target http://127.0.0.1:9201/api/v1/push --series 2k --duration 2m \\
       --rules rules.yml
+  A tier of three gateways, every request to any of them:
+    weir-loadgen run --target http://gw-0:9201/api/v1/push --target http://gw-1:9201/api/v1/push \\
+      --target http://gw-2:9201/api/v1/push --series 1M
   A bad day:
     weir-loadgen run --target http://127.0.0.1:9201/api/v1/push --preset high-churn --ha \\
       --replica-lag 3s --replica-outages 5% --late 1% --duplicates 1% --malformed 0.1%
@@ -209,8 +216,8 @@ impl RunArgs {
     pub fn plan(&self) -> Result<Plan, Vec<String>> {
         let mut wrong = Vec::new();
         let mut keep = |outcome: Result<(), String>| wrong.extend(outcome.err());
-        let url = Endpoint::url(&self.target);
-        keep(url.as_ref().map(|_| ()).map_err(|e| format!("--target: {e}")));
+        let urls: Result<Vec<_>, _> = self.targets.iter().map(|url| Endpoint::url(url)).collect();
+        keep(urls.as_ref().map(|_| ()).map_err(|e| format!("--target: {e}")));
         let metrics = self.target_metrics.as_deref().map(Endpoint::url).transpose();
         keep(metrics.as_ref().map(|_| ()).map_err(|e| format!("--target-metrics: {e}")));
         let replay = self.replay.as_deref().map(Replay::read).transpose();
@@ -226,13 +233,15 @@ impl RunArgs {
         let headers = self.all_headers();
         keep(headers.as_ref().map(|_| ()).map_err(Clone::clone));
         self.numbers().into_iter().for_each(|why| keep(Err(why)));
-        let (Ok(url), Ok(metrics), Ok(pace), Ok(headers), Ok(replay), true) =
-            (url, metrics, pace, headers, replay, wrong.is_empty())
+        let (Ok(mut urls), Ok(metrics), Ok(pace), Ok(headers), Ok(replay), true) =
+            (urls, metrics, pace, headers, replay, wrong.is_empty())
         else {
             return Err(wrong);
         };
         let endpoint = Endpoint {
-            url,
+            url: urls.remove(0),
+            others: urls,
+            spread: self.spread,
             headers,
             protocol: self.protocol,
             compression: self.compression,
@@ -286,6 +295,11 @@ impl RunArgs {
             if time.is_some_and(|time| time < Duration::from_millis(100)) {
                 wrong.push(format!("{name}: at least 100ms"));
             }
+        }
+        let alone = self.target_pid.is_none() && self.target_metrics.is_none();
+        if self.targets.len() > 1 && !alone {
+            wrong
+                .push("--target-pid and --target-metrics are of one target, not of several".into());
         }
         if let Some(pid) = self.target_pid
             && crate::watch::process(pid).is_none()

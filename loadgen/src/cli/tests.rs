@@ -70,6 +70,17 @@ fn all_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn several_targets_share_what_is_sent() {
+    let more = ["--target", "http://b:1/push", "--target", "https://c:2/push"];
+    let several = plan(&[&more[..], &["--spread", "connections"]].concat()).expect("a plan");
+    let places: Vec<String> = several.endpoint.places().map(|p| p.url.to_string()).collect();
+    assert_eq!(places, [TARGET, "http://b:1/push", "https://c:2/push"]);
+    assert_eq!(several.endpoint.spread, crate::sender::Spread::Connections);
+    let wrong = plan(&[&more[..], &["--target-metrics", "http://b:1/m"]].concat());
+    assert!(wrong.is_err_and(|lines| lines[0].contains("--target-metrics")));
+}
+
+#[test]
 fn labels_and_headers_are_read() {
     let args = ["--label", "zone=3", "--header", "X-A: b c", "--tenant", "t"];
     let plan = plan(&args).expect("a plan");

@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use weir_http::Uri;
 
+use super::routes::Spread;
 use crate::body::{Compression, Protocol};
 
 /// A remote write endpoint.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// As given.
+    /// As given; the first of several.
     pub url: Uri,
+    /// More places that take the same requests: other gateways of a tier.
+    pub others: Vec<Uri>,
+    /// How requests are spread over them.
+    pub spread: Spread,
     /// Headers besides those that every request has.
     pub headers: Vec<(String, String)>,
     /// What the bodies are.
@@ -34,6 +39,33 @@ impl Endpoint {
             Some("http" | "https") if url.host().is_some() => Ok(url),
             _ => Err(format!("{text:?} is no URL: it begins with http:// or https:// and a host")),
         }
+    }
+
+    /// 1.0 in snappy to one place, with nothing special.
+    pub fn plain(url: Uri) -> Self {
+        Self {
+            url,
+            others: Vec::new(),
+            spread: Spread::default(),
+            headers: Vec::new(),
+            protocol: Protocol::V1,
+            compression: Compression::Snappy,
+            timeout: Duration::from_secs(30),
+            ca_file: None,
+            insecure: false,
+        }
+    }
+
+    /// Each place as an endpoint of its own.
+    pub fn places(&self) -> impl Iterator<Item = Self> {
+        let urls = std::iter::once(&self.url).chain(&self.others);
+        urls.map(|url| Self { url: url.clone(), others: Vec::new(), ..self.clone() })
+    }
+
+    /// All places, for people.
+    pub fn shown(&self) -> String {
+        let urls: Vec<String> = self.places().map(|place| place.url.to_string()).collect();
+        urls.join(", ")
     }
 
     /// Whether it is https.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
+use super::routes::Routes;
 use super::worker::Worker;
 use super::{Endpoint, Observer, Tally};
 use crate::pacing::Schedule;
@@ -80,8 +80,8 @@ impl Fleet {
         let (tell, done) = sync_channel(count);
         let (mut drives, mut threads) = (Vec::new(), Vec::new());
         for number in 0..count {
-            let connection = Connection::new(&shared.config.endpoint)?;
-            let mut worker = Worker::new(Arc::clone(&shared), number, connection);
+            let routes = Routes::new(&shared.config.endpoint, number)?;
+            let mut worker = Worker::new(Arc::clone(&shared), number, routes);
             let (drive, orders) = sync_channel::<Drive>(1);
             let tell = tell.clone();
             let work = move || {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::Drive;
 use super::Tally;
 use super::answer::Answer;
-use super::connection::Connection;
 use super::fleet::Shared;
 use super::retry::{Verdict, verdict};
+use super::routes::Routes;
 use super::turns::Turns;
 use crate::body::{Body, Scratch};
 use crate::workload::mishaps::Malformed;
@@ -24,7 +24,7 @@ const NAP: Duration = Duration::from_millis(100);
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: usize,
-    connection: Connection,
+    routes: Routes,
     turns: Turns,
     /// What each of its slots remembers, in the order of slots.
     slots: Vec<Kept>,
@@ -39,13 +39,13 @@ struct Kept {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, number: usize, connection: Connection) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, number: usize, routes: Routes) -> Self {
         let slots = shared.config.source.slots();
         let connections = shared.seats.len() as u64;
         let turns = Turns::new(slots, connections, number as u64);
         let own = (slots - number as u64).div_ceil(connections);
         let slots = (0..own).map(|_| Kept::default()).collect();
-        Self { shared, number, connection, turns, slots, scratch: Scratch::default() }
+        Self { shared, number, routes, turns, slots, scratch: Scratch::default() }
     }
 
     /// Writes all bodies, as of a time.
@@ -174,7 +174,7 @@ impl Worker {
     fn post(&mut self, place: usize, kind: Option<&str>, failures: u32) -> io::Result<Answer> {
         let body = &self.slots[place].body;
         let (bytes, plain) = (body.bytes().len() as u64, body.plain_len() as u64);
-        let outcome = self.connection.post(body.bytes(), kind, failures);
+        let outcome = self.routes.post(body.bytes(), kind, failures);
         self.count(|tally| {
             tally.attempts += 1;
             tally.bytes += bytes;
@@ -199,7 +199,7 @@ impl Worker {
 
     fn send_malformed(&mut self, place: usize, malformed: Malformed) {
         let body = malformed.mangle(self.slots[place].body.bytes());
-        let outcome = self.connection.post(&body, malformed.content_type(), 0);
+        let outcome = self.routes.post(&body, malformed.content_type(), 0);
         let is_refused = outcome.as_ref().is_ok_and(|answer| (400..500).contains(&answer.status));
         self.count(|tally| {
             tally.malformed_refused += u64::from(is_refused);

@@ -10,9 +10,11 @@ use super::Plan;
 /// What `weir-loadgen torture --help` says below the flags.
 pub const AFTER: &str = "\
 Examples:
-  weir-loadgen torture --faults 200 --gateways 4
-      50 faults for each of four gateways, half of them kill -9
-  weir-loadgen torture --kills-only --faults 1000 --gateways 8 --seed 7
+  weir-loadgen torture --faults 200 --tiers 4
+      50 faults for each of four gateways that stand alone, half of them kill -9
+  weir-loadgen torture --faults 100 --gateways 3
+      a tier of three gateways; each fault picks one of them, or meets all
+  weir-loadgen torture --kills-only --faults 1000 --tiers 8 --seed 7
 
 Exit status: 0 if nothing was lost, doubled, wrong or late; 1 with the first differences and the
 seed if something was; 2 if it could not go on. A full disk is a tmpfs, for which it takes root.";
@@ -24,7 +26,7 @@ pub struct TortureArgs {
     #[arg(long, value_name = "FILE")]
     pub gateway_bin: Option<PathBuf>,
 
-    /// How many faults, over all gateways; default 100, or as many as --duration allows.
+    /// How many faults, over all tiers; default 100, or as many as --duration allows.
     #[arg(long, value_name = "NUMBER")]
     pub faults: Option<usize>,
 
@@ -36,15 +38,19 @@ pub struct TortureArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
 
-    /// Gateways side by side.
+    /// Gateways of a tier.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub gateways: usize,
+
+    /// Tiers side by side.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub tiers: usize,
 
     /// Only kill -9.
     #[arg(long)]
     pub kills_only: bool,
 
-    /// A verdict after so many faults of a gateway, beside the one in the end.
+    /// A verdict after so many faults of a tier, beside the one in the end.
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     pub verdict_every: usize,
 }
@@ -64,6 +70,7 @@ impl TortureArgs {
             faults: self.faults.or(duration.is_none().then_some(100)),
             duration,
             seed: self.seed,
+            tiers: self.tiers,
             gateways: self.gateways,
             kills_only: self.kills_only,
             verdict_every: self.verdict_every,

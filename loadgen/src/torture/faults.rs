@@ -1,4 +1,4 @@
-//! What can happen to a gateway.
+//! What can happen to a gateway, or to a tier of several.
 
 use std::fmt;
 
@@ -15,6 +15,8 @@ pub enum Fault {
     KillAtWindowEnd,
     /// SIGKILL just after SIGHUP.
     KillInReload,
+    /// SIGKILL of all gateways of a tier at once.
+    KillAll,
     /// SIGSTOP for a while, then SIGCONT.
     Stop,
     /// SIGTERM, and a new start when it has ended.
@@ -41,8 +43,9 @@ pub enum Fault {
     SendersDie,
 }
 
-const KILLS: [Fault; 4] =
-    [Fault::Kill, Fault::KillInReplay, Fault::KillAtWindowEnd, Fault::KillInReload];
+/// The last is of a tier.
+const KILLS: [Fault; 5] =
+    [Fault::Kill, Fault::KillInReplay, Fault::KillAtWindowEnd, Fault::KillInReload, Fault::KillAll];
 
 const OTHERS: [Fault; 11] = [
     Fault::Stop,
@@ -60,9 +63,10 @@ const OTHERS: [Fault; 11] = [
 
 impl Fault {
     /// The next one: half of them are kills.
-    pub(super) fn pick(dice: &mut Dice, kills_only: bool, disk: bool) -> Self {
+    pub(super) fn pick(dice: &mut Dice, kills_only: bool, disk: bool, several: bool) -> Self {
         if kills_only || dice.between(0, 1) == 0 {
-            return dice.one_of(&KILLS).unwrap_or(Self::Kill);
+            let kills = if several { &KILLS[..] } else { &KILLS[..4] };
+            return dice.one_of(kills).unwrap_or(Self::Kill);
         }
         if disk && dice.between(0, 11) == 0 {
             return Self::DiskFull;
@@ -83,6 +87,7 @@ impl fmt::Display for Fault {
             Self::KillInReplay => "kill -9 in replay",
             Self::KillAtWindowEnd => "kill -9 at a window's end",
             Self::KillInReload => "kill -9 after SIGHUP",
+            Self::KillAll => "kill -9 of all at once",
             Self::Stop => "SIGSTOP, SIGCONT",
             Self::Terminate => "SIGTERM, start",
             Self::Reload => "SIGHUP",

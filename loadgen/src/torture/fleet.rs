@@ -1,7 +1,7 @@
 //! The senders: small, patient, and remembering what was acknowledged.
 //!
 //! Each has its own targets and sends all of a tick in one request, again and again until it is
-//! acknowledged, as Prometheus does. When told to die, a sender's next request ends in the middle.
+//! acknowledged, as Prometheus does; of several gateways each try goes to any. When told to die, a sender's next request ends in the middle.
 //! Invariant: a sample is among the arrivals if, and only if, it was acknowledged. Values are whole
 //! numbers, so that sums are exact in any order.
 
@@ -14,18 +14,21 @@ use std::time::Duration;
 
 use prost::Message;
 
+use super::dice::Dice;
 use crate::clock::now_ms;
 use crate::messages::{message_v1, snappy};
 use crate::oracle::Arrival;
 use crate::receiver::http;
 use crate::samples::{Labels, Sample, labels, stale_marker};
 
-/// Senders of a gateway.
+/// Senders of a tier.
 const SENDERS: usize = 4;
 /// Time between their ticks.
 const TICK_MS: i64 = 200;
+/// How long one of several gateways may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The senders of one gateway.
+/// The senders of a tier.
 pub(super) struct Fleet {
     shared: Arc<Shared>,
     senders: Vec<JoinHandle<()>>,
@@ -43,12 +46,14 @@ struct Shared {
 }
 
 impl Fleet {
-    /// Starts sending.
-    pub(super) fn start(to: SocketAddr) -> Self {
+    /// Starts sending to these gateways.
+    pub(super) fn start(to: &[SocketAddr], seed: u64) -> Self {
         let shared = Arc::new(Shared::default());
         let spawn = |number| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || send(to, number, &shared))
+            let dice = Dice::new(seed.wrapping_mul(SENDERS as u64).wrapping_add(number as u64));
+            let mut to = Places { addresses: to.to_vec(), dice };
+            std::thread::spawn(move || send(&mut to, number, &shared))
         };
         Self { senders: (0..SENDERS).map(spawn).collect(), shared }
     }
@@ -93,7 +98,24 @@ impl Drop for Fleet {
     }
 }
 
-fn send(to: SocketAddr, number: usize, shared: &Shared) {
+/// The gateways, and which one is next.
+struct Places {
+    addresses: Vec<SocketAddr>,
+    dice: Dice,
+}
+
+impl Places {
+    /// Any of them, and how long it may take to answer: among several, another one is tried soon.
+    fn next(&mut self) -> (SocketAddr, Duration) {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        match self.addresses[..] {
+            [only] => (only, PATIENCE * 10),
+            _ => (self.dice.one_of(&self.addresses).unwrap_or(nowhere), PATIENCE),
+        }
+    }
+}
+
+fn send(to: &mut Places, number: usize, shared: &Shared) {
     for tick in 0.. {
         // One more tick at the end: a frontier that waits for its targets sees them caught up.
         let is_last = shared.stopping.load(Ordering::SeqCst);
@@ -115,11 +137,12 @@ fn send(to: SocketAddr, number: usize, shared: &Shared) {
 }
 
 /// Sends until it is acknowledged. `false` if it was refused for good, or nobody comes back.
-fn deliver(to: SocketAddr, samples: &[Sample], shared: &Shared) -> bool {
+fn deliver(to: &mut Places, samples: &[Sample], shared: &Shared) -> bool {
     let body = snappy(&message_v1(samples).encode_to_vec());
     let mut stopped_for = 0;
     loop {
         shared.requests.fetch_add(1, Ordering::SeqCst);
+        let (to, patience) = to.next();
         let dying = |left: usize| left.checked_sub(1);
         if shared.dying.fetch_update(Ordering::SeqCst, Ordering::SeqCst, dying).is_ok() {
             send_half(to, &body);
@@ -130,7 +153,7 @@ fn deliver(to: SocketAddr, samples: &[Sample], shared: &Shared) -> bool {
             ("Content-Encoding", "snappy"),
             ("X-Prometheus-Remote-Write-Version", "0.1.0"),
         ];
-        match http::post(to, "/api/v1/write", &headers, &body) {
+        match http::send(to, "POST", "/api/v1/write", &headers, &body, patience) {
             Ok(answer) if answer.status == 204 => return true,
             Ok(answer) if answer.status < 500 => {
                 let text = format!("{}: {}", answer.status, answer.text());

@@ -1,10 +1,8 @@
-//! Where one gateway suffers: its folder, its process, what is before it and behind it.
+//! Where a tier suffers: its gateways, what is before them and behind them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -13,6 +11,7 @@ use tempfile::TempDir;
 use super::dice::Dice;
 use super::faults::Fault;
 use super::fleet::Fleet;
+use super::node::Node;
 use super::processes::{Process, WITHIN};
 use super::summary::Summary;
 use crate::clock::now_ms;
@@ -25,8 +24,8 @@ const GRACE_MS: i64 = 10_000;
 const SHORT_MS: i64 = 2_000;
 /// The windows of the longer rules, a multiple.
 const LONG_MS: i64 = 10_000;
-/// What the data folder may take where it is a disk of its own.
-const DISK_MIB: u32 = 192;
+/// What is not there is waited for: a tier waits for a gateway that is away, a minute at most.
+const MISSING: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(75)];
 
 const RULES: &str = r#"
 - match: '{__name__=~"requests_total|sometimes_total"}'
@@ -49,51 +48,49 @@ const RULES: &str = r#"
 /// Comes and goes with reloads; the others keep their state.
 const ANOTHER_RULE: &str = "- {match: nothing_at_all, interval: 30s, outputs: [sum_last]}\n";
 
-/// One gateway's ground.
+/// A tier's ground; one gateway is a tier of one.
 pub(super) struct Ground {
-    // Before its folder: a process does not outlive its files.
-    process: Process,
+    // Before their folder: a process does not outlive its files.
+    nodes: Vec<Node>,
     fleet: Fleet,
     receiver: Receiver,
     oracle: Oracle,
     suffered: BTreeMap<Fault, usize>,
     another_rule: bool,
-    /// The data folder is a tmpfs.
-    mounted: bool,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Ground {
     /// Starts everything, and waits until samples are acknowledged.
-    pub(super) fn prepare(gateway: &Path, number: usize) -> Result<Self, String> {
+    pub(super) fn prepare(
+        gateway: &Path,
+        gateways: usize,
+        (number, seed): (usize, u64),
+    ) -> Result<Self, String> {
         let text = |e: std::io::Error| e.to_string();
         let prefix = format!("weir-torture-{number}-");
         let folder = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(text)?;
-        let data = folder.path().join("data");
-        fs::create_dir(&data).map_err(text)?;
         let receiver = Receiver::listen("127.0.0.1:0").map_err(text)?;
         let settings = Settings { grace_ms: GRACE_MS, ..Settings::default() };
         let oracle = Oracle::read(RULES)?.with(settings);
-        configure(folder.path(), &receiver, RULES)?;
-        let mounted = mount(&data);
-        let mut process = Process::new(gateway, folder.path());
-        let started = process.start().and_then(|()| process.wait_ready());
-        if let Err(why) = started {
-            unmount(mounted, &data);
-            return Err(why);
+        let mut nodes = Node::prepare(gateway, folder.path(), gateways, &config(&receiver))?;
+        for node in &mut nodes {
+            node.configure(RULES)?;
+            node.process.start()?;
         }
-        let fleet = Fleet::start(process.address);
+        nodes.iter_mut().try_for_each(|node| node.process.wait_ready())?;
+        let addresses: Vec<SocketAddr> = nodes.iter().map(|node| node.process.address).collect();
+        let fleet = Fleet::start(&addresses, seed);
         let suffered = BTreeMap::new();
-        let another_rule = false;
         let mut ground =
-            Self { process, fleet, receiver, oracle, suffered, another_rule, mounted, folder };
+            Self { nodes, fleet, receiver, oracle, suffered, another_rule: false, _folder: folder };
         ground.wait_acknowledged(0)?;
         Ok(ground)
     }
 
-    /// Whether its disk can be filled.
+    /// Whether disks can be filled.
     pub(super) fn disk_can_be_filled(&self) -> bool {
-        self.mounted
+        self.nodes.iter().all(Node::disk_can_be_filled)
     }
 
     /// A fault, and then samples are acknowledged again.
@@ -116,42 +113,53 @@ impl Ground {
     }
 
     fn befall(&mut self, fault: Fault, dice: &mut Dice) -> Result<(), String> {
+        let last = self.nodes.len() as u64 - 1;
+        // One gateway's faults are those of its seed, with or without tiers.
+        let at = if last == 0 { 0 } else { dice.between(0, last) as usize };
         match fault {
-            Fault::Kill => self.restart(),
+            Fault::Kill => self.nodes[at].restart(),
             Fault::KillInReplay => {
-                self.restart()?;
+                self.nodes[at].restart()?;
                 pause(dice.between(0, 60));
-                self.restart()
+                self.nodes[at].restart()
             }
             Fault::KillAtWindowEnd => {
                 // A frontier a second, and the window that ends then: somewhere around it.
                 let left = SHORT_MS - now_ms().rem_euclid(SHORT_MS);
                 pause(u64::try_from(left % 1000).unwrap_or(0) + dice.between(0, 60));
-                self.restart()
+                self.nodes[at].restart()
             }
             Fault::KillInReload => {
                 self.reload(true)?;
                 pause(dice.between(0, 25));
-                self.restart()
+                self.nodes[at].restart()
+            }
+            Fault::KillAll => {
+                self.nodes.iter_mut().for_each(|node| node.process.kill());
+                self.nodes.iter_mut().try_for_each(Node::restart)
             }
             Fault::Stop => {
-                self.process.signal(Signal::STOP);
-                pause(dice.between(100, 1500));
-                self.process.signal(Signal::CONT);
+                let most = if last == 0 { 1500 } else { 5000 };
+                self.nodes[at].process.signal(Signal::STOP);
+                pause(dice.between(100, most));
+                self.nodes[at].process.signal(Signal::CONT);
                 Ok(())
             }
             Fault::Terminate => {
-                self.process.terminate()?;
-                self.restart()
+                self.nodes[at].process.terminate()?;
+                self.nodes[at].restart()
             }
             Fault::Reload => self.reload(true),
             Fault::ReloadBroken => {
-                configure(self.folder.path(), &self.receiver, "- {match: [")?;
-                self.process.signal(Signal::HUP);
+                self.nodes[at].configure("- {match: [")?;
+                self.nodes[at].process.signal(Signal::HUP);
                 pause(dice.between(50, 200));
                 self.reload(false)
             }
-            Fault::DiskFull => self.fill_disk(dice),
+            Fault::DiskFull => {
+                let (wait, restarts) = (dice.between(300, 1500), dice.between(0, 3) == 0);
+                self.nodes[at].fill_disk(restarts, || pause(wait))
+            }
             Fault::SendersDie => {
                 self.fleet.die(dice.between(1, 12) as usize);
                 Ok(())
@@ -165,35 +173,15 @@ impl Ground {
         }
     }
 
-    fn restart(&mut self) -> Result<(), String> {
-        self.process.kill();
-        self.process.start()
-    }
-
     /// Writes the rules, once more with or without one that takes nothing, and sends SIGHUP.
     fn reload(&mut self, changed: bool) -> Result<(), String> {
         self.another_rule ^= changed;
         let another = if self.another_rule { ANOTHER_RULE } else { "" };
-        configure(self.folder.path(), &self.receiver, &format!("{another}{RULES}"))?;
-        self.process.signal(Signal::HUP);
-        Ok(())
-    }
-
-    fn fill_disk(&mut self, dice: &mut Dice) -> Result<(), String> {
-        let ballast = self.folder.path().join("data/ballast");
-        let mut file = File::create(&ballast).map_err(|e| e.to_string())?;
-        while file.write_all(&[1; 64 << 10]).is_ok() {}
-        drop(file);
-        pause(dice.between(300, 1500));
-        if dice.between(0, 3) == 0 {
-            // One that starts on a full disk waits for room.
-            self.process.kill();
-            let started = self.process.start();
-            pause(dice.between(100, 500));
-            fs::remove_file(&ballast).map_err(|e| e.to_string())?;
-            return started.or_else(|_| self.restart());
+        for node in &self.nodes {
+            node.configure(&format!("{another}{RULES}"))?;
+            node.process.signal(Signal::HUP);
         }
-        fs::remove_file(&ballast).map_err(|e| e.to_string())
+        Ok(())
     }
 
     fn misbehave(&self, fault: Fault, dice: &mut Dice) {
@@ -215,22 +203,30 @@ impl Ground {
     fn wait_acknowledged(&mut self, before: usize) -> Result<(), String> {
         let began = Instant::now();
         while self.fleet.acknowledged() <= before {
-            let ended = !self.process.is_running();
-            if ended || began.elapsed() > WITHIN {
-                let why = if ended { "it has ended" } else { "nothing is acknowledged any more" };
-                return Err(format!("{why}; its log:\n{}", self.process.log_end()));
+            let late = began.elapsed() > WITHIN;
+            for node in &mut self.nodes {
+                let ended = !node.process.is_running();
+                if ended || late {
+                    let why =
+                        if ended { "it has ended" } else { "nothing is acknowledged any more" };
+                    return Err(format!("{why}; its log:\n{}", node.process.log_end()));
+                }
             }
             pause(5);
         }
         Ok(())
     }
 
-    /// What the oracle says of all up to now, once the gateway has caught up. What differs is waited
-    /// for, as long as that may take.
+    /// What the oracle says of all up to now, once the gateways have caught up. What differs is
+    /// waited for, as long as that may take.
     pub(super) fn verdict(&mut self) -> Result<Differences, String> {
-        self.process.wait_ready()?;
+        self.wait_ready()?;
         let through = (now_ms() - LONG_MS).div_euclid(LONG_MS) * LONG_MS;
         self.judge(through)
+    }
+
+    fn wait_ready(&mut self) -> Result<(), String> {
+        self.nodes.iter_mut().try_for_each(|node| node.process.wait_ready())
     }
 
     fn judge(&mut self, through: i64) -> Result<Differences, String> {
@@ -238,13 +234,14 @@ impl Ground {
             process.metric("weir_frontier_seconds").map_or(i64::MIN, |s| (s * 1000.0) as i64)
         };
         let began = Instant::now();
-        while frontier(&self.process) < through {
+        while self.nodes.iter().any(|node| frontier(&node.process) < through) {
             if began.elapsed() > WITHIN {
                 return Err(format!("the frontier does not come to {through}"));
             }
             pause(50);
         }
         let began = Instant::now();
+        let patience = MISSING[usize::from(self.nodes.len() > 1)];
         loop {
             // First what was sent: what arrives in between is not expected yet, and raw samples
             // that are newer than all that is expected are left for the next time.
@@ -253,7 +250,7 @@ impl Ground {
             let mut received = self.receiver.samples();
             received.retain(|s| s.timestamp <= through);
             let found = self.oracle.judge(&arrivals, &received, through);
-            if found.is_empty() || began.elapsed() > Duration::from_secs(30) {
+            if found.is_empty() || began.elapsed() > patience {
                 return Ok(found);
             }
             pause(1000);
@@ -263,7 +260,7 @@ impl Ground {
     /// The last verdict, over everything.
     pub(super) fn end(mut self) -> Result<Summary, String> {
         self.receiver.accept_all();
-        self.process.wait_ready()?;
+        self.wait_ready()?;
         self.fleet.stop();
         // The windows of the last samples, too.
         let through = now_ms().div_euclid(LONG_MS) * LONG_MS + LONG_MS;
@@ -278,40 +275,15 @@ impl Ground {
     }
 }
 
-impl Drop for Ground {
-    fn drop(&mut self) {
-        self.process.kill();
-        unmount(self.mounted, &self.folder.path().join("data"));
-    }
-}
-
-fn configure(folder: &Path, receiver: &Receiver, rules: &str) -> Result<(), String> {
-    let rules_file = folder.join("rules.yml");
-    let config = format!(
-        "rule_files: [{rules_file:?}]\n\
-         http: {{max_body_size: 1MiB}}\n\
+fn config(receiver: &Receiver) -> String {
+    format!(
+        "http: {{max_body_size: 1MiB}}\n\
          windows: {{grace: {GRACE_MS}ms}}\n\
          wal: {{segment_size: 2MiB, checkpoint_interval: 1s}}\n\
          remote_write:\n  - url: {}\n    name: receiver\n    queue_config: {{batch_send_deadline: \
          100ms, min_backoff: 20ms, max_backoff: 200ms}}\n",
         receiver.url()
-    );
-    fs::write(&rules_file, rules).map_err(|e| e.to_string())?;
-    fs::write(folder.join("weir.yml"), config).map_err(|e| e.to_string())
-}
-
-/// Gives the data folder a small disk of its own. Whoever may not mount has none to fill.
-fn mount(at: &Path) -> bool {
-    let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", &format!("size={DISK_MIB}m"), "tmpfs"]).arg(at);
-    mount.output().is_ok_and(|output| output.status.success())
-}
-
-fn unmount(mounted: bool, at: &Path) {
-    if mounted {
-        // Lazily: the process may still be about to end.
-        Command::new("umount").arg("-l").arg(at).output().ok();
-    }
+    )
 }
 
 fn pause(ms: u64) {

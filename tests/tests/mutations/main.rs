@@ -5,7 +5,6 @@
 //! once. With a release build the test fails, for nothing can be mutated there.
 
 mod freed;
-mod load;
 mod scenario;
 
 use std::fmt::Write as _;

@@ -7,9 +7,8 @@ use weir_tests::backend::Backend;
 use weir_tests::gateway::{Gateway, sending_to};
 use weir_tests::oracle::{Arrival, Differences, Oracle, Settings, compare, compare_histograms};
 use weir_tests::samples::{Labels, Sample, labels};
+use weir_tests::situations::{LONG_MS, RULES, TICK_MS, WINDOW_MS, samples_at};
 use weir_tests::{sender, wait};
-
-use super::load::{LONG_MS, RULES, TICK_MS, WINDOW_MS, samples_at};
 
 const GRACE_MS: i64 = 3_000;
 /// Small files, for there are many gateways.

@@ -1,8 +1,8 @@
-//! What a gateway has on disk: log, queue, checkpoint, the destination's cursor. A crash takes what
-//! was not synced, or leaves a part of it.
+//! What a gateway has on disk: log, queue, exchange, checkpoint, the destination's cursor. A crash takes
+//! what was not synced, or leaves a part of it.
 //!
-//! Invariant: a frame is in the queue only once the log is synced past its position, and a checkpoint
-//! counts only once all that it stands for is synced.
+//! Invariant: a frame is in the queue, and what others are told in the exchange, only once the log is
+//! synced past its position; a checkpoint counts only once all that it stands for is synced.
 
 use weir_loadgen::samples::Sample;
 use weir_loadgen::torture::dice::Dice;
@@ -12,10 +12,36 @@ use crate::gateway::State;
 /// A record of the log; its place is its position.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
-    /// A request of an agent, as it came.
+    /// A request of an agent, or this gateway's part of one.
     Batch { request: u64, body: Vec<u8> },
-    /// The frontier of all virtual shards.
+    /// The frontier of this gateway's virtual shards.
     Frontier(i64),
+    /// A piece of another gateway's stream.
+    Partials { origin: usize, items: Vec<Item> },
+}
+
+/// An item of a stream, with its place in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) place: u64,
+    pub(crate) what: What,
+}
+
+/// What gateways tell each other.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// Parts of groups that live there.
+    Parts { to: usize, bytes: Vec<u8> },
+    /// All windows that end by then have been told.
+    Mark(i64),
+}
+
+/// An entry of the exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    /// Of the frontier that determines it.
+    pub(crate) position: usize,
+    pub(crate) what: What,
 }
 
 /// A frame of the queue.
@@ -44,6 +70,9 @@ pub(crate) struct Disk {
     pub(crate) queue: Vec<Frame>,
     /// Frames before this are durable.
     pub(crate) queue_synced: usize,
+    pub(crate) exchange: Vec<Told>,
+    /// Entries before this are durable.
+    pub(crate) exchange_synced: usize,
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Frames before this are delivered; stored behind what is.
     pub(crate) cursor: usize,
@@ -54,11 +83,35 @@ impl Disk {
     pub(crate) fn crash(&mut self, dice: &mut Dice) {
         let mut left =
             |synced: usize, all: usize| synced + dice.between(0, (all - synced) as u64) as usize;
-        let log = left(self.log_synced, self.log.len());
-        let queue = left(self.queue_synced, self.queue.len());
-        self.log.truncate(log);
-        self.queue.truncate(queue);
-        // A start syncs what it found before it serves.
-        (self.log_synced, self.queue_synced) = (log, queue);
+        self.log.truncate(left(self.log_synced, self.log.len()));
+        self.queue.truncate(left(self.queue_synced, self.queue.len()));
+        self.exchange.truncate(left(self.exchange_synced, self.exchange.len()));
+        self.sync();
+    }
+
+    /// A start syncs what it found before it serves.
+    pub(crate) fn sync(&mut self) {
+        self.log_synced = self.log.len();
+        self.queue_synced = self.queue.len();
+        self.exchange_synced = self.exchange.len();
+    }
+
+    /// Past this position others have been told nothing; a frontier whose mark is missing is told anew.
+    pub(crate) fn told_through(&self) -> Option<usize> {
+        let marks = self.exchange.iter().rev().filter(|told| matches!(told.what, What::Mark(_)));
+        marks.map(|mark| mark.position).next()
+    }
+
+    /// What another gateway has not got of what is durable, a few items.
+    pub(crate) fn stream(&self, to: usize, past: u64, most: usize) -> Vec<Item> {
+        let durable = self.exchange[..self.exchange_synced].iter().zip(1..);
+        let its = durable.filter(|(told, place)| {
+            *place > past
+                && match told.what {
+                    What::Parts { to: other, .. } => other == to,
+                    What::Mark(_) => true,
+                }
+        });
+        its.take(most).map(|(told, place)| Item { place, what: told.what.clone() }).collect()
     }
 }

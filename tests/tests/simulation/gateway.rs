@@ -1,21 +1,27 @@
 //! A gateway's core in one thread: decoder, workers and home, driven by records as the real one is.
 //!
-//! Invariant: what it says is a function of the records that it was given, in their order.
+//! Invariant: what it says, to the backend and to other gateways, is a function of the records that it
+//! was given, in their order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_aggregate::decisions::Decisions;
+use weir_aggregate::exchange;
 use weir_aggregate::home::Home;
+use weir_aggregate::home::afar::{Export, Taken};
 use weir_aggregate::shard::{Shard, Work};
 use weir_loadgen::samples::{Labels, Sample};
 use weir_model::{Batch, BlockHasher, Columns, ShardKey, TenantId, Timestamp, VSHARDS, VShard};
 use weir_wire::Version;
 use weir_wire::decode::{DecodeContext, Hints, decode};
 
-use crate::disk::{Frame, Record};
+use crate::disk::{Frame, Item, Record, Told, What};
+use crate::placement::{self, Placement};
 
 const TENANT: TenantId = TenantId(0);
+/// No gateway loses its disk here.
+const EPOCH: u64 = 1;
 
 /// All of it as bytes.
 #[derive(Clone)]
@@ -23,15 +29,35 @@ pub(crate) struct State {
     home: Vec<u8>,
     vshards: Vec<(VShard, Vec<u8>)>,
     frontier: Timestamp,
+    closed: Timestamp,
 }
 
 /// What was said by windows' ends before a crash.
 pub(crate) type Said = BTreeMap<(Timestamp, Labels), f64>;
 
+/// What comes of a record.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) told: Vec<Told>,
+}
+
+/// What a gateway is and stays.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) number: usize,
+    pub(crate) placement: Arc<Placement>,
+    pub(crate) config: Arc<Decisions>,
+}
+
 pub(crate) struct Gateway {
+    identity: Identity,
     workers: Vec<Shard>,
     home: Home,
+    /// Of its own virtual shards.
     frontier: Timestamp,
+    /// Windows of groups that live here are closed through this.
+    closed: Timestamp,
     tenant: Arc<str>,
     hasher: BlockHasher,
     hints: Hints,
@@ -39,21 +65,39 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// With so many workers; tables are scattered by `seed`, on which nothing may depend.
-    pub(crate) fn new(config: &Arc<Decisions>, workers: usize, seed: u128) -> Self {
+    pub(crate) fn new(identity: &Identity, workers: usize, seed: u128) -> Self {
+        let config = &identity.config;
         let shard = |_| Shard::new(Arc::clone(config), seed);
-        Self {
+        let mut new = Self {
+            identity: identity.clone(),
             workers: (0..workers).map(shard).collect(),
             home: Home::new(Arc::clone(config)),
             frontier: Timestamp::MIN / 2,
-            tenant: Arc::from("anonymous"),
+            closed: Timestamp::MIN / 2,
+            tenant: Arc::from(placement::TENANT),
             hasher: BlockHasher::new(seed),
             hints: Hints::default(),
-        }
+        };
+        new.settle();
+        new
+    }
+
+    /// Tells the home where groups live, and for whom it waits.
+    fn settle(&mut self) {
+        let Identity { number, placement, .. } = self.identity.clone();
+        let others: Vec<String> = placement.others(number).map(placement::name).collect();
+        self.home.set_lives_here(Arc::new(move |key| placement.of_group(key) == number));
+        self.home.origins.set_members(others.iter().map(String::as_str), self.closed);
     }
 
     /// The frontier as the last record says it.
     pub(crate) fn frontier(&self) -> Timestamp {
         self.frontier
+    }
+
+    /// Through which windows are closed.
+    pub(crate) fn closed(&self) -> Timestamp {
+        self.closed
     }
 
     /// Newest timestamps of the targets that sent anything past this.
@@ -65,14 +109,28 @@ impl Gateway {
 
     /// Takes a record; what comes of it leaves once the log is synced past it. Windows that `said`
     /// has are not said again, and go on from what was.
-    pub(crate) fn handle(&mut self, position: usize, record: &Record, said: &Said) -> Vec<Frame> {
+    pub(crate) fn handle(&mut self, position: usize, record: &Record, said: &Said) -> Outcome {
         match record {
             Record::Batch { body, .. } => self.batch(position, body),
             &Record::Frontier(to) => self.advance(position, to, said),
+            Record::Partials { origin, items } => {
+                items.iter().for_each(|item| self.item(*origin, item));
+                Outcome { frames: self.close(position, said), told: Vec::new() }
+            }
         }
     }
 
-    fn batch(&mut self, position: usize, body: &[u8]) -> Vec<Frame> {
+    /// A request, cut by owners.
+    pub(crate) fn cut(&mut self, body: &[u8]) -> Vec<Vec<u8>> {
+        let batch = self.decode(body);
+        let owner = |vshard| self.identity.placement.owner(vshard) as u16;
+        let entries = batch.columns.entries.iter();
+        let owners: Vec<Option<u16>> = entries.map(|entry| Some(owner(entry.vshard))).collect();
+        let gateways = self.identity.placement.others(self.identity.number).count() + 1;
+        weir_wire::split(Version::V1, body, &owners, gateways)
+    }
+
+    fn batch(&mut self, position: usize, body: &[u8]) -> Outcome {
         let batch = self.decode(body);
         let workers = self.workers.len();
         let mut samples = Vec::new();
@@ -96,13 +154,73 @@ impl Gateway {
             }
         }
         let frame = (!samples.is_empty()).then_some(Frame { position, window_end: None, samples });
-        frame.into_iter().collect()
+        Outcome { frames: frame.into_iter().collect(), told: Vec::new() }
     }
 
-    fn advance(&mut self, position: usize, to: Timestamp, said: &Said) -> Vec<Frame> {
+    fn advance(&mut self, position: usize, to: Timestamp, said: &Said) -> Outcome {
         self.handle_frontier(to);
+        self.frontier = self.frontier.max(to);
+        let told = self.export(position, to);
+        Outcome { frames: self.close(position, said), told }
+    }
+
+    /// What others are told of a frontier: each its parts, then all that it was passed.
+    fn export(&mut self, position: usize, to: Timestamp) -> Vec<Told> {
+        let Identity { number, placement, config } = &self.identity;
+        let Export { parts, left } = self.home.export(to);
+        let mut told = Vec::new();
+        for other in placement.others(*number) {
+            let of = |key| placement.of_group(key) == other;
+            let parts = parts.iter().filter(|part| of(&part.key)).cloned().collect();
+            let left = left.iter().filter(|(_, key)| of(key)).cloned().collect();
+            let export = Export { parts, left };
+            if !export.is_empty() {
+                let bytes = exchange::encode(&export, config, &|_| Arc::clone(&self.tenant));
+                told.push(Told { position, what: What::Parts { to: other, bytes } });
+            }
+        }
+        let has_others = placement.others(*number).next().is_some();
+        told.extend(has_others.then_some(Told { position, what: What::Mark(to) }));
+        told
+    }
+
+    fn item(&mut self, origin: usize, item: &Item) {
+        let name = placement::name(origin);
+        if self.home.origins.has(&name, EPOCH, item.place) {
+            return;
+        }
+        let number = self.home.origins.meet(&name);
+        let mut mark = Timestamp::MIN;
+        match &item.what {
+            What::Mark(to) => mark = *to,
+            What::Parts { bytes, .. } => {
+                let read = exchange::decode(bytes, &self.identity.config, &mut |_| TENANT);
+                let read = read.expect("a gateway wrote it");
+                for part in read.export.parts {
+                    let taken = self.home.import(number, part);
+                    assert_eq!(taken, Taken::InTime, "nobody closes a window without all parts");
+                }
+                for (rule, key) in read.export.left {
+                    self.home.leave_from(number, rule, &key);
+                }
+            }
+        }
+        self.home.origins.advance(number, (EPOCH, item.place), mark);
+    }
+
+    /// Whether it has taken another's stream up to a place.
+    pub(crate) fn has(&self, origin: usize, place: u64) -> bool {
+        self.home.origins.has(&placement::name(origin), EPOCH, place)
+    }
+
+    /// Closes what this gateway and all others have passed.
+    fn close(&mut self, position: usize, said: &Said) -> Vec<Frame> {
+        let to = self.frontier.min(self.home.origins.complete());
         let mut frames = Vec::new();
-        while let Some((end, emissions)) = self.home.close_next(self.frontier, to) {
+        if to <= self.closed {
+            return frames;
+        }
+        while let Some((end, emissions)) = self.home.close_next(self.closed, to) {
             let mut samples = Vec::new();
             for emission in emissions {
                 let labels =
@@ -120,15 +238,21 @@ impl Gateway {
                 frames.push(Frame { position, window_end: Some(end), samples });
             }
         }
-        self.frontier = self.frontier.max(to);
+        self.closed = to;
         frames
+    }
+
+    fn owned(&self) -> impl Iterator<Item = VShard> {
+        let Identity { number, placement, .. } = &self.identity;
+        (0..VSHARDS).map(VShard).filter(|&vshard| placement.owner(vshard) == *number)
     }
 
     fn handle_frontier(&mut self, to: Timestamp) {
         let workers = self.workers.len();
+        let owned: Vec<VShard> = self.owned().collect();
         for (at, worker) in self.workers.iter_mut().enumerate() {
-            let owned = (0..VSHARDS).filter(|v| usize::from(*v) % workers == at);
-            worker.handle_frontier(owned.map(VShard), to);
+            let its = owned.iter().copied().filter(|v| usize::from(v.0) % workers == at);
+            worker.handle_frontier(its, to);
             for news in worker.take_news() {
                 self.home.handle_news(at, news);
             }
@@ -160,20 +284,18 @@ impl Gateway {
             worker.snapshot(vshard).map(|bytes| (vshard, bytes))
         };
         let names = |_| Arc::clone(&self.tenant);
-        let vshards = (0..VSHARDS).map(VShard).filter_map(of).collect();
-        State { home: self.home.snapshot(&names), vshards, frontier: self.frontier }
+        let vshards = self.owned().filter_map(of).collect();
+        let home = self.home.snapshot(&names);
+        State { home, vshards, frontier: self.frontier, closed: self.closed }
     }
 
     /// From a state of another process with other workers.
-    pub(crate) fn restore(
-        config: &Arc<Decisions>,
-        workers: usize,
-        seed: u128,
-        state: &State,
-    ) -> Self {
-        let mut new = Self::new(config, workers, seed);
+    pub(crate) fn restore(identity: &Identity, workers: usize, seed: u128, state: &State) -> Self {
+        let mut new = Self::new(identity, workers, seed);
         let mut tenant = |_: &str| TENANT;
         new.home.restore_bytes(&state.home, &mut tenant).expect("its own bytes");
+        new.closed = state.closed;
+        new.settle();
         for (vshard, bytes) in &state.vshards {
             let worker = &mut new.workers[usize::from(vshard.0) % workers];
             worker.restore(*vshard, bytes, &mut tenant).expect("its own bytes");

@@ -1,17 +1,21 @@
 //! The core under simulated time, network and disk, in one thread, under seeds.
 //!
-//! Agents scrape and send over a network that delays, loses and repeats; a gateway of several workers
-//! logs, folds, closes windows, checkpoints, and is killed at any moment with what was not synced; a
-//! backend is away now and then. Decoder, workers, home and frontier policy are the gateway's own; log,
-//! queue and glue are a simple model of what `docs/ARCHITECTURE.md` promises. In the end the oracle
-//! computes from the log what must have come out, and every acknowledged request must stand in it.
+//! Agents scrape and send over a network that delays, loses and repeats; one to three gateways of several
+//! workers log, forward, fold, exchange parts, close windows, checkpoint, and are killed at any moment
+//! with what was not synced; two of them do not hear each other for a while; a backend is away now and
+//! then. Decoder, workers, home, exchange and frontier policy are the gateway's own; log, queue and glue
+//! are a simple model of what `docs/ARCHITECTURE.md` promises. In the end the oracle computes from the
+//! logs what must have come out, and every acknowledged request must stand in them.
 //!
 //! A failing seed is the bug report: `WEIR_SEED=7 cargo test --workspace --test simulation`.
-//! `WEIR_SEEDS` says how many are tried. Not here: several gateways, native histograms, HA pairs.
+//! `WEIR_SEEDS` says how many are tried. Not here: members that come and go, windows that are closed
+//! without a part, native histograms, HA pairs.
 
 mod agent;
 mod disk;
 mod gateway;
+mod node;
+mod placement;
 mod world;
 
 use std::process::Command;

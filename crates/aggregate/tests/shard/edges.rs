@@ -223,6 +223,24 @@ fn a_flood_of_native_histograms_ahead_of_the_frontier_is_folded_in_order() {
 }
 
 #[test]
+fn a_series_of_native_histograms_that_all_wait_is_not_forgotten() {
+    let text = "- {match: c, interval: 2s, staleness_interval: 4s, without: [pod], \
+                outputs: [total, count_series]}";
+    let mut gate = Gate::new(Decisions::new(1, rules(text)), 2);
+    // The first frontier, as one that passes a minute, is when silent series are forgotten.
+    for tick in 0..=30 {
+        let at = T + tick * 500;
+        send_native(&mut gate, native(at, &[1.0 + tick as f64], 0));
+        if tick % 2 == 0 {
+            gate.advance(at - 6000);
+        }
+    }
+    gate.advance(T + 12_000);
+    let expected: Vec<_> = (1..=6).map(|w| (w * 2, vec![(w * 4) as f64])).collect();
+    assert_eq!(natives(&gate, "_total"), expected);
+}
+
+#[test]
 fn sample_values_become_a_native_histogram() {
     let mut gate = gate("native_histogram");
     for (s, value) in [(1, 1.0), (2, 1.0), (3, -2.0), (4, 0.0)] {

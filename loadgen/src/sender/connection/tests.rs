@@ -81,13 +81,12 @@ fn https_says_and_hears_what_http_does() {
     let address = serve(folder.path());
     let url = format!("https://localhost:{}/api/v1/push", address.port());
     let mut endpoint = Endpoint {
-        url: Endpoint::url(&url).expect("a URL"),
         headers: vec![("X-Scope-OrgID".to_owned(), "t".to_owned())],
         protocol: Protocol::V2,
         compression: Compression::Zstd,
         timeout: Duration::from_secs(20),
         ca_file: Some(folder.path().join("ca")),
-        insecure: false,
+        ..Endpoint::plain(Endpoint::url(&url).expect("a URL"))
     };
     let mut connection = Connection::new(&endpoint).expect("good files");
     let busy = connection.post(b"body", None, 0).expect("an answer");

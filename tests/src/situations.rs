@@ -1,21 +1,22 @@
-//! What is sent, tick by tick: every situation in which one of the mistakes would show.
+//! A load with rules that meets, tick by tick, every situation in which a mistake of
+//! `crates/model/src/mutation.rs` would show.
 //!
 //! Timestamps lie on a grid of half seconds, so that some are window ends. Values are whole
 //! numbers, so that sums are exact in any order.
 
 use std::sync::Arc;
 
-use weir_tests::samples::{Labels, Sample, labels, stale_marker};
+use crate::samples::{Labels, Sample, labels, stale_marker};
 
 /// Milliseconds between ticks: the scrape interval of all targets.
-pub(crate) const TICK_MS: i64 = 500;
+pub const TICK_MS: i64 = 500;
 /// The grid on which the windows of most rules end.
-pub(crate) const WINDOW_MS: i64 = 2_000;
+pub const WINDOW_MS: i64 = 2_000;
 /// The windows of the longest rule, a multiple: one is open at the kill.
-pub(crate) const LONG_MS: i64 = 6_000;
+pub const LONG_MS: i64 = 6_000;
 
 /// The rules, with every output of the ones that the mistakes are about.
-pub(crate) const RULES: &str = r#"
+pub const RULES: &str = r#"
 - match: '{__name__=~"c_.*"}'
   interval: 2s
   staleness_interval: 4s
@@ -36,7 +37,7 @@ pub(crate) const RULES: &str = r#"
 "#;
 
 /// What all targets say at a tick.
-pub(crate) fn samples_at(tick: i64, now: i64) -> Vec<Sample> {
+pub fn samples_at(tick: i64, now: i64) -> Vec<Sample> {
     let mut samples = Vec::new();
     for target in 0..6 {
         of_target(target, tick, now, &mut samples);
