@@ -56,8 +56,8 @@ pub enum Question {
     /// Give virtual shards to a member: each waits for less than a second, windows go on.
     Move {
         /// Which, as 0-31,77.
-        #[arg(long)]
-        vshards: OwnedSet,
+        #[arg(long, value_parser = boxed_set)]
+        vshards: Box<OwnedSet>,
         /// The member that is to own them.
         #[arg(long)]
         to: String,
@@ -75,6 +75,10 @@ pub enum Question {
     },
 }
 
+fn boxed_set(text: &str) -> Result<Box<OwnedSet>, weir_ring::SetError> {
+    text.parse().map(Box::new)
+}
+
 /// Asks; the answer is to be printed, and so is the error.
 pub fn run(args: &AdminArgs) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -82,7 +86,7 @@ pub fn run(args: &AdminArgs) -> Result<String, String> {
     let ask = |path| runtime.block_on(ask(args, path));
     match &args.question {
         Question::Move { vshards, to } => {
-            runtime.block_on(moves::carry_out(args, vec![(vshards.clone(), to.clone())]))
+            runtime.block_on(moves::carry_out(args, vec![((**vshards).clone(), to.clone())]))
         }
         Question::Drain { name } => {
             let steps = moves::drained(&table_of(&ask(TABLE_PATH)?)?, name)?;

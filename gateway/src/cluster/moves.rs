@@ -92,12 +92,10 @@ pub enum MoveError {
 }
 
 impl Moves {
-    /// Submits a frontier unless it stands still for a move; says whether it did.
-    pub fn unless_held(&self, submit: impl FnOnce()) {
+    /// Runs this with whether the frontier stands still for a move; that does not change meanwhile.
+    pub fn with_hold(&self, run: impl FnOnce(bool)) {
         let held = lock(&self.hold);
-        if held.is_none_or(|until| until <= Instant::now()) {
-            submit();
-        }
+        run(held.is_some_and(|until| until > Instant::now()));
     }
 }
 
@@ -113,8 +111,13 @@ pub async fn give(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), 
     if to == own || table.find(to).is_none() {
         return Err(MoveError::Request(format!("{to} is no other member")));
     }
-    if lock(&node.emit_facts.tier.released).is_some() {
-        return Err(MoveError::Request("another move has not ended yet".to_owned()));
+    // The one before has ended, but the emitter may have yet to hear of it.
+    let until = Instant::now() + CLOSE_TIMEOUT;
+    while lock(&node.emit_facts.tier.released).is_some() {
+        if Instant::now() > until {
+            return Err(MoveError::Request("another move has not ended yet".to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let frontier = ask(node, to, PREPARE_PATH, HeaderMap::new(), Bytes::new()).await?;
     let frontier: i64 = String::from_utf8_lossy(&frontier).trim().parse().unwrap_or(i64::MAX);

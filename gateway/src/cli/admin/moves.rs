@@ -4,7 +4,6 @@
 //! ends it; what has moved by then has moved, and the same command goes on from there.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use weir_ring::{Member, OwnedSet, Table, plan};
@@ -63,12 +62,7 @@ pub(super) fn said(steps: &Steps) -> String {
     if to.is_empty() {
         return "nothing would move\n".to_owned();
     }
-    let mut out = String::new();
-    for (member, count) in to {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "{count} virtual shards to {member}");
-    }
-    out
+    to.iter().map(|(member, count)| format!("{count} virtual shards to {member}\n")).collect()
 }
 
 /// Asks for one step after the other.
