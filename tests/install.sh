@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests need beside Rust, where they are missing: the real Prometheus
-# and VictoriaMetrics, valgrind, a C++ compiler for the fuzzer, and curl.
+# Installs the programs that the tests need beside Rust, where they are missing: the real Prometheus,
+# VictoriaMetrics and etcd, systemd's own checks of units, valgrind, a C++ compiler for the fuzzer, and
+# curl.
 #
 # Idempotent. Needs Debian's registry and root or sudo only when something is missing. The
 # services that come with the packages are kept from starting.
@@ -11,8 +12,11 @@ declare -A package_of=(
     [prometheus-node-exporter]=prometheus-node-exporter
     [victoria-metrics]=victoria-metrics
     [vmagent]=victoria-metrics
+    [promtool]=prometheus
+    [systemd-analyze]=systemd
     [valgrind]=valgrind
     [c++]=g++
+    [etcd]=etcd-server
     [curl]=curl
 )
 

@@ -57,8 +57,8 @@ impl App {
         let router = Arc::new(router.map_err(|why| BootError::State(format!("auth: {why}")))?);
         let drain = serve(&node, &router).await?;
         cluster::listener::serve(&node, &drain).await?;
-        cluster::probe::settle(&node.cluster).await.map_err(BootError::State)?;
-        cluster::probe::keep_probing(&node.cluster);
+        cluster::engine::settle(&node.cluster).await.map_err(BootError::State)?;
+        cluster::engine::keep(&node.cluster);
         let outlets = Arc::new(crate::outlets::Outlets::start(&node, &engine.journals)?);
         router.serve_outlets(&outlets);
         router.keep_observing();
@@ -76,6 +76,7 @@ impl App {
         if let Some(exchange) = &engine.journals.exchange {
             Streams::start(&node, exchange, &engine.journals.exchange_durable);
             cluster::patience::keep_waiving(&node);
+            cluster::moves::resume(&node);
         }
         tracing::info!(took_ms = origin.elapsed().as_millis() as u64, "ready");
         let give_up = shared.stopping;

@@ -87,6 +87,8 @@ pub struct Before {
     pub resume: Resume,
     /// By the exchange.
     pub exports: Option<ExportWriter>,
+    /// This node's name.
+    pub own: Arc<str>,
 }
 
 /// Opens the journals and says what recovery found; reads the checkpoint and what has been said.
@@ -149,7 +151,8 @@ pub fn open_journals(
         queue_durable,
         checkpoints_durable,
     };
-    Ok((journals, loaded, Before { resume, exports }))
+    let own = config.node_name.as_str().into();
+    Ok((journals, loaded, Before { resume, exports, own }))
 }
 
 /// What the queue's files may take: more than any destination's own bound, so that it is the
@@ -274,6 +277,7 @@ pub fn start_machine(
         frontier: home.closed_through(),
         home,
         heard: vec![false; shared.workers],
+        own: before.own,
         places,
         exports: before.exports,
         next: loaded.replay_from + 1,

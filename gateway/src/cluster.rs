@@ -3,8 +3,8 @@
 //! Invariant: what a part reads is one [`View`], in which table and own virtual shards agree; it only
 //! changes as a whole, and whoever watches is told. A node alone has a table of itself and no peers.
 //! [`listener`] serves other members, [`peers`] asks them, [`probe`] finds out who is up and who
-//! knows a newer table. Which of them decides about the table is `membership`'s of the configuration.
-//! Nothing here moves a virtual shard.
+//! knows a newer table; [`engine`] is what decides about the table. Nothing here moves the state of a
+//! virtual shard.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -12,16 +12,21 @@ use std::sync::{Arc, Mutex};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 use weir_http::Bytes;
+use weir_model::VShard;
 use weir_ring::{Member, OwnedSet, Table};
 
 use crate::config::{Config, Membership};
 use crate::shard::worker::lock;
+use engine::Engine;
 use peers::Peers;
 
+pub mod engine;
+mod etcd;
 pub mod forward;
 mod kept;
 pub mod listener;
 pub mod metrics;
+pub mod moves;
 pub mod overview;
 pub mod partials;
 pub mod patience;
@@ -38,7 +43,7 @@ pub const MEMBER_HEADER: &str = "weir-member";
 /// A node and its tier.
 pub struct Cluster {
     name: String,
-    is_alone: bool,
+    engine: Engine,
     view: ArcSwap<View>,
     version: watch::Sender<u64>,
     /// One change at a time.
@@ -60,44 +65,64 @@ pub struct View {
     pub tag: String,
 }
 
+/// Why virtual shards have not changed hands.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AssignError {
+    /// Another member's, by now.
+    #[error("virtual shard {0} is not {1}'s")]
+    NotOwner(u16, String),
+    /// Nobody of that name.
+    #[error("{0} is no member")]
+    NoMember(String),
+    /// What decides about the table has not.
+    #[error("{0}")]
+    Engine(String),
+}
+
 impl Cluster {
     /// A node without others.
     pub fn alone(name: &str) -> Self {
         let own = Member { name: name.to_owned(), address: String::new(), capacity: 1 };
         // One member is a table.
         let table = Table::fill(vec![own]).unwrap_or_else(|why| unreachable!("{why}"));
-        Self::of(name, table, Peers::none(), None)
+        Self::of(name, table, Engine::None, Peers::none(), None)
     }
 
-    /// What the configuration says. With a static list the table is the one that was kept in the
-    /// data directory; without that it is a draft until [`probe::settle`] has asked the others.
+    /// What the configuration says. The table is the one that was kept in the data directory; without
+    /// that it is a draft until [`engine::settle`] has asked others.
     pub fn open(config: &Config) -> Result<Self, String> {
-        let name = &config.node_name;
-        let members = match &config.cluster.membership {
-            Membership::Static(members) => members.clone(),
-            Membership::Alone | Membership::Etcd(_) => return Ok(Self::alone(name)),
+        let (name, tier) = (&config.node_name, &config.cluster);
+        let (engine, members) = match &tier.membership {
+            Membership::Alone => return Ok(Self::alone(name)),
+            Membership::Static(members) => (Engine::File, members.clone()),
+            Membership::Etcd(etcd) => {
+                let (address, capacity) = (tier.advertise.clone(), tier.capacity);
+                let own = Member { name: name.clone(), address, capacity };
+                (Engine::Etcd(Arc::new(etcd::Etcd::new(name, tier, etcd)?)), vec![own])
+            }
         };
         let file = config.data_dir.join(kept::FILE);
-        let table = match kept::read(&file) {
-            Some(table) => kept::with_listed(&table, members),
-            None => draft(members),
+        let table = match (kept::read(&file), &engine) {
+            (None, _) => draft(members),
+            (Some(table), Engine::Etcd(_)) => Ok(table),
+            (Some(table), _) => kept::with_listed(&table, &members),
         };
-        let peers = Peers::new(name, config.cluster.tls.as_ref());
-        let cluster = Self::of(name, table.map_err(|why| why.to_string())?, peers, Some(file));
-        cluster.peers.follow(&cluster.table())?;
-        Ok(cluster)
+        let (table, peers) =
+            (table.map_err(|why| why.to_string())?, Peers::new(name, tier.tls.as_ref()));
+        peers.follow(&table)?;
+        Ok(Self::of(name, table, engine, peers, Some(file)))
     }
 
-    fn of(name: &str, table: Table, peers: Peers, file: Option<PathBuf>) -> Self {
-        let (version, is_alone) = (watch::Sender::new(table.version()), file.is_none());
+    fn of(name: &str, table: Table, engine: Engine, peers: Peers, file: Option<PathBuf>) -> Self {
+        let version = watch::Sender::new(table.version());
         let view = ArcSwap::from_pointee(View::new(name, table));
         let changing = Mutex::default();
-        Self { name: name.to_owned(), is_alone, view, version, changing, peers, file }
+        Self { name: name.to_owned(), engine, view, version, changing, peers, file }
     }
 
     /// Whether there are no others.
     pub fn is_alone(&self) -> bool {
-        self.is_alone
+        matches!(self.engine, Engine::None)
     }
 
     /// This node's name.
@@ -136,6 +161,31 @@ impl Cluster {
         let _one_at_a_time = lock(&self.changing);
         let merged = self.table().merged(other);
         merged.is_some_and(|table| self.put(table).is_ok())
+    }
+
+    /// Takes over the engine's table and members. Of an owner the later epoch counts, as in
+    /// [`Cluster::learn`]: an engine that was set back does not set this node back.
+    fn adopt(&self, told: &Table) -> Result<(), String> {
+        let _one_at_a_time = lock(&self.changing);
+        let known = self.table();
+        let next = match known.version() {
+            0 => told.clone(),
+            _ => known.merged(told).unwrap_or_else(|| (*known).clone()).among(told.members()),
+        };
+        if next == *known { Ok(()) } else { self.put(next) }
+    }
+
+    /// [`Cluster::assign`], where every member decides for itself.
+    fn assign_here(&self, vshards: &[VShard], from: &str, to: &str) -> Result<(), AssignError> {
+        let _one_at_a_time = lock(&self.changing);
+        let mut table = (*self.table()).clone();
+        for &vshard in vshards {
+            if table.owner(vshard).name != from {
+                return Err(AssignError::NotOwner(vshard.0, from.to_owned()));
+            }
+            table = table.moved(vshard, to).ok_or_else(|| AssignError::NoMember(to.to_owned()))?;
+        }
+        self.put(table).map_err(AssignError::Engine)
     }
 
     /// Whether the tier can have these members; the error says who is missing.
@@ -204,7 +254,7 @@ impl Cluster {
 /// What a tier of these members would begin with: version 0, so that any table in force wins.
 fn draft(members: Vec<Member>) -> Result<Table, weir_ring::TableError> {
     let filled = Table::fill(members)?;
-    let slots = (0..weir_model::VSHARDS).map(|v| filled.slot(weir_model::VShard(v))).collect();
+    let slots = (0..weir_model::VSHARDS).map(|v| filled.slot(VShard(v))).collect();
     Table::from_parts(0, filled.members().to_vec(), slots)
 }
 

@@ -7,6 +7,7 @@
 
 mod exports;
 mod frames;
+mod moves;
 mod resume;
 mod tier;
 
@@ -25,6 +26,7 @@ use weir_model::Timestamp;
 
 pub use exports::{ExportWriter, Told, What};
 pub use frames::FrameWriter;
+pub use moves::Released;
 pub use resume::{Resume, Said};
 pub use tier::{PARTS_BYTES_MAX, Places, TierFacts, settle};
 
@@ -87,6 +89,8 @@ pub struct Emitter {
     pub frontier: Timestamp,
     /// Which workers have said what groups they have.
     pub heard: Vec<bool>,
+    /// This node's name.
+    pub own: Arc<str>,
     /// Where groups live.
     pub places: Arc<Places>,
     /// The way to other members; none for a node that stands alone.
@@ -152,6 +156,9 @@ impl Emitter {
             Expect::Partials { position, record, replayed } => {
                 self.partials(position, &record, replayed);
             }
+            Expect::Release { position, record, reply } => self.release(position, &record, reply),
+            Expect::Adopt { position, record } => self.adopt(position, &record),
+            Expect::Settled(position) => self.settled(position),
             Expect::Waive { position, record, replayed } => self.waive(position, &record, replayed),
             Expect::Checkpoint(reply) => self.checkpoint(reply),
             Expect::Silence(through) => self.home.stay_silent_through(through),
@@ -163,6 +170,9 @@ impl Emitter {
     /// The groups' state, once every frame of the positions in it is in the queue: a replay will
     /// not write those again. Where that cannot be, the cycle is given up.
     fn checkpoint(&mut self, reply: oneshot::Sender<HomeState>) {
+        if lock(&self.facts.tier.released).is_some() {
+            return;
+        }
         let told = self.exports.iter_mut().all(|exports| exports.finish(&self.log));
         if !told || !self.frames.finish(&self.log) {
             return;

@@ -123,6 +123,7 @@ fn node(
         exchange: journals.exchange.clone(),
         streams: Default::default(),
         forward: Default::default(),
+        moves: Default::default(),
         durable: journals.durable.clone(),
         queue_durable: journals.queue_durable.clone(),
         checkpoints_durable: journals.checkpoints_durable.clone(),

@@ -1,5 +1,6 @@
 //! Arguments → configuration → run → exit code. Nothing else.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -95,10 +96,13 @@ async fn run(app: App, mut hup: Signal) -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "--check and admin answer on standard output")]
+/// `--check` and `admin` answer on standard output; whoever has seen enough of it may close it.
 fn say(text: &str) -> ExitCode {
-    println!("{text}");
-    ExitCode::SUCCESS
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) if why.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(why) => fail(&why.to_string()),
+    }
 }
 
 #[allow(clippy::print_stderr, reason = "there may be no logger yet")]

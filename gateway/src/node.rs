@@ -16,6 +16,7 @@ use crate::audit::Audit;
 use crate::checkpoint::CheckpointFacts;
 use crate::cluster::Cluster;
 use crate::cluster::forward::ForwardFacts;
+use crate::cluster::moves::Moves;
 use crate::cluster::stream::Streams;
 use crate::config::Config;
 use crate::custody::Custody;
@@ -71,6 +72,8 @@ pub struct Node {
     pub exchange: Option<Arc<Journal>>,
     /// The ways on which they are told.
     pub streams: Streams,
+    /// Virtual shards that change hands.
+    pub moves: Moves,
     /// What is sent on to other members.
     pub forward: ForwardFacts,
     /// Where replay starts.

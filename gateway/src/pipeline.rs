@@ -12,9 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::shard::Outcome;
 use weir_journal::{AppendError, Journal, Reservation};
-use weir_model::{Batch, Timestamp};
+use weir_model::{Batch, Timestamp, VShard};
+use weir_ring::OwnedSet;
 
-use crate::wal::{PartialsRecord, PlacementRecord, WaiveRecord};
+use crate::tenants::Tenants;
+use crate::wal::{AdoptRecord, PartialsRecord, PlacementRecord, ReleaseRecord, WaiveRecord};
 
 /// A batch on its way to the workers.
 pub struct BatchWork {
@@ -49,8 +51,31 @@ pub enum Message {
     Checkpoint(u64),
     /// Tell the newest timestamps of targets that were heard of since.
     Progress(Timestamp, Sender<Vec<Timestamp>>),
+    /// Give these virtual shards away.
+    Release(u64, Arc<OwnedSet>),
+    /// Take these virtual shards over.
+    Adopt(u64, Arc<Adoption>),
     /// The mailbox is empty now and stays so.
     Stop,
+}
+
+/// Virtual shards that workers take over.
+pub struct Adoption {
+    /// Their states.
+    pub vshards: Vec<(VShard, Bytes)>,
+    /// Tenants, who are named in the states.
+    pub tenants: Arc<Tenants>,
+}
+
+/// Why a batch was not submitted.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The log takes nothing.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Some of its series are changing hands.
+    #[error("some of these series are changing hands")]
+    Moving,
 }
 
 /// What the emitter is told of a position, before any worker has seen it.
@@ -102,6 +127,24 @@ pub enum Expect {
         /// It comes from the log.
         replayed: bool,
     },
+    /// Virtual shards are given away; all workers will report.
+    Release {
+        /// Its position.
+        position: u64,
+        /// Which, and to whom.
+        record: Arc<ReleaseRecord>,
+        /// Who carries them over.
+        reply: Option<oneshot::Sender<Bytes>>,
+    },
+    /// Virtual shards are taken over; all workers will report.
+    Adopt {
+        /// Its position.
+        position: u64,
+        /// Which, from whom, and with what.
+        record: Arc<AdoptRecord>,
+    },
+    /// What was given away is another's.
+    Settled(u64),
     /// A member is not waited for.
     Waive {
         /// Its position.
@@ -130,6 +173,8 @@ pub struct Pipeline {
 struct Inner {
     workers: Vec<Sender<Message>>,
     emitter: Sender<Expect>,
+    /// Virtual shards that were given away.
+    gone: OwnedSet,
 }
 
 impl Pipeline {
@@ -139,7 +184,7 @@ impl Pipeline {
         workers: Vec<Sender<Message>>,
         emitter: Sender<Expect>,
     ) -> Self {
-        Self { journal, inner: Mutex::new(Inner { workers, emitter }) }
+        Self { journal, inner: Mutex::new(Inner { workers, emitter, gone: OwnedSet::NONE }) }
     }
 
     /// Submits a batch. Nothing has happened if this fails.
@@ -149,9 +194,12 @@ impl Pipeline {
         record: Vec<Bytes>,
         work: BatchWork,
         reply: oneshot::Sender<Outcome>,
-    ) -> Result<u64, AppendError> {
+    ) -> Result<u64, SubmitError> {
         let work = Arc::new(work);
         let inner = self.lock();
+        if inner.is_gone(&work) {
+            return Err(SubmitError::Moving);
+        }
         let position = self.journal.append(reservation, crate::wal::BATCH, record)?;
         crate::crash::point("append");
         let reply = Some(reply);
@@ -223,6 +271,55 @@ impl Pipeline {
         Ok(position)
     }
 
+    /// Submits that virtual shards are given away; their state comes through `reply`.
+    pub fn release(
+        &self,
+        reservation: Reservation,
+        record: ReleaseRecord,
+        reply: oneshot::Sender<Bytes>,
+    ) -> Result<u64, AppendError> {
+        let payload = record.payload();
+        let mut inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::RELEASE, vec![payload])?;
+        crate::crash::point("release");
+        let gone = record.vshards.clone();
+        inner.release(position, Arc::new(record), gone, Some(reply));
+        Ok(position)
+    }
+
+    /// Submits that virtual shards are taken over.
+    pub fn adopt(
+        &self,
+        reservation: Reservation,
+        record: AdoptRecord,
+        adoption: Adoption,
+    ) -> Result<u64, AppendError> {
+        let payload = vec![record.head(), record.state.clone()];
+        let mut inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::ADOPT, payload)?;
+        crate::crash::point("adopt");
+        inner.adopt(position, Arc::new(record), adoption);
+        Ok(position)
+    }
+
+    /// Submits that what was given away is another's.
+    pub fn settled(&self, reservation: Reservation) -> Result<u64, AppendError> {
+        let inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::SETTLED, vec![Bytes::new()])?;
+        inner.expect(Expect::Settled(position));
+        Ok(position)
+    }
+
+    /// Hands on a replayed release; `vshards` are those whose checkpoints do not know of it.
+    pub fn replay_release(&self, position: u64, record: ReleaseRecord, vshards: OwnedSet) {
+        self.lock().release(position, Arc::new(record), vshards, None);
+    }
+
+    /// Hands on a replayed adoption, less what checkpoints know.
+    pub fn replay_adopt(&self, position: u64, record: AdoptRecord, adoption: Adoption) {
+        self.lock().adopt(position, Arc::new(record), adoption);
+    }
+
     /// Hands on a replayed record that only the emitter needs.
     pub fn replay_for_emitter(&self, expect: Expect) {
         self.lock().expect(expect);
@@ -274,6 +371,31 @@ impl Inner {
                 send(worker, Message::Batch(position, Arc::clone(&work)));
             }
         }
+    }
+
+    /// Whether some of a batch is not this node's any more.
+    fn is_gone(&self, work: &BatchWork) -> bool {
+        let columns = &work.batch.columns;
+        let is_gone = |&at: &u32| self.gone.contains(columns.entries[at as usize].vshard);
+        !self.gone.is_empty() && work.entries.iter().flatten().any(is_gone)
+    }
+
+    fn release(
+        &mut self,
+        position: u64,
+        record: Arc<ReleaseRecord>,
+        vshards: OwnedSet,
+        reply: Option<oneshot::Sender<Bytes>>,
+    ) {
+        record.vshards.iter().for_each(|vshard| self.gone.insert(vshard));
+        self.expect(Expect::Release { position, record, reply });
+        self.send_all(&Message::Release(position, Arc::new(vshards)));
+    }
+
+    fn adopt(&mut self, position: u64, record: Arc<AdoptRecord>, adoption: Adoption) {
+        record.vshards.iter().for_each(|vshard| self.gone.remove(vshard));
+        self.expect(Expect::Adopt { position, record });
+        self.send_all(&Message::Adopt(position, Arc::new(adoption)));
     }
 
     fn frontier(&self, position: u64, record: &crate::wal::FrontierRecord, replayed: bool) {

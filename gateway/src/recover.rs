@@ -16,18 +16,20 @@ use rayon::prelude::*;
 use weir_aggregate::decisions::Decisions;
 use weir_journal::fs::{Fs, read_up_to, write_all_at};
 use weir_journal::{Item, ReadError, Record};
-use weir_model::{BlockHasher, VSHARDS};
+use weir_model::{BlockHasher, VSHARDS, VShard};
 
 use crate::audit::Audit;
 use crate::config::DecisionText;
 use crate::emit::EmitFacts;
 use crate::ingest::{Decoded, Decoder};
 use crate::node::Readiness;
-use crate::pipeline::{Expect, Pipeline};
+use crate::pipeline::{Adoption, Expect, Pipeline};
 use crate::tenants::Tenants;
+use crate::wal::moves::State;
 use crate::wal::{
-    BATCH, BatchRecord, CONFIG, ConfigRecord, FRONTIER, FrontierRecord, PARTIALS, PLACEMENT,
-    PartialsRecord, PlacementRecord, WAIVE, WaiveRecord,
+    ADOPT, AdoptRecord, BATCH, BatchRecord, CONFIG, ConfigRecord, FRONTIER, FrontierRecord,
+    PARTIALS, PLACEMENT, PartialsRecord, PlacementRecord, RELEASE, ReleaseRecord, SETTLED, WAIVE,
+    WaiveRecord,
 };
 
 /// What a replay came to.
@@ -74,7 +76,7 @@ pub struct Replay<'a> {
     /// The process's hash of label blocks.
     pub hasher: &'a BlockHasher,
     /// Tenants.
-    pub tenants: &'a Tenants,
+    pub tenants: &'a Arc<Tenants>,
     /// The configuration at the start.
     pub decisions: Arc<Decisions>,
     /// Most bytes of a decompressed body.
@@ -179,7 +181,9 @@ impl Replay<'_> {
                     self.config(record.position, &record.payload, replayed)?;
                     true
                 }
-                (PLACEMENT | PARTIALS | WAIVE, _) => self.of_the_tier(record),
+                (PLACEMENT | PARTIALS | WAIVE | SETTLED, _) => self.of_the_tier(record),
+                (RELEASE, _) => self.release(record),
+                (ADOPT, _) => self.adopt(record),
                 _ => false,
             };
             if used {
@@ -258,6 +262,35 @@ impl Replay<'_> {
         true
     }
 
+    /// Whether no checkpoint of this virtual shard knows of a position.
+    fn is_news(&self, vshard: VShard, position: u64) -> bool {
+        self.checkpoints[usize::from(vshard.0)] < position
+    }
+
+    fn release(&self, record: &Record) -> bool {
+        let Ok(release) = ReleaseRecord::read(&record.payload) else {
+            return false;
+        };
+        let vshards =
+            release.vshards.iter().filter(|&v| self.is_news(v, record.position)).collect();
+        self.pipeline.replay_release(record.position, release, vshards);
+        true
+    }
+
+    fn adopt(&self, record: &Record) -> bool {
+        let adopt = AdoptRecord::read(&record.payload);
+        let Ok((adopt, mut state)) =
+            adopt.and_then(|adopt| State::read(&adopt.state).map(|state| (adopt, state)))
+        else {
+            return false;
+        };
+        state.vshards.retain(|&(vshard, _)| self.is_news(vshard, record.position));
+        let tenants = Arc::clone(self.tenants);
+        let adoption = Adoption { vshards: state.vshards, tenants };
+        self.pipeline.replay_adopt(record.position, adopt, adoption);
+        true
+    }
+
     /// Hands on what only the emitter needs.
     fn of_the_tier(&self, record: &Record) -> bool {
         let (position, replayed) = (record.position, true);
@@ -266,6 +299,7 @@ impl Replay<'_> {
                 PLACEMENT => PlacementRecord::read(&record.payload).map(|record| {
                     Expect::Placement { position, record: Arc::new(record), replayed }
                 }),
+                SETTLED => Ok(Expect::Settled(position)),
                 PARTIALS => PartialsRecord::read(&record.payload).map(|record| Expect::Partials {
                     position,
                     record: Arc::new(record),

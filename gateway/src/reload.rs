@@ -36,11 +36,11 @@ pub fn reload(node: &Arc<Node>, overrides: &Overrides) -> Result<(), String> {
             // A destination that cannot be built refuses the reload before anything changes.
             config.destinations.iter().try_for_each(|d| HttpTransport::new(d).map(drop))?;
             let (level, tier) = (config.log.level.clone(), config.cluster.clone());
-            if !tier.is_alone() {
+            if !tier.members().is_empty() {
                 node.cluster.check_members(tier.members())?;
             }
             apply(node, config)?;
-            if !tier.is_alone() {
+            if !tier.members().is_empty() {
                 node.cluster.set_members(tier.members())?;
             }
             weir_telemetry::logs::set_level(&level).map_err(|e| e.to_string())

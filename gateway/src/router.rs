@@ -19,6 +19,7 @@ use weir_http::{
 use weir_telemetry::{Registry, Scrape};
 
 use crate::admin::Admin;
+use crate::admin::routes::MOVES_PATH;
 use crate::config::Overrides;
 use crate::node::Node;
 use crate::outlets::Outlets;
@@ -119,6 +120,10 @@ impl Router {
             (&Method::GET, CONFIG_PATH) => {
                 let query = request.uri().query().unwrap_or_default();
                 crate::agents::handle(&self.node, query, request.headers())
+            }
+            (&Method::POST, MOVES_PATH) => {
+                let query = request.uri().query().unwrap_or_default();
+                crate::cluster::moves::handle(&self.node, query).await
             }
             (&Method::GET, "/federate") => self.federate(&request, peer).await,
             _ => self.administer(request).await,

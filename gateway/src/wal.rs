@@ -4,9 +4,11 @@
 //! `docs/DISK_FORMAT.md` has the layouts. Invariant: replaying records in the order of positions
 //! gives the same verdicts and the same windows, without a clock and without any other file.
 
+pub mod moves;
 pub mod records;
 pub mod tier;
 
+pub use moves::{AdoptRecord, ReleaseRecord};
 pub use records::{BatchRecord, ConfigRecord, FrontierRecord, RecordError};
 pub use tier::{PartialsRecord, PlacementRecord, WaiveRecord};
 
@@ -22,6 +24,12 @@ pub const PLACEMENT: u8 = 4;
 pub const PARTIALS: u8 = 5;
 /// A member is not waited for.
 pub const WAIVE: u8 = 6;
+/// Virtual shards are given away.
+pub const RELEASE: u8 = 7;
+/// Virtual shards are taken over.
+pub const ADOPT: u8 = 8;
+/// What was given away is another's.
+pub const SETTLED: u8 = 9;
 
 /// The epoch of all virtual shards while there is one node.
 pub const FIRST_EPOCH: u64 = 1;

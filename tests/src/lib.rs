@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests: real programs, real sockets, an independent oracle.
 //!
 //! Each file of `tests/` proves one promise of the binaries. What they share is here:
-//! [`processes`] runs programs, [`packages`] finds Debian's and [`peers`] starts them, [`gateway`] and
+//! [`processes`] runs programs, [`packages`] finds Debian's, [`peers`] and [`etcd`] start them, [`gateway`] and
 //! [`agent`] are the programs under test,
 //! [`sender`], [`load`], [`target`], [`counting_target`], [`stub`] and [`backend`] are its scripted
 //! peers, [`tier`] is several gateways and [`proxy`] the links between them, [`situations`] a load
@@ -16,6 +16,7 @@ pub mod agent;
 pub mod binaries;
 pub mod counting_target;
 pub mod disk;
+pub mod etcd;
 pub mod gateway;
 pub mod load;
 pub mod metrics;

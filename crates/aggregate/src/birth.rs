@@ -304,7 +304,7 @@ impl Shard {
         }
     }
 
-    fn forget(&mut self, vshard: VShard, at: u32) {
+    pub(crate) fn forget(&mut self, vshard: VShard, at: u32) {
         let Some(mut shard) = self.vshards[usize::from(vshard.0)].take() else {
             return;
         };

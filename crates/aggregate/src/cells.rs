@@ -234,6 +234,11 @@ impl Cells {
         Some(self.windows.remove(at))
     }
 
+    /// Forgets what open windows have: they go on elsewhere.
+    pub fn forget_windows(&mut self) {
+        self.windows.clear();
+    }
+
     /// The open windows, oldest first.
     pub fn windows(&self) -> impl Iterator<Item = &Window> {
         self.windows.iter()

@@ -47,9 +47,11 @@ pub fn encode(
         let (row, complex) = (row.clone(), complex.clone());
         write_row(&PendingRow { alive: *alive, row, complex }, &mut out);
     }
-    out.number(export.left.len() as u64);
-    for (rule, key) in &export.left {
-        write_key(*rule, key, &mut out);
+    for keys in [&export.left, &export.joined] {
+        out.number(keys.len() as u64);
+        for (rule, key) in keys {
+            write_key(*rule, key, &mut out);
+        }
     }
     out.bytes
 }
@@ -85,10 +87,12 @@ pub fn decode(
             None => read.unknown += 1,
         }
     }
-    for _ in 0..from.count()? {
-        match read_key(from)? {
-            (Some(rule), key) => read.export.left.push((rule as u16, key)),
-            (None, _) => read.unknown += 1,
+    for keys in [&mut read.export.left, &mut read.export.joined] {
+        for _ in 0..from.count()? {
+            match read_key(from)? {
+                (Some(rule), key) => keys.push((rule as u16, key)),
+                (None, _) => read.unknown += 1,
+            }
         }
     }
     if from.is_empty() { Ok(read) } else { Err(Unreadable) }

@@ -8,6 +8,7 @@
 
 pub mod afar;
 mod groups;
+mod handover;
 mod origins;
 mod pending;
 mod speech;
@@ -390,6 +391,9 @@ impl Home {
             let Some(group) = home.groups[at].as_mut().filter(|group| group.lives_here) else {
                 continue;
             };
+            if end <= group.spoken_through {
+                continue;
+            }
             let waiting = pending.take(at as u32, group);
             home.counts.samples_in += waiting.as_ref().map_or(0, Waiting::local_samples);
             let part = waiting.map(|waiting| waiting.merged(&active.layout));

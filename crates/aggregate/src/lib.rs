@@ -23,6 +23,7 @@ pub mod exchange;
 mod fold;
 pub mod group;
 pub mod ha;
+mod handover;
 mod histogram_fold;
 pub mod home;
 pub mod index;

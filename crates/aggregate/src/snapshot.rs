@@ -11,6 +11,7 @@ mod waiting;
 mod windows;
 mod write;
 
+pub(crate) use home::{read_group, write_group};
 pub use read::RestoreError;
 pub(crate) use waiting::{WaitingPart, read_row, write_row};
 

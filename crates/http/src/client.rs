@@ -239,11 +239,34 @@ impl Client {
         headers: HeaderMap,
         timeout: Duration,
     ) -> Result<Stream, ClientError> {
+        self.open(Method::GET, url, headers, Bytes::new(), timeout).await
+    }
+
+    /// Sends `body` like [`Client::post`], and hands the answer's body over as [`Client::stream`]
+    /// does.
+    pub async fn post_stream(
+        &self,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Stream, ClientError> {
+        self.open(Method::POST, url, headers, body, timeout).await
+    }
+
+    async fn open(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Stream, ClientError> {
         let counters = &self.inner.counters;
         counters.requests.fetch_add(1, Ordering::Relaxed);
         let _in_flight = InFlight::enter(counters);
         let deadline = tokio::time::Instant::now() + timeout;
-        let run = self.inner.run(Method::GET, url, headers, Bytes::new(), deadline);
+        let run = self.inner.run(method, url, headers, body, deadline);
         let outcome = Box::pin(run).await.map(Stream::new);
         if outcome.is_err() {
             counters.errors.fetch_add(1, Ordering::Relaxed);

@@ -35,6 +35,25 @@ impl Table {
         let version = self.version().max(other.version());
         is_new.then(|| Self::from_parts(version, members, slots).ok()).flatten()
     }
+
+    /// This version with other members: those given, and who else owns something.
+    pub fn among(&self, members: &[Member]) -> Self {
+        let mut all = members.to_vec();
+        let mut places = vec![None; self.members().len()];
+        let mut slots = Vec::with_capacity(usize::from(VSHARDS));
+        for vshard in (0..VSHARDS).map(VShard) {
+            let (slot, owner) = (self.slot(vshard), self.owner(vshard));
+            let place = *places[usize::from(slot.owner)].get_or_insert_with(|| {
+                all.iter().position(|member| member.name == owner.name).unwrap_or_else(|| {
+                    all.push(owner.clone());
+                    all.len() - 1
+                })
+            });
+            slots.push(Slot { owner: place as u16, ..slot });
+        }
+        // Names that stand twice in `members` make no table.
+        Self::from_parts(self.version(), all, slots).unwrap_or_else(|_| self.clone())
+    }
 }
 
 fn rank(table: &Table, vshard: VShard) -> (u32, u64, Reverse<&str>) {
@@ -84,6 +103,21 @@ mod tests {
         assert_eq!(names, ["a", "b", "d"], "c owns nothing");
         assert_eq!(merged.owner(vshard).name, "d");
         assert_eq!(merged.version(), 3);
+    }
+
+    #[test]
+    fn members_change_within_a_version_but_for_owners() {
+        let moved = table(&["a", "b", "c"]);
+        let member =
+            |name: &str, capacity| Member { name: name.into(), address: "y:1".into(), capacity };
+        let new = moved.among(&[member("d", 1), member("b", 7)]);
+        let names: Vec<(&str, u16)> =
+            new.members().iter().map(|m| (m.name.as_str(), m.capacity)).collect();
+        assert_eq!(names, [("a", 1), ("b", 7), ("c", 1), ("d", 1)]);
+        assert_eq!(new.version(), moved.version());
+        for name in ["a", "b", "c"] {
+            assert_eq!(new.owned_by(name), moved.owned_by(name));
+        }
     }
 
     #[test]

@@ -63,6 +63,48 @@ impl OwnedSet {
     }
 }
 
+impl std::str::FromStr for OwnedSet {
+    type Err = SetError;
+
+    /// As people write it: `0-31,77`.
+    fn from_str(text: &str) -> Result<Self, SetError> {
+        let mut set = Self::NONE;
+        for part in text.split(',').map(str::trim) {
+            let wrong = || SetError(part.to_owned());
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let first: u16 = first.trim().parse().map_err(|_| wrong())?;
+            let last: u16 = last.trim().parse().map_err(|_| wrong())?;
+            if first > last || last >= VSHARDS {
+                return Err(wrong());
+            }
+            (first..=last).for_each(|vshard| set.insert(VShard(vshard)));
+        }
+        Ok(set)
+    }
+}
+
+impl std::fmt::Display for OwnedSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<u16> = self.iter().map(|vshard| vshard.0).collect();
+        for (at, run) in all.chunk_by(|a, b| a + 1 == *b).enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            match run {
+                [one] => write!(f, "{comma}{one}")?,
+                [first, .., last] => write!(f, "{comma}{first}-{last}")?,
+                [] => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A text that is no set of virtual shards.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "{0:?} is no virtual shard nor a range of them; they are written as 0-31,77 and go up to 4095"
+)]
+pub struct SetError(String);
+
 impl FromIterator<VShard> for OwnedSet {
     fn from_iter<I: IntoIterator<Item = VShard>>(vshards: I) -> Self {
         let mut set = Self::NONE;
@@ -85,5 +127,15 @@ mod tests {
         assert!(!set.contains(VShard(63)) && set.len() == 4);
         assert_eq!(OwnedSet::ALL.len(), usize::from(VSHARDS));
         assert_eq!(OwnedSet::from_bytes(&[0; 511]), None);
+    }
+
+    #[test]
+    fn sets_are_read_as_people_write_them() {
+        let set: OwnedSet = "0-3, 77,4095".parse().unwrap();
+        assert_eq!(set.iter().map(|v| v.0).collect::<Vec<_>>(), [0, 1, 2, 3, 77, 4095]);
+        assert_eq!(set.to_string(), "0-3,77,4095");
+        for wrong in ["", "4096", "7-3", "a", "1-"] {
+            assert!(wrong.parse::<OwnedSet>().is_err(), "{wrong}");
+        }
     }
 }

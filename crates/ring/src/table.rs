@@ -97,6 +97,12 @@ impl Table {
         self.version
     }
 
+    /// How often virtual shards have changed hands in all: the sum of the epochs. It says who is ahead
+    /// whatever counts versions.
+    pub fn generation(&self) -> u64 {
+        self.slots.iter().map(|slot| u64::from(slot.epoch)).sum()
+    }
+
     /// All members, in the order of their names.
     pub fn members(&self) -> &[Member] {
         &self.members
@@ -201,6 +207,7 @@ mod tests {
         let vshard = table.owned_by("a").iter().next().unwrap();
         let moved = table.moved(vshard, "b").unwrap();
         assert_eq!((moved.version(), moved.slot(vshard).epoch), (2, 2));
+        assert_eq!((table.generation(), moved.generation()), (4096, 4097));
         assert_eq!(moved.owner(vshard).name, "b");
         assert_eq!(plan(&moved), [Move { vshard, from: "b".into(), to: "a".into() }]);
         assert_eq!(table.moved(vshard, "d"), None);

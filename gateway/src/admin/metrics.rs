@@ -304,6 +304,10 @@ fn write_tier(tier: &Tier, scrape: &mut Scrape) {
     scrape.gauge("weir_cluster_table_version", help, &[], tier.table_version as f64);
     let help = "Virtual shards that this member owns, of 4096.";
     scrape.gauge("weir_cluster_vshards_owned", help, &[], tier.owned() as f64);
+    if let Some(up) = tier.engine_up {
+        let help = "1 while etcd, which keeps the placement table, answers.";
+        scrape.gauge("weir_cluster_engine_up", help, &[], flag(up));
+    }
 }
 
 fn configuration(status: &Status, scrape: &mut Scrape) {

@@ -272,6 +272,14 @@ impl Found {
     }
 
     fn tier(&mut self, status: &Status) {
+        if let Some(tier) = status.tier.as_ref().filter(|tier| tier.engine_up == Some(false)) {
+            self.warning(
+                format!("etcd does not answer: {}", tier.engine_error),
+                "The placement table that is known stays in force, and samples are taken. Until etcd \
+                 is back no member can join, and no virtual shard moves. Check cluster.etcd.endpoints \
+                 and etcd itself (etcdctl endpoint health).",
+            );
+        }
         let members = status.tier.iter().flat_map(|tier| &tier.members);
         for member in members.filter(|member| !member.up) {
             let why =

@@ -13,6 +13,9 @@ pub const MEMBERS_PATH: &str = "/api/v1/cluster/members";
 /// The placement table.
 pub const TABLE_PATH: &str = "/api/v1/cluster/table";
 
+/// Virtual shards change hands: `vshards=0-31,77&to=NAME`.
+pub const MOVES_PATH: &str = "/api/v1/cluster/moves";
+
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Route {
@@ -52,6 +55,7 @@ GET  /api/v1/agents    agents that ask for their configuration, as JSON
 GET  /api/v1/agents/config   what an agent is to run: ?agent=NAME&label=NAME=VALUE
 GET  /api/v1/cluster/members   members of the tier, as JSON
 GET  /api/v1/cluster/table     who owns which virtual shard, as JSON
+POST /api/v1/cluster/moves     vshards=0-31,77&to=NAME: they become that member's
 GET  /metrics          metrics of this gateway
 GET  /federate         newest outputs, for a Prometheus to scrape
 GET  /-/healthy        200 while the process runs

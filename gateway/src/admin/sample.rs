@@ -186,6 +186,8 @@ fn node() -> Node {
 /// A tier of which one member does not answer.
 fn torn() -> Tier {
     let mut tier = tier();
+    tier.engine_up = Some(false);
+    tier.engine_error = "no answer in time".into();
     tier.members[2].up = false;
     tier.members[2].last_error = "cannot connect: <refused>".into();
     tier
@@ -203,7 +205,8 @@ fn tier() -> Tier {
     };
     let members =
         vec![member("gw-eu-1", 1_365), member("gw-eu-2", 1_370), member("gw-eu-3", 1_361)];
-    Tier { name: "gw-eu-1".into(), table_version: 3, members }
+    let name = "gw-eu-1".into();
+    Tier { name, table_version: 3, engine_up: Some(true), engine_error: String::new(), members }
 }
 
 fn tenant(name: &str, received: u64, series: u64) -> Tenant {

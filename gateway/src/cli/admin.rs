@@ -9,12 +9,15 @@ use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 use weir_config::files;
 use weir_http::{Client, ClientConfig, HeaderMap, HttpClientConfig, StatusCode, Uri};
+use weir_ring::OwnedSet;
 
 use super::columns::columns;
 use crate::admin::routes::{MEMBERS_PATH, TABLE_PATH};
 use crate::cluster::overview::{MemberView, Overview};
 use crate::cluster::table_text::TableText;
 use crate::frontier::wall_ms;
+
+mod moves;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,6 +53,30 @@ pub enum Question {
     Members,
     /// The placement table: which member owns which virtual shards, and since which epoch.
     Table,
+    /// Give virtual shards to a member: each waits for less than a second, windows go on.
+    Move {
+        /// Which, as 0-31,77.
+        #[arg(long, value_parser = boxed_set)]
+        vshards: Box<OwnedSet>,
+        /// The member that is to own them.
+        #[arg(long)]
+        to: String,
+    },
+    /// Give all virtual shards of a member to the others, so that it can go.
+    Drain {
+        /// The member.
+        name: String,
+    },
+    /// Spread virtual shards by capacity, after members have joined or their capacity has changed.
+    Rebalance {
+        /// Only say what would move.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+fn boxed_set(text: &str) -> Result<Box<OwnedSet>, weir_ring::SetError> {
+    text.parse().map(Box::new)
 }
 
 /// Asks; the answer is to be printed, and so is the error.
@@ -57,7 +84,21 @@ pub fn run(args: &AdminArgs) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|why| why.to_string())?;
     let ask = |path| runtime.block_on(ask(args, path));
-    match args.question {
+    match &args.question {
+        Question::Move { vshards, to } => {
+            runtime.block_on(moves::carry_out(args, vec![((**vshards).clone(), to.clone())]))
+        }
+        Question::Drain { name } => {
+            let steps = moves::drained(&table_of(&ask(TABLE_PATH)?)?, name)?;
+            runtime.block_on(moves::carry_out(args, steps))
+        }
+        Question::Rebalance { dry_run } => {
+            let steps = moves::balanced(&table_of(&ask(TABLE_PATH)?)?);
+            if *dry_run {
+                return Ok(moves::said(&steps));
+            }
+            runtime.block_on(moves::carry_out(args, steps))
+        }
         Question::Members if !args.json => Ok(members(&parse(&ask(MEMBERS_PATH)?)?, wall_ms())),
         Question::Table if !args.json => table(parse(&ask(TABLE_PATH)?)?),
         Question::Members => ask(MEMBERS_PATH),
@@ -66,12 +107,25 @@ pub fn run(args: &AdminArgs) -> Result<String, String> {
 }
 
 async fn ask(args: &AdminArgs, path: &str) -> Result<String, String> {
+    request(args, path, false, TIMEOUT).await
+}
+
+async fn request(
+    args: &AdminArgs,
+    path: &str,
+    posts: bool,
+    within: Duration,
+) -> Result<String, String> {
     let base = args.address.trim_end_matches('/');
     let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
     let url: Uri = format!("{base}{path}").parse().map_err(|why| format!("{base}: {why}"))?;
     let client = Client::new(client(args.http_config_file.as_deref())?, Instant::now());
     let client = client.map_err(|why| why.to_string())?;
-    let reply = client.get(&url, HeaderMap::new(), TIMEOUT).await;
+    let reply = if posts {
+        client.post(&url, HeaderMap::new(), weir_http::Bytes::new(), within).await
+    } else {
+        client.get(&url, HeaderMap::new(), within).await
+    };
     let reply = reply.map_err(|why| {
         format!("no gateway answers at {base}: {why}\nname one by --address http://HOST:9201")
     })?;
@@ -81,6 +135,7 @@ async fn ask(args: &AdminArgs, path: &str) -> Result<String, String> {
         StatusCode::UNAUTHORIZED => {
             Err(format!("{base} asks for credentials; give them by --http.config.file"))
         }
+        StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => Err(text.trim_end().to_owned()),
         status => {
             let line = text.lines().next().unwrap_or_default();
             Err(format!("{base}{path} answers {status}: {line}\nis it a weir-gateway?"))
@@ -107,6 +162,11 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|why| format!("the answer cannot be read: {why}"))
 }
 
+fn table_of(text: &str) -> Result<weir_ring::Table, String> {
+    let table = parse::<TableText>(text)?.table();
+    table.map_err(|why| format!("the answer is no table: {why}"))
+}
+
 fn members(tier: &Overview, now_ms: i64) -> String {
     let titles = ["NAME", "STATE", "ADDRESS", "#CAPACITY", "#VSHARDS", "#SEEN", "WHY"];
     let row = |member: &MemberView| {
@@ -128,7 +188,12 @@ fn members(tier: &Overview, now_ms: i64) -> String {
     };
     let rows: Vec<_> = tier.members.iter().map(row).collect();
     let (version, name) = (tier.table_version, &tier.name);
-    format!("{}\ntable version {version}, as {name} sees it\n", columns(titles, &rows))
+    let engine = match tier.engine_up {
+        None => String::new(),
+        Some(true) => "; etcd answers".to_owned(),
+        Some(false) => format!("; etcd is away: {}", tier.engine_error),
+    };
+    format!("{}\ntable version {version}, as {name} sees it{engine}\n", columns(titles, &rows))
 }
 
 fn table(text: TableText) -> Result<String, String> {
@@ -166,7 +231,12 @@ mod tests {
             ..MemberView::default()
         };
         let both = vec![member("gw-0", true), member("gw-1", false)];
-        let tier = Overview { name: "gw-0".into(), table_version: 7, members: both };
+        let tier = Overview {
+            name: "gw-0".into(),
+            table_version: 7,
+            members: both,
+            ..Overview::default()
+        };
         assert_eq!(
             members(&tier, 17_500),
             "NAME  STATE  ADDRESS    CAPACITY  VSHARDS     SEEN  WHY\n\

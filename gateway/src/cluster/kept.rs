@@ -41,14 +41,16 @@ pub(super) fn write(file: &Path, text: &[u8]) -> io::Result<()> {
 
 /// The table with the members that are listed now, and those that are not and own something: a start
 /// cannot take it from them.
-pub(super) fn with_listed(table: &Table, mut members: Vec<Member>) -> Result<Table, TableError> {
-    for old in table.members() {
-        let owned = table.owned_by(&old.name).len();
-        if owned > 0 && members.iter().all(|listed| listed.name != old.name) {
+pub(super) fn with_listed(table: &Table, listed: &[Member]) -> Result<Table, TableError> {
+    let next = table.among(listed);
+    for old in next.members() {
+        if listed.iter().all(|member| member.name != old.name) {
+            let owned = table.owned_by(&old.name).len();
             tracing::warn!(member = old.name, owned, "it is not listed, and owns virtual shards");
-            members.push(old.clone());
         }
     }
-    let next = table.with_members(members)?;
-    Ok(if next.members() == table.members() { table.clone() } else { next })
+    if next.members() == table.members() {
+        return Ok(next);
+    }
+    table.with_members(next.members().to_vec())
 }

@@ -14,6 +14,10 @@ pub struct Overview {
     pub name: String,
     /// Of the table.
     pub table_version: u64,
+    /// Whether what decides about the table (etcd) answers; `None` where nothing is asked.
+    pub engine_up: Option<bool>,
+    /// Why it does not; empty while it does.
+    pub engine_error: String,
     /// All members, in the order of their names.
     pub members: Vec<MemberView>,
 }
@@ -68,8 +72,14 @@ impl Overview {
                 }
             }
         });
-        let members = members.collect();
-        Self { name: cluster.own_name().to_owned(), table_version: table.version(), members }
+        let (engine_up, engine_error) = cluster.engine_state().unzip();
+        Self {
+            name: cluster.own_name().to_owned(),
+            table_version: table.version(),
+            engine_up,
+            engine_error: engine_error.unwrap_or_default(),
+            members: members.collect(),
+        }
     }
 
     /// Members that answer, and those that do not.

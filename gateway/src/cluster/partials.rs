@@ -94,15 +94,15 @@ fn check(node: &Node, body: &[u8]) -> Result<u64, Refusal> {
     let items = Item::read_all(body).map_err(|why| bad(why.to_string()))?;
     let decisions = Arc::clone(&node.current.load().decisions);
     let newest = items.iter().filter_map(|item| match item.content {
-        Content::Mark(to) => Some(to),
-        Content::Parts(_) => None,
+        Content::Mark(to, _) => Some(to),
+        Content::Parts(..) => None,
     });
     let newest = newest.max().unwrap_or(i64::MAX);
     let is_patient = wall_ms() - newest < UNKNOWN_WAIT_MS || newest == i64::MAX;
     let mut decompressor = Decompressor::default();
     let mut plain = Vec::new();
     for item in &items {
-        let Content::Parts(bytes) = item.content else { continue };
+        let Content::Parts(_, bytes) = item.content else { continue };
         let done = decompressor.decompress(Encoding::Zstd, bytes, PARTS_BYTES_MAX, &mut plain);
         done.map_err(|why| bad(why.to_string()))?;
         let read = exchange::decode(&plain, &decisions, &mut |_| TenantId(0));

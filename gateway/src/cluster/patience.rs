@@ -79,7 +79,8 @@ mod tests {
 
     fn origin(name: &str, mark: Timestamp, is_member: bool) -> Origin {
         let (epoch, place, waived) = (1, 1, 0);
-        Origin { name: name.into(), epoch, place, mark, waived, is_member }
+        let version = 1;
+        Origin { name: name.into(), epoch, place, mark, waived, version, is_member }
     }
 
     #[test]

@@ -165,8 +165,10 @@ impl Peer {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Reply, PeerError> {
-        let url = self.url(path)?;
-        self.judged(self.client.post(&url, headers, body, timeout).await)
+        self.judged(match self.url(path) {
+            Ok(url) => Ok(self.client.post(&url, headers, body, timeout).await),
+            Err(why) => Err(why),
+        })
     }
 
     /// Asks; `timeout` is for everything.
@@ -176,17 +178,25 @@ impl Peer {
         headers: HeaderMap,
         timeout: Duration,
     ) -> Result<Reply, PeerError> {
-        let url = self.url(path)?;
-        self.judged(self.client.get(&url, headers, timeout).await)
+        self.judged(match self.url(path) {
+            Ok(url) => Ok(self.client.get(&url, headers, timeout).await),
+            Err(why) => Err(why),
+        })
     }
 
     fn url(&self, path: &str) -> Result<Uri, PeerError> {
+        if self.member.address.is_empty() {
+            return Err(PeerError::Address("nobody knows its address".into()));
+        }
         let url = format!("{}://{}{path}", self.scheme, self.member.address);
         url.parse().map_err(|why| PeerError::Address(format!("{url}: {why}")))
     }
 
-    fn judged(&self, outcome: Result<Reply, ClientError>) -> Result<Reply, PeerError> {
-        let answered = outcome.map_err(PeerError::from).and_then(|reply| {
+    fn judged(
+        &self,
+        outcome: Result<Result<Reply, ClientError>, PeerError>,
+    ) -> Result<Reply, PeerError> {
+        let answered = outcome.and_then(|sent| sent.map_err(PeerError::from)).and_then(|reply| {
             let who = reply.headers.get(MEMBER_HEADER).and_then(|value| value.to_str().ok());
             match who {
                 Some(name) if name == self.member.name => Ok(reply),
@@ -215,9 +225,9 @@ impl PeerFacts {
     }
 
     fn failed(&self, name: &str, why: &PeerError) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
+        let is_first = self.errors.fetch_add(1, Ordering::Relaxed) == 0;
         *lock(&self.last_error) = why.to_string();
-        if self.up.swap(false, Ordering::Relaxed) {
+        if self.up.swap(false, Ordering::Relaxed) || is_first {
             tracing::warn!(member = name, %why, "a member is away");
         }
     }

@@ -19,21 +19,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// For one answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks the others once, before anything is decided by the table. A draft gives way to any table
-/// that is in force; where none is, it is the first one.
-pub async fn settle(cluster: &Arc<Cluster>) -> Result<(), String> {
-    if cluster.is_alone() {
-        return Ok(());
-    }
-    round(cluster).await;
-    cluster.confirm()
-}
-
 /// Asks for as long as the process runs.
-pub fn keep_probing(cluster: &Arc<Cluster>) {
-    if cluster.is_alone() {
-        return;
-    }
+pub(super) fn keep_probing(cluster: &Arc<Cluster>) {
     let cluster = Arc::clone(cluster);
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(EVERY);
@@ -45,7 +32,8 @@ pub fn keep_probing(cluster: &Arc<Cluster>) {
     });
 }
 
-async fn round(cluster: &Arc<Cluster>) {
+/// Asks each of the others once, all at the same time.
+pub(super) async fn round(cluster: &Arc<Cluster>) {
     let mut asking = JoinSet::new();
     for peer in cluster.peers().all() {
         let cluster = Arc::clone(cluster);

@@ -9,7 +9,7 @@ use weir_http::{
 
 use super::forward::WRITE_PATH;
 use super::stream::PARTIALS_PATH;
-use super::{Cluster, MEMBER_HEADER};
+use super::{Cluster, MEMBER_HEADER, moves};
 use crate::node::Node;
 
 /// The placement table, as the member that answers knows it.
@@ -34,6 +34,10 @@ impl ClusterRouter {
             (&Method::POST, WRITE_PATH) => {
                 crate::ingest::handle_forwarded(&self.node, request).await
             }
+            (&Method::POST, moves::PREPARE_PATH) => moves::prepare(&self.node),
+            (&Method::POST, moves::ADOPT_PATH) => moves::adopt(&self.node, request).await,
+            (&Method::POST, moves::DONE_PATH) => moves::done(&self.node, request).await,
+            (&Method::POST, moves::BEGIN_PATH) => moves::begin(&self.node, request).await,
             (&Method::POST, PARTIALS_PATH) => super::partials::handle(&self.node, request).await,
             _ => plain(StatusCode::NOT_FOUND, "members of the tier have nothing to ask here\n"),
         }

@@ -203,13 +203,13 @@ fn piece(
         };
         let place = record.position;
         match Told::read(record.kind, &record.payload).map(|told| told.what) {
-            Ok(What::Parts(to, bytes)) if to == member => {
-                Item { place, content: Content::Parts(&bytes) }.write(&mut out);
+            Ok(What::Parts { to, of, bytes }) if to == member => {
+                Item { place, content: Content::Parts(&of, &bytes) }.write(&mut out);
                 last = place;
             }
-            Ok(What::Parts(..)) => {}
-            Ok(What::Mark(to)) => {
-                Item { place, content: Content::Mark(to) }.write(&mut out);
+            Ok(What::Parts { .. }) => {}
+            Ok(What::Mark(to, version)) => {
+                Item { place, content: Content::Mark(to, version) }.write(&mut out);
                 last = place;
             }
             Err(why) => tracing::error!(place, %why, "a record of the exchange"),

@@ -143,6 +143,14 @@ fn unreadable(config: &Config, source: &Source) -> Vec<Problem> {
     {
         errors.push(source.problem("cluster.tls", error));
     }
+    if let Some(etcd) = config.cluster.etcd() {
+        let password =
+            etcd.credentials.iter().filter_map(|(_, file)| files::check_opens(file).err());
+        errors.extend(password.map(|why| source.problem("cluster.etcd.password_file", why)));
+        if let Err(error) = ClientTls::load(etcd.tls.clone(), true, now) {
+            errors.push(source.problem("cluster.etcd.tls", error));
+        }
+    }
     for (index, destination) in config.destinations.iter().enumerate() {
         let key = format!("remote_write[{index}]");
         let messages = destination.client.check_files().into_iter();

@@ -18,6 +18,7 @@ use super::{AgentConfig, Config, Log, RuleText, Windows};
 
 mod bounds;
 mod cluster;
+mod etcd;
 mod labels;
 mod limits;
 mod listen;

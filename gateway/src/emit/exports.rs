@@ -41,10 +41,17 @@ pub struct Told {
 /// What a record of the exchange says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum What {
-    /// Parts for this member, compressed.
-    Parts(String, Bytes),
-    /// All windows that end by then have been told.
-    Mark(Timestamp),
+    /// Parts for a member, compressed, and whose they are where they are passed on.
+    Parts {
+        /// For whom.
+        to: String,
+        /// Whose; empty for this node's own.
+        of: String,
+        /// As the exchange's codec writes them, with zstd.
+        bytes: Bytes,
+    },
+    /// All windows that end by then have been told, by the table of this version.
+    Mark(Timestamp, u64),
 }
 
 impl Told {
@@ -57,10 +64,10 @@ impl Told {
         let source = from.number()?;
         let what = match kind {
             PARTS => {
-                let to = from.text()?.to_owned();
-                What::Parts(to, payload.slice(payload.len() - from.left()..))
+                let (to, of) = (from.text()?.to_owned(), from.text()?.to_owned());
+                What::Parts { to, of, bytes: payload.slice(payload.len() - from.left()..) }
             }
-            MARK => What::Mark(from.timestamp()?),
+            MARK => What::Mark(from.timestamp()?, from.number()?),
             _ => return Err(Unreadable),
         };
         Ok(Self { source, what })
@@ -71,13 +78,15 @@ impl Told {
         out.number(LAYOUT);
         out.number(self.source);
         match &self.what {
-            What::Parts(to, bytes) => {
+            What::Parts { to, of, bytes } => {
                 out.blob(to.as_bytes());
+                out.blob(of.as_bytes());
                 out.bytes.extend_from_slice(bytes);
                 (PARTS, Bytes::from(out.bytes))
             }
-            What::Mark(to) => {
+            What::Mark(to, version) => {
                 out.signed(*to);
+                out.number(*version);
                 (MARK, Bytes::from(out.bytes))
             }
         }
@@ -111,14 +120,39 @@ impl ExportWriter {
     /// Tells what a frontier gave: to each member its parts, to all that the frontier has passed.
     pub fn tell(
         &mut self,
-        (source, mark): (u64, Timestamp),
+        (source, mark, version): (u64, Timestamp, u64),
         parts: BTreeMap<Arc<str>, Export>,
         config: &Decisions,
         names: &dyn Fn(TenantId) -> Arc<str>,
     ) {
-        if source <= self.held {
-            return;
+        if source > self.held {
+            self.put(source, "", parts, config, names);
+            self.waiting.push_back(Told { source, what: What::Mark(mark, version) });
         }
+    }
+
+    /// Passes on what another member had for this one, and whose home is elsewhere by now.
+    pub fn pass_on(
+        &mut self,
+        source: u64,
+        of: &str,
+        parts: BTreeMap<Arc<str>, Export>,
+        config: &Decisions,
+        names: &dyn Fn(TenantId) -> Arc<str>,
+    ) {
+        if source > self.held {
+            self.put(source, of, parts, config, names);
+        }
+    }
+
+    fn put(
+        &mut self,
+        source: u64,
+        of: &str,
+        parts: BTreeMap<Arc<str>, Export>,
+        config: &Decisions,
+        names: &dyn Fn(TenantId) -> Arc<str>,
+    ) {
         for (to, export) in parts {
             for piece in pieces(export) {
                 let bytes = exchange::encode(&piece, config, names);
@@ -128,11 +162,11 @@ impl ExportWriter {
                     tracing::error!(%why, "the exchange takes nothing more; the log still has it");
                     self.ended = true;
                 }
-                let what = What::Parts(to.to_string(), Bytes::from(compressed));
+                let (to, of) = (to.to_string(), of.to_owned());
+                let what = What::Parts { to, of, bytes: Bytes::from(compressed) };
                 self.waiting.push_back(Told { source, what });
             }
         }
-        self.waiting.push_back(Told { source, what: What::Mark(mark) });
     }
 
     /// Writes the records whose positions are durable.
@@ -193,7 +227,8 @@ fn pieces(mut export: Export) -> impl Iterator<Item = Export> {
         let few = |len: usize| len.min(PARTS_MAX);
         let parts = export.parts.drain(..few(export.parts.len())).collect();
         let left = export.left.drain(..few(export.left.len())).collect();
-        let piece = Export { parts, left };
+        let joined = export.joined.drain(..few(export.joined.len())).collect();
+        let piece = Export { parts, left, joined };
         (!piece.is_empty()).then_some(piece)
     })
 }
@@ -215,15 +250,15 @@ mod tests {
         let config = Decisions::new(1, Vec::new());
         let names = |_: TenantId| Arc::from("t");
         let mut writer = open();
-        writer.tell((7, 10_000), BTreeMap::new(), &config, &names);
+        writer.tell((7, 10_000, 1), BTreeMap::new(), &config, &names);
         writer.flush(6);
         assert_eq!(writer.journal.next_position(), 1, "the log is not durable yet");
         writer.flush(7);
         writer.journal.close().unwrap();
         let mut writer = open();
         assert_eq!(writer.held(), 7);
-        writer.tell((7, 10_000), BTreeMap::new(), &config, &names);
-        writer.tell((9, 20_000), BTreeMap::new(), &config, &names);
+        writer.tell((7, 10_000, 1), BTreeMap::new(), &config, &names);
+        writer.tell((9, 20_000, 1), BTreeMap::new(), &config, &names);
         writer.flush(9);
         writer.journal.wait_durable(2).unwrap();
         let mut reader = writer.journal.reader(1);
@@ -231,7 +266,7 @@ mod tests {
         while let Some(weir_journal::Item::Record(record)) = reader.next().unwrap() {
             told.push(Told::read(record.kind, &record.payload).unwrap());
         }
-        let mark = |source, to| Told { source, what: What::Mark(to) };
+        let mark = |source, to| Told { source, what: What::Mark(to, 1) };
         assert_eq!(told, [mark(7, 10_000), mark(9, 20_000)]);
     }
 }

@@ -15,7 +15,7 @@ use weir_model::{TenantId, Timestamp, vshard_of_group};
 use weir_wire::compress::Decompressor;
 use weir_wire::negotiate::Encoding;
 
-use super::Emitter;
+use super::{Emitter, Released};
 use crate::shard::worker::lock;
 use crate::tenants::Tenants;
 use crate::wal::tier::{Content, Item, PartialsRecord, PlacementRecord, WaiveRecord};
@@ -46,6 +46,10 @@ pub struct TierFacts {
     pub local: AtomicI64,
     /// The other members' marks.
     pub origins: Mutex<Vec<Origin>>,
+    /// What was given away and is not settled.
+    pub released: Mutex<Option<Released>>,
+    /// Moves that ended here, since the log's beginning.
+    pub adopted: Mutex<Vec<(String, (u64, u64))>>,
 }
 
 impl TierFacts {
@@ -112,6 +116,10 @@ impl Emitter {
     /// The table has changed.
     pub(super) fn place(&mut self, position: u64, record: &PlacementRecord, replayed: bool) {
         if position > self.home_position {
+            if record.version < self.places.record.version {
+                // Written before a move ended that this node knows of.
+                return self.complete(position);
+            }
             self.places = Arc::new(Places::new(record.clone()));
             settle(&mut self.home, &self.places, &self.tenants, self.frontier);
             self.close(position, replayed);
@@ -132,7 +140,7 @@ impl Emitter {
     pub(super) fn partials(&mut self, position: u64, record: &PartialsRecord, replayed: bool) {
         if position > self.home_position {
             match Item::read_all(&record.body) {
-                Ok(items) => items.iter().for_each(|item| self.item(record, item)),
+                Ok(items) => items.iter().for_each(|item| self.item(position, record, item)),
                 Err(why) => tracing::error!(position, %why, "a record of partials"),
             }
             self.close(position, replayed);
@@ -140,23 +148,28 @@ impl Emitter {
         self.complete(position);
     }
 
-    fn item(&mut self, record: &PartialsRecord, item: &Item<'_>) {
+    fn item(&mut self, position: u64, record: &PartialsRecord, item: &Item<'_>) {
         let PartialsRecord { origin, epoch, .. } = record;
         if self.home.origins.has(origin, *epoch, item.place) {
             return;
         }
         let number = self.home.origins.meet(origin);
         let mark = match item.content {
-            Content::Mark(to) => to,
-            Content::Parts(bytes) => {
-                self.import(number, bytes);
+            Content::Mark(to, version) => {
+                self.home.origins.chose_by(number, version);
+                to
+            }
+            Content::Parts(of, bytes) => {
+                let of = if of.is_empty() { origin } else { of };
+                self.import(position, of, bytes);
                 Timestamp::MIN
             }
         };
         self.home.origins.advance(number, (*epoch, item.place), mark);
     }
 
-    fn import(&mut self, origin: u32, compressed: &[u8]) {
+    /// Takes in what lives here, and passes on what lives elsewhere by now.
+    fn import(&mut self, position: u64, of: &str, compressed: &[u8]) {
         let tenants = Arc::clone(&self.tenants);
         let mut tenant = |name: &str| tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
         let mut plain = Vec::new();
@@ -170,10 +183,16 @@ impl Emitter {
             let read = exchange::decode(&plain, self.home.config(), &mut tenant);
             read.map_err(|why| why.to_string())
         });
-        let read = match read {
+        let mut read = match read {
             Ok(read) => read,
-            Err(why) => return tracing::error!(origin, %why, "parts that cannot be read"),
+            Err(why) => return tracing::error!(of, %why, "parts that cannot be read"),
         };
+        let (places, tenants) = (Arc::clone(&self.places), Arc::clone(&self.tenants));
+        let gone = read.export.split_off(&|key| places.elsewhere(&tenants, key).is_some());
+        if !gone.is_empty() {
+            self.pass_on(position, of, gone);
+        }
+        let origin = self.home.origins.meet(of);
         let facts = &self.facts.tier;
         facts.parts_in.fetch_add(read.export.parts.len() as u64, Ordering::Relaxed);
         facts.parts_unknown.fetch_add(read.unknown, Ordering::Relaxed);
@@ -184,6 +203,9 @@ impl Emitter {
                 Taken::Late => drop(facts.parts_late.fetch_add(1, Ordering::Relaxed)),
             }
         }
+        for (rule, key) in read.export.joined {
+            self.home.join_from(origin, rule, key);
+        }
         for (rule, key) in read.export.left {
             self.home.leave_from(origin, rule, &key);
         }
@@ -191,26 +213,52 @@ impl Emitter {
 
     /// Tells other nodes what this frontier gave.
     pub(super) fn export(&mut self, position: u64, to: Timestamp) {
-        let Some(exports) = &mut self.exports else {
+        if self.exports.is_none() {
             return;
-        };
+        }
         let export = self.home.export(to);
-        let mut by_member: BTreeMap<Arc<str>, Export> = BTreeMap::new();
         let rows = export.parts.len() as u64;
         self.facts.tier.parts_out.fetch_add(rows, Ordering::Relaxed);
+        let by_member = self.by_member(export);
+        let version = self.places.record.version;
+        // Who still chooses by an older table may send what this node then passes on.
+        let mark = to.min(self.home.origins.relayed_through(version));
+        let tenants = Arc::clone(&self.tenants);
+        let names = |id: TenantId| tenants.name(id);
+        if let Some(exports) = &mut self.exports {
+            exports.tell((position, mark, version), by_member, self.home.config(), &names);
+        }
+    }
+
+    fn pass_on(&mut self, position: u64, of: &str, export: Export) {
+        let by_member = self.by_member(export);
+        let tenants = Arc::clone(&self.tenants);
+        let names = |id: TenantId| tenants.name(id);
+        if let Some(exports) = &mut self.exports {
+            exports.pass_on(position, of, by_member, self.home.config(), &names);
+        }
+    }
+
+    /// Sorts an export by who is to be told.
+    fn by_member(&self, export: Export) -> BTreeMap<Arc<str>, Export> {
+        let mut by_member: BTreeMap<Arc<str>, Export> = BTreeMap::new();
+        let home = |key: &GroupKey| self.places.elsewhere(&self.tenants, key);
         for part in export.parts {
-            if let Some(member) = self.places.elsewhere(&self.tenants, &part.key) {
+            if let Some(member) = home(&part.key) {
                 by_member.entry(member).or_default().parts.push(part);
             }
         }
         for (rule, key) in export.left {
-            if let Some(member) = self.places.elsewhere(&self.tenants, &key) {
+            if let Some(member) = home(&key) {
                 by_member.entry(member).or_default().left.push((rule, key));
             }
         }
-        let tenants = Arc::clone(&self.tenants);
-        let names = |id: TenantId| tenants.name(id);
-        exports.tell((position, to), by_member, self.home.config(), &names);
+        for (rule, key) in export.joined {
+            if let Some(member) = home(&key) {
+                by_member.entry(member).or_default().joined.push((rule, key));
+            }
+        }
+        by_member
     }
 
     /// Closes what this node and all others are past.

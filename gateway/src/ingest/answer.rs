@@ -14,6 +14,7 @@ use weir_wire::compress::DecompressError;
 use weir_wire::negotiate::{Unsupported, Version};
 
 use crate::node::Node;
+use crate::pipeline::SubmitError;
 
 /// Refused samples by reason.
 pub type Refused = Vec<(&'static str, u64)>;
@@ -221,6 +222,15 @@ impl From<ReserveError> for Answer {
             ReserveError::Queue { .. } => Self::later("the disk is behind", 1),
             ReserveError::Quota | ReserveError::Disk => Self::later("the log's disk is full", 10),
             ReserveError::Poisoned(_) => Self::log_failed(),
+        }
+    }
+}
+
+impl From<SubmitError> for Answer {
+    fn from(why: SubmitError) -> Self {
+        match why {
+            SubmitError::Append(_) => Self::log_failed(),
+            SubmitError::Moving => Self::later(&why.to_string(), 1),
         }
     }
 }

@@ -6,17 +6,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use weir_aggregate::group::GroupNews;
 use weir_aggregate::shard::{LateCounts, Outcome, Shard, Work};
 use weir_aggregate::sweep::Closings;
 use weir_model::{TenantId, VShard};
+use weir_ring::OwnedSet;
 
-use super::owned;
 use super::pass::PassWriter;
+use super::{owned, owner};
 use crate::checkpoint::{ShardPart, ShardState};
 use crate::metadata::Families;
-use crate::pipeline::{BatchWork, Message};
+use crate::pipeline::{Adoption, BatchWork, Message};
 
 /// What a worker says of one position.
 pub struct Report {
@@ -36,6 +38,10 @@ pub enum Content {
     Frontier(Closings),
     /// A configuration is in force.
     Config,
+    /// Of a release: the states of what was given away.
+    Released(Vec<(VShard, Bytes)>),
+    /// Virtual shards have been taken over.
+    Adopted,
 }
 
 /// Numbers that the worker publishes, read by `/metrics` and admission.
@@ -132,6 +138,8 @@ impl Running {
                 }
                 self.report(position, Content::Config);
             }
+            Ok(Message::Release(position, vshards)) => self.release(position, &vshards),
+            Ok(Message::Adopt(position, adoption)) => self.adopt(position, &adoption),
             Ok(Message::Checkpoint(cycle)) => self.begin_checkpoint(cycle),
             Ok(Message::Progress(since, reply)) => {
                 let mut newest = Vec::new();
@@ -156,6 +164,35 @@ impl Running {
         });
         let body = self.writer.write(shard, work, &outcome, families);
         self.report(position, Content::Batch(outcome, body));
+    }
+
+    /// Gives virtual shards away.
+    fn release(&mut self, position: u64, vshards: &OwnedSet) {
+        let (number, workers) = (self.worker.number, self.worker.workers);
+        let mine = owned(number, workers).filter(|&vshard| vshards.contains(vshard));
+        let states = mine.filter_map(|vshard| {
+            let state = self.worker.shard.give_away(vshard)?;
+            Some((vshard, Bytes::from(state)))
+        });
+        let states = states.collect();
+        self.report(position, Content::Released(states));
+        self.publish();
+    }
+
+    /// Takes virtual shards over. One that cannot be read would be lost without a word otherwise.
+    fn adopt(&mut self, position: u64, adoption: &Adoption) {
+        let (number, workers) = (self.worker.number, self.worker.workers);
+        let mut tenant =
+            |name: &str| adoption.tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
+        for (vshard, bytes) in &adoption.vshards {
+            if owner(*vshard, workers) == number
+                && let Err(why) = self.worker.shard.restore(*vshard, bytes, &mut tenant)
+            {
+                tracing::error!(vshard = vshard.0, %why, "a virtual shard cannot be taken over");
+            }
+        }
+        self.report(position, Content::Adopted);
+        self.publish();
     }
 
     fn report(&mut self, position: u64, content: Content) {

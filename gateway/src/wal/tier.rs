@@ -13,7 +13,7 @@ const LAYOUT: u64 = 1;
 /// A PLACEMENT record: what of the placement table decides on this node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlacementRecord {
-    /// The table's version.
+    /// The table's generation.
     pub version: u64,
     /// The other members, in the order of their names.
     pub others: Vec<String>,
@@ -37,7 +37,7 @@ impl PlacementRecord {
             at.map_or(0, |at| at as u16 + 1)
         };
         let owners = (0..VSHARDS).map(place).collect();
-        Self { version: table.version(), others, owners }
+        Self { version: table.generation(), others, owners }
     }
 
     /// Virtual shards that are this node's.
@@ -125,10 +125,11 @@ pub struct Item<'a> {
 /// What an item says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content<'a> {
-    /// Parts of groups, as `weir_aggregate::exchange` writes them, compressed with zstd.
-    Parts(&'a [u8]),
-    /// All windows that end by then have been told.
-    Mark(Timestamp),
+    /// Parts of groups, as `weir_aggregate::exchange` writes them, compressed with zstd; and whose they
+    /// are where the sender passes on another's, else empty.
+    Parts(&'a str, &'a [u8]),
+    /// All windows that end by then have been told, by the table of this version.
+    Mark(Timestamp, u64),
 }
 
 const PARTS: u64 = 1;
@@ -139,13 +140,15 @@ impl Item<'_> {
     pub fn write(&self, out: &mut Writer) {
         out.number(self.place);
         match self.content {
-            Content::Parts(bytes) => {
+            Content::Parts(of, bytes) => {
                 out.number(PARTS);
+                out.blob(of.as_bytes());
                 out.blob(bytes);
             }
-            Content::Mark(to) => {
+            Content::Mark(to, version) => {
                 out.number(MARK);
                 out.signed(to);
+                out.number(version);
             }
         }
     }
@@ -161,8 +164,8 @@ impl Item<'_> {
             }
             last = place;
             let content = match from.number()? {
-                PARTS => Content::Parts(from.blob()?),
-                MARK => Content::Mark(from.timestamp()?),
+                PARTS => Content::Parts(from.text()?, from.blob()?),
+                MARK => Content::Mark(from.timestamp()?, from.number()?),
                 _ => return Err(RecordError),
             };
             items.push(Item { place, content });
@@ -224,8 +227,8 @@ mod tests {
 
     #[test]
     fn a_piece_of_a_stream_comes_back_and_goes_one_way() {
-        let parts = Item { place: 4, content: Content::Parts(b"parts") };
-        let mark = Item { place: 9, content: Content::Mark(10_000) };
+        let parts = Item { place: 4, content: Content::Parts("gw-2", b"parts") };
+        let mark = Item { place: 9, content: Content::Mark(10_000, 3) };
         let piece = |items: &[&Item<'_>]| {
             let mut out = Writer::default();
             items.iter().for_each(|item| item.write(&mut out));

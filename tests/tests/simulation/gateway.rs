@@ -167,13 +167,14 @@ impl Gateway {
     /// What others are told of a frontier: each its parts, then all that it was passed.
     fn export(&mut self, position: usize, to: Timestamp) -> Vec<Told> {
         let Identity { number, placement, config } = &self.identity;
-        let Export { parts, left } = self.home.export(to);
+        let Export { parts, left, joined } = self.home.export(to);
         let mut told = Vec::new();
         for other in placement.others(*number) {
             let of = |key| placement.of_group(key) == other;
             let parts = parts.iter().filter(|part| of(&part.key)).cloned().collect();
             let left = left.iter().filter(|(_, key)| of(key)).cloned().collect();
-            let export = Export { parts, left };
+            let joined = joined.iter().filter(|(_, key)| of(key)).cloned().collect();
+            let export = Export { parts, left, joined };
             if !export.is_empty() {
                 let bytes = exchange::encode(&export, config, &|_| Arc::clone(&self.tenant));
                 told.push(Told { position, what: What::Parts { to: other, bytes } });
@@ -199,6 +200,9 @@ impl Gateway {
                 for part in read.export.parts {
                     let taken = self.home.import(number, part);
                     assert_eq!(taken, Taken::InTime, "nobody closes a window without all parts");
+                }
+                for (rule, key) in read.export.joined {
+                    self.home.join_from(number, rule, key);
                 }
                 for (rule, key) in read.export.left {
                     self.home.leave_from(number, rule, &key);

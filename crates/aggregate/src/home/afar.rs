@@ -5,7 +5,7 @@
 //! its window has closed is carried into the next one as far as it counts increases; the rest of it is
 //! dropped and counted.
 
-use weir_model::{TenantId, Timestamp};
+use weir_model::Timestamp;
 
 use super::{Home, PendingRow};
 use crate::accumulator::{Complex, Layout, Primitive, merge_histograms};
@@ -36,18 +36,24 @@ pub struct Export {
     pub parts: Vec<Part>,
     /// Groups of which this node has no series any more, with the rule's place.
     pub left: Vec<(u16, GroupKey)>,
+    /// Groups of which this node has series now, with the rule's place.
+    pub joined: Vec<(u16, GroupKey)>,
 }
 
 impl Export {
     /// Whether there is nothing to be told.
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.left.is_empty()
+        self.parts.is_empty() && self.left.is_empty() && self.joined.is_empty()
     }
 
-    /// Whose groups are in it.
-    pub fn tenants(&self) -> impl Iterator<Item = TenantId> {
-        let parts = self.parts.iter().map(|part| part.key.tenant);
-        parts.chain(self.left.iter().map(|(_, key)| key.tenant))
+    /// Takes out what is about groups that `goes` names.
+    pub fn split_off(&mut self, goes: &dyn Fn(&GroupKey) -> bool) -> Self {
+        let key = |(_, key): &mut (u16, GroupKey)| goes(key);
+        Self {
+            parts: self.parts.extract_if(.., |part| goes(&part.key)).collect(),
+            left: self.left.extract_if(.., |entry| key(entry)).collect(),
+            joined: self.joined.extract_if(.., |entry| key(entry)).collect(),
+        }
     }
 }
 
@@ -87,6 +93,7 @@ impl Home {
         self.pending.retain(|_, pending| !pending.is_empty());
         for (rule, home) in self.rules.iter_mut().enumerate() {
             export.left.extend(home.left.drain(..).map(|key| (rule as u16, key)));
+            export.joined.extend(home.joined.drain(..).map(|key| (rule as u16, key)));
         }
         export
     }
@@ -111,6 +118,13 @@ impl Home {
         active.layout.merge(&mut mine.row, &carried.row);
         mine.complex.merge(carried.complex);
         Taken::Carried
+    }
+
+    /// Another node has series of a group now.
+    pub fn join_from(&mut self, origin: u32, rule: u16, key: GroupKey) {
+        if let Some(home) = self.rules.get_mut(usize::from(rule)) {
+            home.join_from(origin, key, &*self.lives_here);
+        }
     }
 
     /// Another node has no series of a group any more.

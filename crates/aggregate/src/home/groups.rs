@@ -32,6 +32,8 @@ pub(crate) struct HomeRule {
     by_key: AHashMap<GroupKey, u32>,
     /// Groups that live elsewhere and that no worker has any more: their home is to be told.
     pub(super) left: Vec<GroupKey>,
+    /// Groups that live elsewhere and that a worker has now.
+    pub(super) joined: Vec<GroupKey>,
     /// Groups past the limit, with the number of workers that have them.
     folded: AHashMap<GroupKey, u32>,
     /// How many of `by_key` do not count toward the limit: overflow groups, and those that only other
@@ -129,6 +131,41 @@ impl HomeRule {
         }
     }
 
+    /// Takes a group out that lives elsewhere from now on; what workers have of it stays.
+    pub(super) fn part_with(&mut self, at: u32) {
+        let Some(Some(group)) = self.groups.get_mut(at as usize) else {
+            return;
+        };
+        group.lives_here = false;
+        group.origins.clear();
+        group.speaking.clear();
+        group.totals = Totals::default();
+        group.started = 0;
+        if group.workers > 0 {
+            self.joined.push(group.key.clone());
+        }
+        self.forget_if_idle(at);
+    }
+
+    /// All groups with their places.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u32, &HomeGroup)> {
+        (0..).zip(&self.groups).filter_map(|(at, group)| Some((at, group.as_ref()?)))
+    }
+
+    /// Takes a group over from where it lived; what workers here have of it stays.
+    pub(super) fn take_over(&mut self, from: HomeGroup, lives: Lives<'_>) -> u32 {
+        let at = self.place_of(from.key.clone(), lives);
+        if let Some(Some(group)) = self.groups.get_mut(at as usize) {
+            let HomeGroup { totals, started, speaking, spoken_through, .. } = from;
+            group.totals = totals;
+            (group.started, group.speaking) = (started, speaking);
+            group.spoken_through = spoken_through;
+            group.lives_here = lives(&group.key);
+        }
+        self.joined.retain(|key| *key != from.key);
+        at
+    }
+
     /// The place of a group that another node has series of, new if need be.
     pub(super) fn join_from(&mut self, origin: u32, key: GroupKey, lives: Lives<'_>) -> u32 {
         let at = self.place_of(key, lives);
@@ -156,7 +193,7 @@ impl HomeRule {
         if let Some(group) = &mut self.groups[at as usize] {
             group.origins.retain(|&other| other != origin);
         }
-        self.forget_if_idle(at);
+        // Not forgotten before its next window closes: who has taken its series over tells so first.
     }
 
     /// Puts back a group that a checkpoint kept; workers will refer to it again.
@@ -213,6 +250,9 @@ impl HomeRule {
         let at = self.place_of(key, lives);
         if let Some(group) = &mut self.groups[at as usize] {
             group.workers += 1;
+            if group.workers == 1 && !group.lives_here {
+                self.joined.push(group.key.clone());
+            }
             self.uncounted -= usize::from(!group.is_counted() && !is_overflow(&group.key));
             group.was_admitted = true;
         }

@@ -18,6 +18,8 @@ pub struct Origin {
     pub mark: Timestamp,
     /// Windows up to here do not wait for it any more.
     pub waived: Timestamp,
+    /// The version of the table by which it chose whom to tell, as of its mark.
+    pub version: u64,
     /// Whether it belongs to the tier as it is now.
     pub is_member: bool,
 }
@@ -35,7 +37,8 @@ impl Origins {
         let never = Timestamp::MIN / 2;
         let (mark, waived) = (never, never);
         let name = name.to_owned();
-        self.0.push(Origin { name, epoch: 0, place: 0, mark, waived, is_member: false });
+        let (epoch, place, version, is_member) = (0, 0, 0, false);
+        self.0.push(Origin { name, epoch, place, mark, waived, version, is_member });
         self.0.len() as u32 - 1
     }
 
@@ -61,6 +64,20 @@ impl Origins {
             (origin.epoch, origin.place) = (epoch, place);
             origin.mark = origin.mark.max(mark);
         }
+    }
+
+    /// Notes by which version of the table an origin chooses whom to tell.
+    pub fn chose_by(&mut self, number: u32, version: u64) {
+        if let Some(origin) = self.0.get_mut(number as usize) {
+            origin.version = origin.version.max(version);
+        }
+    }
+
+    /// Members that still choose by an older table may send what now lives elsewhere: how far all of
+    /// those have come.
+    pub fn relayed_through(&self, version: u64) -> Timestamp {
+        let late = self.0.iter().filter(|origin| origin.is_member && origin.version < version);
+        late.map(|origin| origin.mark.max(origin.waived)).min().unwrap_or(Timestamp::MAX)
     }
 
     /// Windows up to `through` do not wait for this one.

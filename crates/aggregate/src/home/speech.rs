@@ -28,6 +28,8 @@ pub struct HomeGroup {
     pub(super) workers: u32,
     /// Other nodes that have series of it, by their numbers, ascending.
     pub(super) origins: Vec<u32>,
+    /// It has spoken of windows up to here where it lived before.
+    pub(super) spoken_through: Timestamp,
     /// Windows that wait with something for it.
     pub(super) pending: u32,
     /// Whether this node is where it speaks.
@@ -51,6 +53,7 @@ impl HomeGroup {
             speaking,
             workers: 0,
             origins: Vec::new(),
+            spoken_through: Timestamp::MIN / 2,
             pending: 0,
             lives_here: true,
             was_admitted: false,
@@ -67,9 +70,20 @@ impl HomeGroup {
         self.was_admitted
     }
 
-    /// As [`HomeGroup::restored`], with who had it.
-    pub(crate) fn had_by(mut self, origins: Vec<u32>, was_admitted: bool) -> Self {
+    /// It has spoken of windows up to here where it lived before.
+    pub(crate) fn spoken_through(&self) -> Timestamp {
+        self.spoken_through
+    }
+
+    /// As [`HomeGroup::restored`], with who had it, and up to where it spoke elsewhere.
+    pub(crate) fn had_by(
+        mut self,
+        origins: Vec<u32>,
+        was_admitted: bool,
+        spoken_through: Timestamp,
+    ) -> Self {
         (self.origins, self.was_admitted) = (origins, was_admitted);
+        self.spoken_through = spoken_through;
         self
     }
 

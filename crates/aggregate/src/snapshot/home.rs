@@ -98,10 +98,11 @@ fn write_rule(rule: &HomeRule, names: Names<'_>, out: &mut Writer) {
     }
 }
 
-fn write_group(group: &HomeGroup, out: &mut Writer) {
+pub(crate) fn write_group(group: &HomeGroup, out: &mut Writer) {
     out.blob(group.key.labels.canonical());
     out.signed(group.started);
     out.number(u64::from(group.was_admitted()));
+    out.signed(group.spoken_through());
     out.number(group.origins().len() as u64);
     group.origins().iter().for_each(|&origin| out.number(u64::from(origin)));
     out.number(group.speaking.len() as u64);
@@ -139,10 +140,11 @@ fn read_rule(
     Ok((groups, folded))
 }
 
-fn read_group(tenant: TenantId, from: &mut Reader<'_>) -> Result<HomeGroup, Unreadable> {
+pub(crate) fn read_group(tenant: TenantId, from: &mut Reader<'_>) -> Result<HomeGroup, Unreadable> {
     let labels = read_labels(from)?;
     let started = from.timestamp()?;
     let was_admitted = from.number()? != 0;
+    let spoken_through = from.timestamp()?;
     let origins = (0..from.count()?).map(|_| from.small()).collect::<Result<Vec<u32>, _>>()?;
     let speaking = (0..from.count()?).map(|_| read_labels(from));
     let speaking = speaking.collect::<Result<_, _>>()?;
@@ -161,7 +163,11 @@ fn read_group(tenant: TenantId, from: &mut Reader<'_>) -> Result<HomeGroup, Unre
         }
     }
     let key = GroupKey { tenant, labels };
-    Ok(HomeGroup::restored(key, totals, started, speaking).had_by(origins, was_admitted))
+    Ok(HomeGroup::restored(key, totals, started, speaking).had_by(
+        origins,
+        was_admitted,
+        spoken_through,
+    ))
 }
 
 pub(super) fn read_labels(from: &mut Reader<'_>) -> Result<Labels, Unreadable> {

@@ -22,12 +22,13 @@ pub(crate) struct WaitingPart {
 
 pub(super) fn write_origins(origins: &Origins, out: &mut Writer) {
     out.number(origins.iter().count() as u64);
-    for Origin { name, epoch, place, mark, waived, is_member } in origins.iter() {
+    for Origin { name, epoch, place, mark, waived, version, is_member } in origins.iter() {
         out.blob(name.as_bytes());
         out.number(*epoch);
         out.number(*place);
         out.signed(*mark);
         out.signed(*waived);
+        out.number(*version);
         out.number(u64::from(*is_member));
     }
 }
@@ -41,6 +42,7 @@ pub(super) fn read_origins(from: &mut Reader<'_>) -> Result<Vec<Origin>, Unreada
             place: from.number()?,
             mark: from.timestamp()?,
             waived: from.timestamp()?,
+            version: from.number()?,
             is_member: from.number()? != 0,
         });
     }

@@ -199,6 +199,26 @@ impl Gate {
         self.frontier = self.frontier.max(to);
     }
 
+    /// Gives a virtual shard away.
+    pub(crate) fn give_away(&mut self, vshard: VShard) -> Option<Vec<u8>> {
+        let owner = usize::from(vshard.0) % self.workers.len();
+        let state = self.workers[owner].give_away(vshard);
+        self.news(owner);
+        state
+    }
+
+    /// Takes a virtual shard over.
+    pub(crate) fn take_over(
+        &mut self,
+        vshard: VShard,
+        bytes: &[u8],
+        tenant: &mut dyn FnMut(&str) -> TenantId,
+    ) {
+        let owner = usize::from(vshard.0) % self.workers.len();
+        self.workers[owner].restore(vshard, bytes, tenant).unwrap();
+        self.news(owner);
+    }
+
     /// Everything that was said so far: floats by tenant and series.
     pub(crate) fn said(&self) -> Said {
         let mut said = Said::new();

@@ -1,14 +1,16 @@
 //! Several nodes against one: series and groups are spread, parts travel as bytes and late, nodes are
-//! restarted, and what is said in all is what one node says of the same samples.
+//! restarted, virtual shards change hands, and what is said in all is what one node says of the same samples.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::exchange;
 use weir_aggregate::group::GroupKey;
-use weir_model::{Label, TenantId, Timestamp, vshard_of_group};
+use weir_aggregate::home::afar::{Export, Taken};
+use weir_model::{Label, TenantId, Timestamp, VSHARDS, VShard, vshard_of_group};
 
 use crate::harness::{Gate, Said, Sent, rules, series};
 
@@ -17,40 +19,69 @@ const RULES: &str = r#"
 - {match: g, interval: 20s, by: [zone], outputs: [sum_last, count_series, total], staleness_interval: 60s}
 "#;
 
-/// A message on its way: from, to, place, mark, bytes.
-type Message = (usize, usize, u64, Timestamp, Vec<u8>);
+/// Virtual shards move in so many lots.
+const LOTS: usize = 12;
+
+const TENANTS: [&str; 2] = ["t", "u"];
+
+/// A table: its version, and whose each lot is.
+#[derive(Clone)]
+struct Table {
+    version: u64,
+    owners: Vec<usize>,
+}
+
+impl Table {
+    fn home_of(&self, key: &GroupKey) -> usize {
+        let vshard = vshard_of_group(TENANTS[key.tenant.0 as usize], key.labels.iter());
+        self.owners[usize::from(vshard.0) % LOTS]
+    }
+}
+
+/// What is on its way from one node to another.
+#[derive(Clone)]
+struct Message {
+    place: u64,
+    /// Whose parts they are.
+    of: usize,
+    bytes: Vec<u8>,
+    /// How far the sender has come, and by which table it chose; not with what it passes on.
+    mark: Option<(Timestamp, u64)>,
+}
 
 struct Tier {
     gates: Vec<Gate>,
+    /// The table in force, and what each node knows.
+    table: Table,
+    known: Vec<Table>,
     ways: Vec<VecDeque<Message>>,
     places: u64,
 }
 
-const TENANTS: [&str; 2] = ["t", "u"];
-
 impl Tier {
     fn new(nodes: usize, workers: usize) -> Self {
+        let table = Table { version: 1, owners: (0..LOTS).map(|lot| lot % nodes).collect() };
         let gate = |at: usize| {
             let mut gate = Gate::new(Decisions::new(1, rules(RULES)), workers);
             for name in TENANTS {
                 gate.tenant(name);
             }
-            settle(&mut gate, at, nodes);
+            settle(&mut gate, at, nodes, &table);
             gate
         };
+        let gates = (0..nodes).map(gate).collect();
         let ways = (0..nodes * nodes).map(|_| VecDeque::new()).collect();
-        Self { gates: (0..nodes).map(gate).collect(), ways, places: 0 }
+        Self { gates, known: vec![table.clone(); nodes], table, ways, places: 0 }
     }
 
     fn send(&mut self, tenant: &str, sent: &[Sent]) {
-        let nodes = self.gates.len();
         for (at, gate) in self.gates.iter_mut().enumerate() {
             let owned = |sent: &&Sent| {
                 let mut labels: Vec<Label<'_>> =
                     sent.labels.iter().map(|(n, v)| Label::new(n, v)).collect();
                 labels.sort();
                 let vshard = gate.config.shard_key.vshard(tenant, &labels);
-                usize::from(vshard.0) % nodes == at
+                self.table.owners[usize::from(vshard.0) % LOTS] == at
             };
             let mine: Vec<Sent> = sent.iter().filter(owned).cloned().collect();
             gate.send(tenant, &mine);
@@ -59,22 +90,36 @@ impl Tier {
 
     /// One node's frontier moves: it exports, and closes what it may.
     fn advance(&mut self, at: usize, to: Timestamp) {
-        let nodes = self.gates.len();
-        let gate = &mut self.gates[at];
-        gate.sweep(to);
-        let export = gate.home.export(to);
-        self.places += 1;
-        for other in (0..nodes).filter(|&other| other != at) {
-            let mut part = export.clone();
-            part.parts.retain(|part| home_of(&part.key, nodes) == other);
-            part.left.retain(|(_, key)| home_of(key, nodes) == other);
-            let tenants = gate.tenants.clone();
-            let names = |id: TenantId| Arc::clone(&tenants[id.0 as usize]);
-            let bytes = exchange::encode(&part, &gate.config, &names);
-            self.ways[at * nodes + other].push_back((at, other, self.places, to, bytes));
+        self.gates[at].sweep(to);
+        let export = self.gates[at].home.export(to);
+        let version = self.known[at].version;
+        let mark = to.min(self.gates[at].home.origins.relayed_through(version));
+        for other in (0..self.gates.len()).filter(|&other| other != at) {
+            self.tell(at, other, at, &export, Some((mark, version)));
         }
-        gate.frontier = gate.frontier.max(0);
         self.close(at, to);
+    }
+
+    /// Puts on the way to `other` what of an export is for it, by what `at` knows.
+    fn tell(
+        &mut self,
+        at: usize,
+        other: usize,
+        of: usize,
+        export: &Export,
+        mark: Option<(Timestamp, u64)>,
+    ) {
+        let table = &self.known[at];
+        let mut part = export.clone();
+        part.parts.retain(|part| table.home_of(&part.key) == other);
+        part.left.retain(|(_, key)| table.home_of(key) == other);
+        part.joined.retain(|(_, key)| table.home_of(key) == other);
+        let gate = &self.gates[at];
+        let names = |id: TenantId| Arc::clone(&gate.tenants[id.0 as usize]);
+        let bytes = exchange::encode(&part, &gate.config, &names);
+        self.places += 1;
+        let message = Message { place: self.places, of, bytes, mark };
+        self.ways[at * self.gates.len() + other].push_back(message);
     }
 
     fn close(&mut self, at: usize, own: Timestamp) {
@@ -87,29 +132,89 @@ impl Tier {
 
     /// The oldest message of a way arrives, and once more.
     fn deliver(&mut self, way: usize, own: &[Timestamp]) {
-        let Some((from, to, place, mark, bytes)) = self.ways[way].pop_front() else {
+        let (from, to) = (way / self.gates.len(), way % self.gates.len());
+        let Some(message) = self.ways[way].pop_front() else {
             return;
         };
         for _ in 0..2 {
-            let gate = &mut self.gates[to];
-            let (name, tenants) = (from.to_string(), gate.tenants.clone());
-            if gate.home.origins.has(&name, 1, place) {
-                continue;
-            }
-            let mut tenant =
-                |name: &str| TenantId(tenants.iter().position(|t| &**t == name).unwrap() as u32);
-            let read = exchange::decode(&bytes, &gate.config, &mut tenant).unwrap();
-            assert_eq!(read.unknown, 0);
-            let origin = gate.home.origins.meet(&name);
-            for part in read.export.parts {
-                gate.home.import(origin, part);
-            }
-            for (rule, key) in read.export.left {
-                gate.home.leave_from(origin, rule, &key);
-            }
-            gate.home.origins.advance(origin, (1, place), mark);
-            self.close(to, own[to]);
+            self.take(from, to, &message);
         }
+        self.close(to, own[to]);
+    }
+
+    fn take(&mut self, from: usize, to: usize, message: &Message) {
+        let Message { place, of, bytes, mark } = message;
+        let gate = &mut self.gates[to];
+        let sender = gate.home.origins.meet(&from.to_string());
+        if gate.home.origins.has(&from.to_string(), 1, *place) {
+            return;
+        }
+        let tenants = gate.tenants.clone();
+        let mut tenant =
+            |name: &str| TenantId(tenants.iter().position(|t| &**t == name).unwrap() as u32);
+        let mut read = exchange::decode(bytes, &gate.config, &mut tenant).unwrap();
+        assert_eq!(read.unknown, 0);
+        let passed_on = read.export.split_off(&|key| self.known[to].home_of(key) != to);
+        let origin = gate.home.origins.meet(&of.to_string());
+        for part in read.export.parts {
+            assert_ne!(gate.home.import(origin, part), Taken::Late);
+        }
+        for (rule, key) in read.export.joined {
+            gate.home.join_from(origin, rule, key);
+        }
+        for (rule, key) in read.export.left {
+            gate.home.leave_from(origin, rule, &key);
+        }
+        let (mark, version) = mark.unwrap_or((Timestamp::MIN, 0));
+        gate.home.origins.advance(sender, (1, *place), mark);
+        gate.home.origins.chose_by(sender, version);
+        if !passed_on.is_empty() {
+            for other in (0..self.gates.len()).filter(|&other| other != to) {
+                self.tell(to, other, *of, &passed_on, None);
+            }
+        }
+    }
+
+    /// A lot of virtual shards changes hands, where that may be: the giver has closed what the taker's
+    /// frontier has passed.
+    fn hand_over(&mut self, lot: usize, to: usize, own: &[Timestamp]) -> bool {
+        let from = self.table.owners[lot];
+        let latest = self.known[from].version == self.table.version
+            && self.known[to].version == self.table.version;
+        if from == to || !latest || self.gates[from].frontier < own[to] {
+            return false;
+        }
+        let tenants = self.gates[from].tenants.clone();
+        let names = |id: TenantId| Arc::clone(&tenants[id.0 as usize]);
+        let mut states = Vec::new();
+        for vshard in (0..VSHARDS).map(VShard).filter(|v| usize::from(v.0) % LOTS == lot) {
+            states.extend(self.gates[from].give_away(vshard).map(|bytes| (vshard, bytes)));
+        }
+        let before = self.table.clone();
+        let goes = |key: &GroupKey| {
+            let vshard = vshard_of_group(TENANTS[key.tenant.0 as usize], key.labels.iter());
+            usize::from(vshard.0) % LOTS == lot && before.home_of(key) == from
+        };
+        let groups = self.gates[from].home.give_away(&goes, &from.to_string(), &names);
+        self.table.version += 1;
+        self.table.owners[lot] = to;
+        for node in [from, to] {
+            self.learn(node);
+        }
+        let tenants = self.gates[to].tenants.clone();
+        let mut tenant =
+            |name: &str| TenantId(tenants.iter().position(|t| &**t == name).unwrap() as u32);
+        self.gates[to].home.take_over(&groups, &to.to_string(), &mut tenant).unwrap();
+        for (vshard, bytes) in states {
+            self.gates[to].take_over(vshard, &bytes, &mut tenant);
+        }
+        true
+    }
+
+    fn learn(&mut self, at: usize) {
+        self.known[at] = self.table.clone();
+        let nodes = self.gates.len();
+        settle(&mut self.gates[at], at, nodes, &self.table);
     }
 
     fn restart(&mut self, at: usize, workers: usize, own: Timestamp) {
@@ -118,27 +223,26 @@ impl Tier {
         let closed = std::mem::replace(&mut gate.frontier, own);
         gate.restart(workers);
         gate.frontier = closed;
-        settle(gate, at, nodes);
+        settle(gate, at, nodes, &self.known[at]);
     }
 
     fn said(&self) -> Said {
         let mut all = Said::new();
         for gate in &self.gates {
             for (series, values) in gate.said() {
-                let before = all.insert(series.clone(), values);
-                assert!(before.is_none(), "{series:?} is said by two nodes");
+                let of_series = all.entry(series).or_default();
+                for (at, mut values) in values {
+                    of_series.entry(at).or_default().append(&mut values);
+                }
             }
         }
         all
     }
 }
 
-fn home_of(key: &GroupKey, nodes: usize) -> usize {
-    usize::from(vshard_of_group(TENANTS[key.tenant.0 as usize], key.labels.iter()).0) % nodes
-}
-
-fn settle(gate: &mut Gate, at: usize, nodes: usize) {
-    gate.home.set_lives_here(Arc::new(move |key| home_of(key, nodes) == at));
+fn settle(gate: &mut Gate, at: usize, nodes: usize, table: &Table) {
+    let table = table.clone();
+    gate.home.set_lives_here(Arc::new(move |key| table.home_of(key) == at));
     let others = (0..nodes).filter(|&other| other != at).map(|other| other.to_string());
     let others: Vec<String> = others.collect();
     gate.home.origins.set_members(others.iter().map(String::as_str), Timestamp::MIN / 2);
@@ -149,6 +253,8 @@ enum Step {
     Send { tenant: usize, name: usize, instance: u8, pod: u8, value: u16, offset: u16 },
     Restart { node: usize, workers: usize },
     Deliver { way: usize },
+    HandOver { lot: usize, to: usize },
+    Learn { node: usize },
     Tick,
 }
 
@@ -161,6 +267,8 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         1 => (0usize..3, 1usize..4).prop_map(|(node, workers)| Step::Restart { node, workers }),
         4 => (0usize..9).prop_map(|way| Step::Deliver { way }),
+        2 => (0usize..LOTS, 0usize..3).prop_map(|(lot, to)| Step::HandOver { lot, to }),
+        1 => (0usize..3).prop_map(|node| Step::Learn { node }),
         3 => Just(Step::Tick),
     ]
 }
@@ -191,7 +299,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         one.tenant(name);
     }
     let (mut tier, mut now) = (Tier::new(3, 2), START);
-    let mut own = [0; 3];
+    let (mut own, mut handed_over) = ([0; 3], 0);
     for step in steps {
         match *step {
             Step::Send { tenant, name, instance, pod, value, offset } => {
@@ -206,6 +314,16 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
             }
             Step::Restart { node, workers } => tier.restart(node, workers, own[node]),
             Step::Deliver { way } => tier.deliver(way, &own),
+            Step::HandOver { lot, to } => {
+                let giver = tier.table.owners[lot];
+                for way in (0..9).filter(|way| way % 3 == giver) {
+                    while !tier.ways[way].is_empty() {
+                        tier.deliver(way, &own);
+                    }
+                }
+                handed_over += u32::from(tier.hand_over(lot, to, &own));
+            }
+            Step::Learn { node } => tier.learn(node),
             Step::Tick => {
                 now += 4000;
                 one.advance(now);
@@ -216,6 +334,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
             }
         }
     }
+    (0..3).for_each(|node| tier.learn(node));
     for _ in 0..30 {
         now += 20_000;
         one.advance(now);
@@ -223,18 +342,40 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
             *own = now;
             tier.advance(node, now);
         }
-    }
-    while tier.ways.iter().any(|way| !way.is_empty()) {
-        (0..tier.ways.len()).for_each(|way| tier.deliver(way, &own));
+        while tier.ways.iter().any(|way| !way.is_empty()) {
+            (0..tier.ways.len()).for_each(|way| tier.deliver(way, &own));
+        }
     }
     same(&tier.said(), &one.said())?;
+    HANDED_OVER.fetch_add(handed_over, Ordering::Relaxed);
     let left: usize = tier.gates.iter().map(|gate| gate.home.groups().count()).sum();
     prop_assert!(left <= one.home.groups().count() * 3, "{} groups are left", left);
     Ok(())
 }
 
+static HANDED_OVER: AtomicU32 = AtomicU32::new(0);
+
+#[test]
+fn virtual_shards_do_change_hands() {
+    let hand_over = |lot| Step::HandOver { lot, to: (lot + 1) % 3 };
+    let send = |value| Step::Send { tenant: 0, name: 0, instance: 1, pod: 1, value, offset: 1 };
+    let mut steps = Vec::new();
+    for round in 0..6 {
+        steps.extend((0..6u16).map(|value| send(round * 6 + value)));
+        for lot in 0..LOTS {
+            steps.push(Step::Tick);
+            steps.extend((0..9).map(|way| Step::Deliver { way }));
+            steps.push(Step::Tick);
+            steps.push(hand_over(lot));
+            steps.extend((0..3).map(|node| Step::Learn { node }));
+        }
+    }
+    check(&steps).unwrap();
+    assert!(HANDED_OVER.load(Ordering::Relaxed) >= 8);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn three_nodes_say_what_one_says(steps in prop::collection::vec(step(), 1..120)) {

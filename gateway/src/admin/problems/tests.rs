@@ -31,6 +31,7 @@ fn everything_wrong_is_said_and_the_worst_comes_first() {
         "Warning: Destination prometheus loses 120 samples/s for good",
         "Warning: Rule container_cpu_usage_seconds_total:10s_without_pod_total: 120 groups are over",
         "Warning: Rule http_requests_total:1m_by_service_code_total: 10.0 k samples/s come too late",
+        "Warning: etcd does not answer: no answer in time",
         "Warning: Member gw-eu-3 of the tier is away: cannot connect: <refused>",
         "Warning: The last reload failed: weir.yml:14: windows.grace: \"30\" has no unit (and 1 more)",
         "Warning: 1 agents refuse the configuration that they are to run",

@@ -101,11 +101,65 @@ fn a_tier_needs_an_address_and_says_what_has_no_effect() {
     assert_eq!(
         folder.warnings(),
         [
-            "weir.yml:1: cluster.listen: has no effect: this node stands alone; name its tier by peers_file",
-            "weir.yml:1: cluster.capacity: has no effect: this node stands alone; name its tier by peers_file",
+            "weir.yml:1: cluster.listen: has no effect: this node stands alone; name its tier by peers_file or etcd",
+            "weir.yml:1: cluster.capacity: has no effect: this node stands alone; name its tier by peers_file or etcd",
         ]
     );
     assert!(folder.load().unwrap().cluster.is_alone());
+}
+
+#[test]
+fn etcd_keeps_the_members_where_no_file_does() {
+    let folder = Folder::new(&[("peers.yml", PEERS), ("pass", "hunter2")]);
+    folder.write(
+        "weir.yml",
+        "cluster:
+  name: gw-0
+  listen: :9202
+  advertise: gw-0.weir:9202
+  capacity: 3
+  etcd: {endpoints: ['http://etcd-0:2379'], username: weir, password_file: pass}
+",
+    );
+    let config = folder.load().unwrap();
+    let expected = Etcd {
+        endpoints: vec!["http://etcd-0:2379".into()],
+        prefix: "/weir/".into(),
+        session_ttl: Duration::from_secs(10),
+        credentials: Some(("weir".into(), folder.path("pass"))),
+        tls: weir_http::ClientTlsConfig::default(),
+    };
+    assert_eq!(config.cluster.membership, Membership::Etcd(Box::new(expected)));
+    assert_eq!((config.cluster.advertise.as_str(), config.cluster.capacity), ("gw-0.weir:9202", 3));
+    assert!(check_report(&config).contains("members below /weir/ in etcd at http://etcd-0:2379"));
+    folder.write(
+        "weir.yml",
+        "cluster:
+  name: gw-0
+  listen: :9202
+  peers_file: peers.yml
+  etcd:
+    endpoints: [etcd-0]
+    prefix: weir
+    session_ttl: 2500ms
+    username: weir
+    tls: {cert_file: a}
+",
+    );
+    let errors = folder.errors();
+    let said: Vec<&str> = errors.iter().map(|e| e.split(": ").nth(1).unwrap()).collect();
+    let etcd = "cluster.etcd";
+    let of = |key: &str| format!("{etcd}.{key}");
+    let (endpoints, prefix, ttl, tls) =
+        (of("endpoints[0]"), of("prefix"), of("session_ttl"), of("tls"));
+    assert_eq!(said, [etcd, etcd, &endpoints, &prefix, &ttl, &tls], "{errors:#?}");
+    folder.write("weir.yml", "cluster: {listen: ':9202', etcd: {endpoints: ['http://e:1']}}\n");
+    assert_eq!(
+        folder.errors(),
+        [
+            "weir.yml:1: cluster.advertise: \"0.0.0.0:9202\" leads nowhere; others need an address of this machine"
+        ]
+    );
 }
 
 #[test]

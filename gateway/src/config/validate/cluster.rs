@@ -10,7 +10,7 @@ use weir_config::{Check, Problem, Text};
 use weir_model::ShardKey;
 use weir_ring::Member;
 
-use super::listen::listen;
+use super::{etcd, listen::listen};
 use crate::config::raw;
 use crate::config::{Cluster, ClusterTls, Membership};
 
@@ -100,16 +100,16 @@ fn membership(
 ) -> Membership {
     if raw.etcd.is_some() && raw.peers_file.is_some() {
         check.error("cluster.etcd", "stands beside cluster.peers_file; keep one of them");
-    } else if raw.etcd.is_some() {
-        check.error("cluster.etcd", "is not supported yet; list the members in a peers_file");
     }
-    match members {
-        None => Membership::Alone,
-        Some(Ok(members)) => Membership::Static(members),
-        Some(Err(problems)) => {
+    let etcd = raw.etcd.as_ref().map(|raw| etcd::etcd(raw, check));
+    match (members, etcd) {
+        (Some(Err(problems)), _) => {
             check.errors.extend(problems);
             Membership::Static(Vec::new())
         }
+        (Some(Ok(members)), _) => Membership::Static(members),
+        (None, Some(etcd)) => Membership::Etcd(Box::new(etcd)),
+        (None, None) => Membership::Alone,
     }
 }
 
@@ -128,7 +128,7 @@ fn without_effect(raw: &raw::Cluster, check: &mut Check<'_>) {
         ("tls", raw.tls.is_some()),
     ];
     for (key, _) in keys.into_iter().filter(|(_, is_there)| *is_there) {
-        let message = "has no effect: this node stands alone; name its tier by peers_file";
+        let message = "has no effect: this node stands alone; name its tier by peers_file or etcd";
         check.warn(&format!("cluster.{key}"), message);
     }
 }

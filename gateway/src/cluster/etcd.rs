@@ -1,0 +1,274 @@
+//! A tier whose table and members stand in etcd.
+//!
+//! Each member has a session, a key that ends with its lease; the table is 64 keys that only change by
+//! compare-and-swap. Invariant: etcd decides, and its absence changes nothing: the table that is
+//! known stays in force until etcd is there again. What a watch says is only a hint to read everything
+//! anew, so a watch that breaks, or misses something to a compaction, does no harm.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use weir_model::VShard;
+use weir_ring::Table;
+
+use super::{AssignError, Cluster};
+use crate::config;
+use crate::shard::worker::lock;
+use client::{Client, EtcdError, Swap};
+use keys::{Contents, IN_CHUNK, Session, chunk_key, member_key, slots_of, write_chunk};
+
+mod answers;
+mod client;
+mod keys;
+
+/// How long the first member of a new tier waits for others before it fills the table.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+
+/// Between attempts while etcd is away.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Everything is read anew so often, whatever a watch says.
+const LIST_EVERY: Duration = Duration::from_secs(10);
+
+/// Attempts to change a part of the table that others change, too.
+const SWAPS_MAX: usize = 10;
+
+/// This node's part in what stands in etcd.
+pub(super) struct Etcd {
+    client: Client,
+    prefix: String,
+    name: String,
+    session: Session,
+    ttl: Duration,
+    lease: AtomicI64,
+    up: AtomicBool,
+    error: Mutex<String>,
+}
+
+impl Etcd {
+    /// Connects to nothing yet.
+    pub(super) fn new(
+        name: &str,
+        config: &config::Cluster,
+        etcd: &config::Etcd,
+    ) -> Result<Self, String> {
+        let session = Session { address: config.advertise.clone(), capacity: config.capacity };
+        Ok(Self {
+            client: Client::new(etcd).map_err(|why| format!("cluster.etcd: {why}"))?,
+            prefix: etcd.prefix.clone(),
+            name: name.to_owned(),
+            session,
+            ttl: etcd.session_ttl,
+            lease: AtomicI64::new(0),
+            up: AtomicBool::new(false),
+            error: Mutex::default(),
+        })
+    }
+
+    /// Whether it answers; if not, why.
+    pub(super) fn state(&self) -> (bool, String) {
+        (self.up.load(Ordering::Relaxed), lock(&self.error).clone())
+    }
+
+    /// Opens the session and takes over the table, or makes the first one. Without etcd a node that
+    /// has kept a table goes on with it; one that has none waits.
+    pub(super) async fn settle(&self, cluster: &Cluster) {
+        loop {
+            let settled = self.try_settle(cluster).await;
+            self.note(&settled);
+            if settled.is_ok() {
+                return;
+            }
+            if cluster.table().version() > 0 {
+                tracing::warn!("etcd does not answer; the table that was kept is in force");
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn try_settle(&self, cluster: &Cluster) -> Result<(), EtcdError> {
+        self.open_session().await?;
+        loop {
+            if self.list(cluster).await?.slots.is_some() {
+                return Ok(());
+            }
+            tracing::info!(
+                prefix = self.prefix,
+                "a new tier; other members may join its first table"
+            );
+            tokio::time::sleep(FIRST_WAIT).await;
+            let contents = self.read().await?;
+            if contents.slots.is_none() && self.fill(&contents).await? {
+                tracing::info!(members = contents.sessions.len(), "filled the tier's first table");
+            }
+        }
+    }
+
+    /// Keeps the session, and follows what changes, for as long as the process runs.
+    pub(super) fn keep(self: &Arc<Self>, cluster: &Arc<Cluster>) {
+        let etcd = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(etcd.ttl / 3).await;
+                let kept = etcd.keep_session().await;
+                etcd.note(&kept);
+            }
+        });
+        let (etcd, cluster) = (Arc::clone(self), Arc::clone(cluster));
+        tokio::spawn(async move {
+            loop {
+                let followed = etcd.follow(&cluster).await;
+                etcd.note(&followed);
+                if followed.is_err() {
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        });
+    }
+
+    async fn follow(&self, cluster: &Cluster) -> Result<(), EtcdError> {
+        let contents = self.list(cluster).await?;
+        self.note::<()>(&Ok(()));
+        self.client.changed(&self.prefix, contents.revision, LIST_EVERY).await.map(drop)
+    }
+
+    async fn keep_session(&self) -> Result<(), EtcdError> {
+        let lease = self.lease.load(Ordering::Relaxed);
+        if lease != 0 && self.client.keep_alive(lease).await? {
+            return Ok(());
+        }
+        if lease != 0 {
+            tracing::warn!("the session with etcd has ended; a new one begins");
+        }
+        self.open_session().await
+    }
+
+    /// The member's key, with a lease. A key of the same address is an earlier life's; one of another
+    /// address is another node's, and must end first.
+    async fn open_session(&self) -> Result<(), EtcdError> {
+        self.lease.store(0, Ordering::Relaxed);
+        let key = member_key(&self.prefix, &self.name);
+        let (_, pairs) = self.client.list(&self.prefix).await?;
+        let before = pairs.iter().find(|pair| pair.key == key);
+        if let Some(pair) = before
+            && let Ok(session) = serde_json::from_slice::<Session>(&pair.value)
+            && session.address != self.session.address
+        {
+            return Err(EtcdError::Taken { name: self.name.clone(), address: session.address });
+        }
+        let lease = self.client.grant(self.ttl).await?;
+        let value = serde_json::to_vec(&self.session).unwrap_or_default();
+        let expected = before.map_or(0, |pair| pair.revision);
+        if !self.client.swap(&[Swap { key, expected, value, lease }]).await? {
+            return Err(EtcdError::Answer("another node has just taken this one's name".into()));
+        }
+        self.lease.store(lease, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes the first table of those that have a session; says whether it was the first.
+    async fn fill(&self, contents: &Contents) -> Result<bool, EtcdError> {
+        let table = Table::fill(contents.members());
+        let table = table.map_err(|why| EtcdError::Answer(why.to_string()))?;
+        let slots = slots_of(&table);
+        let swap = |(chunk, slots): (usize, &[(String, u32)])| Swap {
+            key: chunk_key(&self.prefix, chunk),
+            expected: 0,
+            value: write_chunk(slots),
+            lease: 0,
+        };
+        let swaps: Vec<Swap> = slots.chunks(IN_CHUNK).enumerate().map(swap).collect();
+        self.client.swap(&swaps).await
+    }
+
+    /// Gives virtual shards of one member to another, all or none.
+    pub(super) async fn assign(
+        &self,
+        cluster: &Cluster,
+        vshards: &[VShard],
+        from: &str,
+        to: &str,
+    ) -> Result<(), AssignError> {
+        for _ in 0..SWAPS_MAX {
+            let contents = self.list(cluster).await.map_err(failed)?;
+            let swaps = self.swaps(&contents, vshards, from, to)?;
+            match self.client.swap(&swaps).await {
+                Ok(true) => return self.list(cluster).await.map(drop).map_err(failed),
+                // Somebody else has changed these keys: look again.
+                Ok(false) => {}
+                // It may have been made: what is there now tells.
+                Err(EtcdError::Away(why)) if why.maybe_sent() => {
+                    self.list(cluster).await.map_err(failed)?;
+                    let now = cluster.table();
+                    if vshards.iter().all(|&vshard| now.owner(vshard).name == to) {
+                        return Ok(());
+                    }
+                }
+                Err(why) => return Err(failed(why)),
+            }
+        }
+        Err(AssignError::Engine("the table changes all the time".into()))
+    }
+
+    fn swaps(
+        &self,
+        contents: &Contents,
+        vshards: &[VShard],
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<Swap>, AssignError> {
+        let mut slots = contents.slots.clone().unwrap_or_default();
+        let mut is_touched = [false; keys::CHUNKS];
+        for &vshard in vshards {
+            let at = usize::from(vshard.0);
+            let slot = slots.get_mut(at).filter(|slot| slot.0 == from);
+            let slot = slot.ok_or_else(|| AssignError::NotOwner(vshard.0, from.to_owned()))?;
+            *slot = (to.to_owned(), slot.1 + 1);
+            is_touched[at / IN_CHUNK] = true;
+        }
+        let touched = (0..keys::CHUNKS).filter(|&chunk| is_touched[chunk]);
+        let swap = |chunk: usize| Swap {
+            key: chunk_key(&self.prefix, chunk),
+            expected: contents.revisions.get(chunk).copied().unwrap_or(0),
+            value: write_chunk(&slots[chunk * IN_CHUNK..(chunk + 1) * IN_CHUNK]),
+            lease: 0,
+        };
+        Ok(touched.map(swap).collect())
+    }
+
+    /// Reads everything, and puts the table in force.
+    async fn list(&self, cluster: &Cluster) -> Result<Contents, EtcdError> {
+        let contents = self.read().await?;
+        if let Some(table) = contents.table(cluster.table().members()) {
+            cluster.adopt(&table).map_err(EtcdError::Answer)?;
+        }
+        Ok(contents)
+    }
+
+    async fn read(&self) -> Result<Contents, EtcdError> {
+        let (revision, pairs) = self.client.list(&self.prefix).await?;
+        Contents::read(&self.prefix, revision, &pairs).map_err(EtcdError::Answer)
+    }
+
+    fn note<T>(&self, outcome: &Result<T, EtcdError>) {
+        match outcome {
+            Ok(_) if self.up.swap(true, Ordering::Relaxed) => {}
+            Ok(_) => {
+                lock(&self.error).clear();
+                tracing::info!("etcd answers");
+            }
+            Err(why) => {
+                let said = std::mem::replace(&mut *lock(&self.error), why.to_string());
+                if self.up.swap(false, Ordering::Relaxed) || said != why.to_string() {
+                    tracing::warn!(%why, "etcd is away; the table that is known stays in force");
+                }
+            }
+        }
+    }
+}
+
+fn failed(why: EtcdError) -> AssignError {
+    AssignError::Engine(format!("etcd: {why}"))
+}

@@ -1,0 +1,336 @@
+//! A virtual shard changes hands: the way from one owner to the next, step by step.
+//!
+//! The taker holds its frontier; once the giver has closed what that frontier has passed, it gives the
+//! virtual shards away (RELEASE), carries their state over (the taker's ADOPT is what ends the move),
+//! and then the table says so. In between they take nothing, which is the time of one request. Whatever
+//! is interrupted goes on from the giver's log: it asks until the taker has the state or has refused it.
+//! Invariant: a state is in force on one side only; it is given back only if the taker has refused it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use weir_http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use weir_journal::{Importance, ReserveError};
+use weir_model::VShard;
+use weir_ring::{OwnedSet, Table};
+
+use super::peers::PeerError;
+use crate::emit::Released;
+use crate::node::Node;
+use crate::pipeline::Adoption;
+use crate::shard::worker::lock;
+use crate::wal::moves::State;
+use crate::wal::{AdoptRecord, PlacementRecord, ReleaseRecord};
+
+mod serve;
+
+pub use serve::{adopt, begin, done, handle, prepare};
+
+/// Where a member is told to give virtual shards away.
+pub const BEGIN_PATH: &str = "/cluster/v1/moves/begin";
+/// Where the taker is asked to hold its frontier.
+pub const PREPARE_PATH: &str = "/cluster/v1/moves/prepare";
+/// Where it gets the state.
+pub const ADOPT_PATH: &str = "/cluster/v1/moves/adopt";
+/// Where it gets the table that says so.
+pub const DONE_PATH: &str = "/cluster/v1/moves/done";
+
+/// The RELEASE's position.
+const MOVE_HEADER: HeaderName = HeaderName::from_static("weir-move");
+/// What rules are in force, so that no group is lost on the way.
+const RULES_HEADER: HeaderName = HeaderName::from_static("weir-rules");
+
+/// For one answer; a state has some megabytes.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Until the giver's windows are where the taker's frontier is.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A taker holds its frontier no longer.
+const HOLD: Duration = Duration::from_secs(20);
+/// Before something that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What moves share, and count.
+#[derive(Debug, Default)]
+pub struct Moves {
+    /// One at a time.
+    turn: tokio::sync::Mutex<()>,
+    /// Until when the frontier stands still for a move to this node.
+    hold: Mutex<Option<Instant>>,
+    /// Virtual shards that were given away.
+    pub given: AtomicU64,
+    /// Virtual shards that were taken over.
+    pub taken: AtomicU64,
+    /// Virtual shards that were taken back, for the taker had refused them.
+    pub undone: AtomicU64,
+    /// Milliseconds for which the last ones took nothing.
+    pub pause_ms: AtomicU64,
+}
+
+/// Why nothing moved, or not to its end yet.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// It makes no sense.
+    #[error("{0}")]
+    Request(String),
+    /// The taker does not answer, or not as it should.
+    #[error("{0}: {1}")]
+    Taker(String, String),
+    /// The giver's windows did not get where the taker's frontier is; nothing has moved.
+    #[error("windows here are behind {0}'s frontier; try again")]
+    Behind(String),
+    /// The log takes nothing.
+    #[error("the log: {0}")]
+    Log(String),
+    /// The taker has refused them; they are taken back.
+    #[error("{0} has refused them ({1}); they stay here")]
+    Refused(String, String),
+}
+
+impl Moves {
+    /// Runs this with whether the frontier stands still for a move; that does not change meanwhile.
+    pub fn with_hold(&self, run: impl FnOnce(bool)) {
+        let held = lock(&self.hold);
+        run(held.is_some_and(|until| until > Instant::now()));
+    }
+}
+
+/// Gives virtual shards of this node to another member.
+pub async fn give(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), MoveError> {
+    let _turn = node.moves.turn.lock().await;
+    let own = node.cluster.own_name();
+    let table = node.cluster.table();
+    let theirs = vshards.iter().find(|&&vshard| table.owner(vshard).name != own);
+    if let Some(vshard) = theirs {
+        return Err(MoveError::Request(format!("virtual shard {} is not {own}'s", vshard.0)));
+    }
+    if to == own || table.find(to).is_none() {
+        return Err(MoveError::Request(format!("{to} is no other member")));
+    }
+    // The one before has ended, but the emitter may have yet to hear of it.
+    let until = Instant::now() + CLOSE_TIMEOUT;
+    while lock(&node.emit_facts.tier.released).is_some() {
+        if Instant::now() > until {
+            return Err(MoveError::Request("another move has not ended yet".to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let frontier = ask(node, to, PREPARE_PATH, HeaderMap::new(), Bytes::new()).await?;
+    let frontier: i64 = String::from_utf8_lossy(&frontier).trim().parse().unwrap_or(i64::MAX);
+    let until = Instant::now() + CLOSE_TIMEOUT;
+    while node.emit_facts.frontier.load(Ordering::Relaxed) < frontier {
+        if Instant::now() > until {
+            return Err(MoveError::Behind(to.to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let after = moved(&table, vshards, to)?;
+    let record = ReleaseRecord {
+        to: to.to_owned(),
+        vshards: vshards.iter().copied().collect(),
+        after: PlacementRecord::of(&after, own),
+    };
+    let began = Instant::now();
+    let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
+    let room = room.map_err(|why| MoveError::Log(why.to_string()))?;
+    let (reply, state) = oneshot::channel();
+    let position = node.pipeline.release(room, record, reply);
+    let position = position.map_err(|why| MoveError::Log(why.to_string()))?;
+    durable(node, position).await?;
+    state.await.map_err(|why| MoveError::Log(why.to_string()))?;
+    let ended = carry(node).await;
+    node.moves.pause_ms.store(began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    ended
+}
+
+/// The table in which these are another's.
+fn moved(table: &Table, vshards: &[VShard], to: &str) -> Result<Table, MoveError> {
+    let mut after = table.clone();
+    for &vshard in vshards {
+        let next = after.moved(vshard, to);
+        after = next.ok_or_else(|| MoveError::Request(format!("{to} is no member")))?;
+    }
+    Ok(after)
+}
+
+/// Carries what was given away to its end, however often that has to be tried.
+async fn carry(node: &Arc<Node>) -> Result<(), MoveError> {
+    loop {
+        let released = lock(&node.emit_facts.tier.released).clone();
+        let Some(released) = released else {
+            return Ok(());
+        };
+        match hand_over(node, &released).await {
+            Err(MoveError::Taker(member, why)) => {
+                tracing::warn!(member, why, "virtual shards wait for their new owner");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(MoveError::Refused(member, why)) => {
+                take_back(node, &released).await?;
+                return Err(MoveError::Refused(member, why));
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn hand_over(node: &Arc<Node>, released: &Released) -> Result<(), MoveError> {
+    let Released { record, position, state } = released;
+    let (to, own) = (record.to.as_str(), node.cluster.own_name());
+    let mut headers = HeaderMap::new();
+    headers.insert(super::stream::EPOCH_HEADER, HeaderValue::from(node.custody.epoch()));
+    headers.insert(MOVE_HEADER, HeaderValue::from(*position));
+    headers.insert(RULES_HEADER, HeaderValue::from(rules(node)));
+    let mut body = record.vshards.to_bytes();
+    body.extend_from_slice(state);
+    ask(node, to, ADOPT_PATH, headers, Bytes::from(body)).await?;
+    let vshards: Vec<VShard> = record.vshards.iter().collect();
+    let table = node.cluster.table();
+    if vshards.iter().any(|&vshard| table.owner(vshard).name == own) {
+        let assigned = node.cluster.assign(&vshards, own, to).await;
+        assigned.map_err(|why| MoveError::Taker("the table".to_owned(), why.to_string()))?;
+    }
+    let text = node.cluster.view().text.clone();
+    if let Err(why) = ask(node, to, DONE_PATH, HeaderMap::new(), text).await {
+        // It learns of it when it looks for newer tables.
+        tracing::debug!(%why, "the new owner was not told");
+    }
+    let room = node.log.reserve(0, Importance::Essential);
+    let room = room.map_err(|why| MoveError::Log(why.to_string()))?;
+    let settled = node.pipeline.settled(room).map_err(|why| MoveError::Log(why.to_string()))?;
+    durable(node, settled).await?;
+    node.moves.given.fetch_add(vshards.len() as u64, Ordering::Relaxed);
+    tracing::info!(count = vshards.len(), to, "virtual shards given away");
+    Ok(())
+}
+
+/// The taker has refused: they go on here as if nothing had been.
+async fn take_back(node: &Arc<Node>, released: &Released) -> Result<(), MoveError> {
+    let own = node.cluster.own_name().to_owned();
+    let after = PlacementRecord::of(&node.cluster.table(), &own);
+    let id = (node.custody.epoch(), released.position);
+    let (vshards, state) = (released.record.vshards.clone(), released.state.clone());
+    let count = vshards.len() as u64;
+    take_over(node, AdoptRecord { from: own, id, vshards, after, state }).await?;
+    node.moves.undone.fetch_add(count, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Logs that virtual shards are this node's, with their state, and waits for the disk.
+async fn take_over(node: &Arc<Node>, record: AdoptRecord) -> Result<(), MoveError> {
+    let state = State::read(&record.state).map_err(|why| MoveError::Request(why.to_string()))?;
+    let adoption = Adoption { vshards: state.vshards, tenants: Arc::clone(&node.tenants) };
+    let bytes = (record.head().len() + record.state.len()) as u64;
+    let room = node.log.reserve(bytes, Importance::Essential).map_err(|why| match why {
+        ReserveError::TooLarge { .. } => MoveError::Request(why.to_string()),
+        why => MoveError::Log(why.to_string()),
+    })?;
+    let position = node.pipeline.adopt(room, record, adoption);
+    durable(node, position.map_err(|why| MoveError::Log(why.to_string()))?).await
+}
+
+/// Goes on with what a restart interrupted.
+pub fn resume(node: &Arc<Node>) {
+    let node = Arc::clone(node);
+    tokio::spawn(async move {
+        let _turn = node.moves.turn.lock().await;
+        if let Err(why) = carry(&node).await {
+            tracing::error!(%why, "a move that was interrupted");
+        }
+    });
+}
+
+/// Gives virtual shards, whosever they are, to a member: each owner is told. The first error ends it;
+/// what has moved by then stays moved. How many have moved.
+pub async fn command(node: &Arc<Node>, vshards: &OwnedSet, to: &str) -> Result<usize, MoveError> {
+    let table = node.cluster.table();
+    let mut by_owner: BTreeMap<&str, Vec<VShard>> = BTreeMap::new();
+    for vshard in vshards.iter() {
+        by_owner.entry(&table.owner(vshard).name).or_default().push(vshard);
+    }
+    by_owner.remove(to);
+    let mut count = 0;
+    for (owner, vshards) in by_owner {
+        for lot in vshards.chunks(LOT) {
+            if owner == node.cluster.own_name() {
+                give(node, lot, to).await?;
+            } else {
+                ask_long(node, owner, BEGIN_PATH, serve::write_command(lot, to)).await?;
+            }
+            count += lot.len();
+            everybody_knows(node).await;
+        }
+    }
+    Ok(count)
+}
+
+/// Virtual shards that move together: at a million series on a member some 20 MB.
+pub const LOT: usize = 128;
+
+/// Waits until all members that are up have learned what has moved: what another move would do to parts
+/// that are on their way is not worth a thought then.
+async fn everybody_knows(node: &Arc<Node>) {
+    for _ in 0..100 {
+        let version = node.cluster.table().generation();
+        let origins = lock(&node.emit_facts.tier.origins).clone();
+        let peers = node.cluster.peers().all();
+        let lags = |name: &str| {
+            let known = origins.iter().find(|origin| origin.name == name);
+            known.is_none_or(|origin| origin.version < version)
+        };
+        let is_up = |peer: &super::peers::Peer| peer.facts().up.load(Ordering::Relaxed);
+        if !peers.iter().any(|peer| is_up(peer) && lags(&peer.member().name)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn ask(
+    node: &Node,
+    member: &str,
+    path: &str,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Bytes, MoveError> {
+    let reply = node.cluster.peers().post(member, path, headers, body, TIMEOUT).await;
+    judged(member, reply)
+}
+
+async fn ask_long(node: &Node, member: &str, path: &str, body: Bytes) -> Result<Bytes, MoveError> {
+    let within = Duration::from_secs(60);
+    let reply = node.cluster.peers().post(member, path, HeaderMap::new(), body, within).await;
+    judged(member, reply)
+}
+
+fn judged(member: &str, reply: Result<weir_http::Reply, PeerError>) -> Result<Bytes, MoveError> {
+    let reply = reply.map_err(|why| MoveError::Taker(member.to_owned(), why.to_string()))?;
+    let text = String::from_utf8_lossy(&reply.body).trim().to_owned();
+    match reply.status {
+        status if status.is_success() => Ok(reply.body),
+        StatusCode::CONFLICT => Err(MoveError::Refused(member.to_owned(), text)),
+        status => Err(MoveError::Taker(member.to_owned(), format!("{status} {text}"))),
+    }
+}
+
+async fn durable(node: &Node, position: u64) -> Result<(), MoveError> {
+    let mut watch = node.durable.clone();
+    match watch.wait_for(|&durable| durable >= position).await {
+        Ok(reached) if *reached != u64::MAX => Ok(()),
+        _ => Err(MoveError::Log("it could not be written".to_owned())),
+    }
+}
+
+/// What rules are in force, as one number.
+fn rules(node: &Node) -> u64 {
+    let decisions = Arc::clone(&node.current.load().decisions);
+    let mut identities: Vec<u128> =
+        decisions.rules.iter().map(|active| active.rule.identity()).collect();
+    identities.sort_unstable();
+    // A sum is enough: identities are hashes.
+    identities.iter().fold(0u64, |sum, id| sum.rotate_left(7) ^ (*id as u64) ^ (*id >> 64) as u64)
+}
