@@ -14,7 +14,7 @@ use weir_model::Millis;
 
 use crate::boot::{self, BootError, Shared};
 use crate::checkpoint::Loaded;
-use crate::cluster;
+use crate::cluster::{self, stream::Streams};
 use crate::config::{Config, Overrides};
 use crate::engine::{self, Engine};
 use crate::frontier::{Policy, wall_ms};
@@ -67,11 +67,16 @@ impl App {
         let replayed = tokio::task::spawn_blocking(move || replay.run(&replaying)).await;
         let replayed = replayed.map_err(|why| BootError::State(why.to_string()))??;
         engine::adopt_file(&node, &replayed)?;
+        cluster::placement::keep_recording(&node).map_err(BootError::State)?;
         let last_checkpoint = Arc::new(AtomicBool::new(false));
         let checkpoints = engine.checkpointer(&last_checkpoint);
         let checkpointer = boot::spawn("checkpoint".into(), move || checkpoints.run())?;
         let frontier = start_frontier(&node, &engine.loaded, &replayed, origin)?;
         node.readiness.ready.store(true, Ordering::Release);
+        if let Some(exchange) = &engine.journals.exchange {
+            Streams::start(&node, exchange, &engine.journals.exchange_durable);
+            cluster::patience::keep_waiving(&node);
+        }
         tracing::info!(took_ms = origin.elapsed().as_millis() as u64, "ready");
         let give_up = shared.stopping;
         let machine = engine.machine.threads;

@@ -21,13 +21,14 @@ use weir_model::Timestamp;
 use crate::audit::Audit;
 use crate::checkpoint::{Loaded, ShardPart};
 use crate::config::Config;
-use crate::emit::{EmitFacts, Emitter, FrameWriter, Resume};
+use crate::emit::{EmitFacts, Emitter, ExportWriter, FrameWriter, Places, Resume};
 use crate::metadata::Families;
 use crate::node::Readiness;
 use crate::pipeline::{Message, Pipeline};
 use crate::shard::owner;
 use crate::shard::worker::{Facts, Report, Worker};
 use crate::tenants::Tenants;
+use crate::wal::PlacementRecord;
 
 /// Batches that may be on their way; frontiers and the like come on top.
 pub const IN_FLIGHT_MAX: usize = 1024;
@@ -68,6 +69,10 @@ pub struct Journals {
     pub queue: Arc<Journal>,
     /// Where replay starts.
     pub checkpoints: Arc<Journal>,
+    /// What other members are told; none for a node that stands alone.
+    pub exchange: Option<Arc<Journal>>,
+    /// The exchange's durable place.
+    pub exchange_durable: watch::Receiver<u64>,
     /// The log's durable position, `u64::MAX` once it has failed.
     pub durable: watch::Receiver<u64>,
     /// The queue's.
@@ -76,7 +81,15 @@ pub struct Journals {
     pub checkpoints_durable: watch::Receiver<u64>,
 }
 
-/// Opens the journals and says what recovery found; reads the checkpoint and what the queue has said.
+/// What the journals held of what has been said and told.
+pub struct Before {
+    /// By the queue.
+    pub resume: Resume,
+    /// By the exchange.
+    pub exports: Option<ExportWriter>,
+}
+
+/// Opens the journals and says what recovery found; reads the checkpoint and what has been said.
 ///
 /// The log comes last: where the disk has lost its end, positions that a checkpoint or the queue
 /// knows of are not given out again, but count as lost.
@@ -84,7 +97,7 @@ pub fn open_journals(
     config: &Config,
     fs: &Arc<dyn Fs>,
     readiness: &Arc<Readiness>,
-) -> Result<(Journals, Loaded, Resume), BootError> {
+) -> Result<(Journals, Loaded, Before), BootError> {
     let segment_bytes = config.wal.segment_bytes;
     let dir = &config.data_dir;
     let base = |name: &str| JournalConfig { segment_bytes, ..JournalConfig::new(dir.join(name)) };
@@ -107,24 +120,36 @@ pub fn open_journals(
     let loaded = loaded.map_err(|why| BootError::State(format!("checkpoint: {why}")))?;
     let resume = Resume::read(&queue, loaded.home_position, loaded.queue_mark);
     let resume = resume.map_err(|why| BootError::State(format!("the send queue: {why}")))?;
+    let (exchange_told, exchange_durable) = watch::channel(0);
+    let exchange = JournalConfig {
+        on_durable: Some(tell("exchange", exchange_told, readiness)),
+        ..base("exchange")
+    };
+    let in_tier = !config.cluster.is_alone();
+    let exchange = in_tier.then(|| open("exchange", fs, exchange)).transpose()?;
+    let exports = exchange.clone().map(ExportWriter::resume).transpose();
+    let exports = exports.map_err(|why| BootError::State(format!("the exchange: {why}")))?;
+    let told = exports.as_ref().map_or(0, ExportWriter::held);
     let log = JournalConfig {
         commit_delay: config.wal.commit_delay,
         quota_bytes: config.wal.max_bytes,
         reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
         on_durable: Some(tell("log", log_told, readiness)),
-        first_position: loaded.last_position().max(resume.last()) + 1,
+        first_position: loaded.last_position().max(resume.last()).max(told) + 1,
         ..base("wal")
     };
     let journals = Journals {
         log: open("wal", fs, log)?,
         queue,
         checkpoints,
+        exchange,
+        exchange_durable,
         fs: Arc::clone(fs),
         durable,
         queue_durable,
         checkpoints_durable,
     };
-    Ok((journals, loaded, resume))
+    Ok((journals, loaded, Before { resume, exports }))
 }
 
 /// What the queue's files may take: more than any destination's own bound, so that it is the
@@ -213,13 +238,13 @@ pub struct Shared {
 pub fn start_machine(
     journals: &Journals,
     loaded: &Loaded,
-    resume: Resume,
+    before: Before,
     decisions: &Arc<Decisions>,
     silent_through: Timestamp,
     shared: &Shared,
 ) -> Result<Machine, BootError> {
     let (shards, covered) = restore_shards(loaded, decisions, shared)?;
-    let mut home = restore_home(loaded, decisions, shared)?;
+    let (mut home, places) = restore_home(loaded, decisions, shared)?;
     home.stay_silent_through(silent_through);
     let (expect_to, expects) = bounded(MAILBOX);
     let (parts_to, parts) = bounded(64);
@@ -245,13 +270,17 @@ pub fn start_machine(
     let emitter = Emitter {
         expects,
         reports,
+        local: loaded.home_frontier.unwrap_or(i64::MIN / 2),
+        frontier: home.closed_through(),
         home,
-        frontier: loaded.home_frontier.unwrap_or(i64::MIN / 2),
+        heard: vec![false; shared.workers],
+        places,
+        exports: before.exports,
         next: loaded.replay_from + 1,
         home_position: loaded.home_position,
         log: Arc::clone(&journals.log),
         frames,
-        resume,
+        resume: before.resume,
         audit: Arc::clone(&audit),
         settling: VecDeque::new(),
         tenants: Arc::clone(&shared.tenants),
@@ -306,7 +335,7 @@ fn restore_home(
     loaded: &Loaded,
     decisions: &Arc<Decisions>,
     shared: &Shared,
-) -> Result<Home, BootError> {
+) -> Result<(Home, Arc<Places>), BootError> {
     let mut home = Home::new(Arc::clone(decisions));
     if !loaded.home.is_empty() {
         let mut tenant =
@@ -314,7 +343,15 @@ fn restore_home(
         let restored = home.restore_bytes(&loaded.home, &mut tenant);
         restored.map_err(|why| BootError::State(format!("output groups: {why}")))?;
     }
-    Ok(home)
+    let mut places = Arc::new(Places::alone());
+    if !home.table.is_empty() {
+        let record = PlacementRecord::read(&home.table);
+        let record = record.map_err(|why| BootError::State(format!("the placement: {why}")))?;
+        places = Arc::new(Places::new(record));
+        let from = home.closed_through();
+        crate::emit::settle(&mut home, &places, &shared.tenants, from);
+    }
+    Ok((home, places))
 }
 
 /// Starts a thread whose panic ends the process: half a gateway would answer for a whole one.

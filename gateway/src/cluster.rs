@@ -22,12 +22,18 @@ use peers::Peers;
 
 pub mod engine;
 mod etcd;
+pub mod forward;
 mod kept;
 pub mod listener;
+pub mod metrics;
 pub mod overview;
+pub mod partials;
+pub mod patience;
 pub mod peers;
+pub mod placement;
 pub mod probe;
 pub mod router;
+pub mod stream;
 pub mod table_text;
 
 /// Says who answers, and who asks, in every exchange between members.

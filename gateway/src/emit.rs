@@ -5,8 +5,10 @@
 //! written only once the log is durable past its position. Invariant: the queue is a function of
 //! the log's prefix, so after a crash whatever the queue already holds is left out of the replay.
 
+mod exports;
 mod frames;
 mod resume;
+mod tier;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,8 +23,10 @@ use weir_aggregate::shard::Outcome;
 use weir_journal::Journal;
 use weir_model::Timestamp;
 
+pub use exports::{ExportWriter, Told, What};
 pub use frames::FrameWriter;
 pub use resume::{Resume, Said};
+pub use tier::{PARTS_BYTES_MAX, Places, TierFacts, settle};
 
 use crate::audit::Audit;
 use crate::checkpoint::HomeState;
@@ -65,6 +69,8 @@ pub struct EmitFacts {
     pub settled: std::sync::Mutex<Settled>,
     /// Set while frames wait for room in the queue.
     pub queue_full: Arc<std::sync::atomic::AtomicBool>,
+    /// Of a tier.
+    pub tier: TierFacts,
 }
 
 /// The emitter before it runs.
@@ -75,8 +81,16 @@ pub struct Emitter {
     pub reports: Vec<Receiver<Report>>,
     /// The output groups.
     pub home: Home,
-    /// The frontier through which `home` has closed windows.
+    /// This node's own frontier.
+    pub local: Timestamp,
+    /// The frontier through which `home` has closed windows: behind `local` where others are.
     pub frontier: Timestamp,
+    /// Which workers have said what groups they have.
+    pub heard: Vec<bool>,
+    /// Where groups live.
+    pub places: Arc<Places>,
+    /// The way to other members; none for a node that stands alone.
+    pub exports: Option<ExportWriter>,
     /// The next position to come.
     pub next: u64,
     /// `home`'s position: closings up to it are in its state already.
@@ -104,17 +118,23 @@ impl Emitter {
     /// Runs until told to stop.
     pub fn run(mut self) {
         loop {
-            let wait = if self.frames.is_empty() { Duration::from_secs(3600) } else { IDLE_WAIT };
+            let is_idle = self.frames.is_empty() && self.exports.iter().all(ExportWriter::is_empty);
+            let wait = if is_idle { Duration::from_secs(3600) } else { IDLE_WAIT };
             match self.expects.recv_timeout(wait) {
                 Ok(Expect::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(expect) => self.handle(expect),
             }
-            self.frames.flush(self.log.durable());
+            let durable = self.log.durable();
+            self.frames.flush(durable);
+            self.exports.iter_mut().for_each(|exports| exports.flush(durable));
             self.facts.waiting_frames.store(self.frames.len() as u64, Ordering::Relaxed);
             self.settle();
         }
         self.frames.finish(&self.log);
+        if let Some(exports) = &mut self.exports {
+            exports.finish(&self.log);
+        }
     }
 
     fn handle(&mut self, expect: Expect) {
@@ -126,6 +146,13 @@ impl Emitter {
                 self.move_frontier(position, to, replayed)
             }
             Expect::Config { position, decisions, at } => self.configure(position, decisions, at),
+            Expect::Placement { position, record, replayed } => {
+                self.place(position, &record, replayed);
+            }
+            Expect::Partials { position, record, replayed } => {
+                self.partials(position, &record, replayed);
+            }
+            Expect::Waive { position, record, replayed } => self.waive(position, &record, replayed),
             Expect::Checkpoint(reply) => self.checkpoint(reply),
             Expect::Silence(through) => self.home.stay_silent_through(through),
             Expect::ReplayOver => self.resume = Resume::default(),
@@ -136,13 +163,14 @@ impl Emitter {
     /// The groups' state, once every frame of the positions in it is in the queue: a replay will
     /// not write those again. Where that cannot be, the cycle is given up.
     fn checkpoint(&mut self, reply: oneshot::Sender<HomeState>) {
-        if !self.frames.finish(&self.log) {
+        let told = self.exports.iter_mut().all(|exports| exports.finish(&self.log));
+        if !told || !self.frames.finish(&self.log) {
             return;
         }
         let bytes = self.home.snapshot(&|id| self.tenants.name(id));
         let position = self.facts.position.load(Ordering::Relaxed);
         let queue_mark = self.frames.next_position();
-        let state = HomeState { position, frontier: self.frontier, bytes, queue_mark };
+        let state = HomeState { position, frontier: self.local, bytes, queue_mark };
         // The checkpointer may have given up on the cycle.
         drop(reply.send(state));
     }
@@ -195,15 +223,12 @@ impl Emitter {
                 closings.into_values().for_each(|c| self.home.handle_closing(worker, c));
             }
         }
-        if position > self.home_position && to > self.frontier {
-            while let Some((end, emissions)) = self.home.close_next(self.frontier, to) {
-                self.emit(position, end, emissions, replayed);
-            }
-            self.frontier = to;
-            self.facts.frontier.store(to, Ordering::Relaxed);
-            self.publish_rules();
+        if position > self.home_position {
+            self.local = self.local.max(to);
+            self.export(position, to);
+            self.close(position, replayed);
         }
-        self.settling.push_back((position, to));
+        self.settling.push_back((position, to.min(self.frontier)));
         self.complete(position);
     }
 
@@ -223,6 +248,7 @@ impl Emitter {
     fn report(&mut self, worker: usize, position: u64) -> Option<Content> {
         let report = self.reports[worker].recv().ok()?;
         assert_eq!(report.position, position, "worker {worker} reports out of order");
+        self.heard[worker] = true;
         report.news.into_iter().for_each(|news| self.home.handle_news(worker, news));
         Some(report.content)
     }

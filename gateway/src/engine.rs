@@ -46,11 +46,11 @@ impl Engine {
         let custody = Custody::open(&**fs, &config.data_dir);
         let custody = custody.map_err(|why| BootError::State(format!("custody: {why}")))?;
         let readiness = Arc::new(Readiness::default());
-        let (journals, mut loaded, resume) = boot::open_journals(&config, fs, &readiness)?;
+        let (journals, mut loaded, before) = boot::open_journals(&config, fs, &readiness)?;
         let (decisions, text) = first_decisions(&loaded)?;
         let silent_through = custody.silent_through();
         let machine =
-            boot::start_machine(&journals, &loaded, resume, &decisions, silent_through, shared)?;
+            boot::start_machine(&journals, &loaded, before, &decisions, silent_through, shared)?;
         loaded.shards.clear();
         loaded.home.clear();
         let node = node(
@@ -120,6 +120,9 @@ fn node(
         log: Arc::clone(&journals.log),
         queue: Arc::clone(&journals.queue),
         checkpoints: Arc::clone(&journals.checkpoints),
+        exchange: journals.exchange.clone(),
+        streams: Default::default(),
+        forward: Default::default(),
         durable: journals.durable.clone(),
         queue_durable: journals.queue_durable.clone(),
         checkpoints_durable: journals.checkpoints_durable.clone(),

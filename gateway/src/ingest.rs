@@ -10,6 +10,7 @@ mod decode;
 mod facts;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,10 +30,12 @@ pub use answer::{Answer, Refused};
 pub use decode::{Decoded, Decoder};
 pub use facts::IngestFacts;
 
+use crate::cluster::forward::{self, Route, Shares};
 use crate::frontier::wall_ms;
 use crate::node::Node;
 use crate::pipeline::BatchWork;
 use crate::shard::owner;
+use crate::wal::records::counts;
 use crate::wal::{BatchRecord, FIRST_EPOCH};
 
 /// Takes one remote write request.
@@ -49,7 +52,9 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     let (parts, incoming) = request.into_parts();
     let current = node.current.load_full();
     let (tenant, name) = admission::tenant(node, &current.config, &parts.headers)?;
-    let epoch = parts.headers.get(EPOCH_HEADER).and_then(|value| epoch_of(value.to_str().ok()?));
+    let is_alone = node.cluster.is_alone();
+    let epoch = parts.headers.get(EPOCH_HEADER).filter(|_| is_alone);
+    let epoch = epoch.and_then(|value| epoch_of(value.to_str().ok()?));
     if epoch.is_some_and(|meant| meant != node.custody.epoch()) {
         node.custody.turn_away();
         return Err(Answer::another_epoch());
@@ -67,27 +72,131 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     store(node, (tenant, name), (version, encoding), body).await
 }
 
-/// Takes a body: 204 once its record is durable and every shard has judged it.
+/// Where a request comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hop {
+    /// From a sender: what is another member's goes there.
+    First,
+    /// From another member: all of it must be this node's.
+    Last,
+}
+
+/// Takes a remote write request that another member has sent on.
+pub async fn handle_forwarded(
+    node: &Arc<Node>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    node.forward.taken.fetch_add(1, Ordering::Relaxed);
+    let (parts, incoming) = request.into_parts();
+    let taken = async {
+        let current = node.current.load_full();
+        let (tenant, name) = admission::tenant(node, &current.config, &parts.headers)?;
+        let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+        let version = negotiate::version(header("content-type"))?;
+        let encoding = negotiate::encoding(header("content-encoding"))?;
+        // Whoever sent it may have promised nothing.
+        node.promises.heard(None, wall_ms());
+        let _held = admission::admit(node, &current.config, &parts.headers).await?;
+        let body = admission::read(&current.config, &parts.headers, incoming).await?;
+        store_at(node, Hop::Last, (tenant, name), (version, encoding), body).await
+    };
+    match taken.await {
+        Ok(answer) | Err(answer) => answer.into_response(),
+    }
+}
+
+/// Takes a body: 204 once its record is durable and every shard has judged it, here and at every
+/// other owner of its series.
 pub async fn store(
     node: &Arc<Node>,
+    tenant: (TenantId, Arc<str>),
+    wire: (Version, Encoding),
+    body: Bytes,
+) -> Result<Answer, Answer> {
+    store_at(node, Hop::First, tenant, wire, body).await
+}
+
+async fn store_at(
+    node: &Arc<Node>,
+    hop: Hop,
     (tenant, name): (TenantId, Arc<str>),
     (version, encoding): (Version, Encoding),
     body: Bytes,
 ) -> Result<Answer, Answer> {
     let current = node.current.load_full();
     node.ingest_facts.received_bytes(body.len());
-    let received = wall_ms();
     let cap = current.config.http.body_bytes_max;
-    let mut decoded = Decoder::take(|decoder| {
+    let decoded = Decoder::take(|decoder| {
         let shard_key = &current.decisions.shard_key;
         decoder.decode(&node.hasher, (version, encoding), &body, cap, (&name, tenant), shard_key)
     })?;
     let samples = decoded.body.sample_fields(&decoded.columns);
-    node.ingest_facts.received_samples(samples);
     node.families.learn(tenant, &decoded.columns);
+    if hop == Hop::First {
+        let limits = current.config.limits.of(&name);
+        let allowed = node.ingest_facts.rates.check(tenant, limits, samples, wall_ms());
+        allowed.inspect_err(|_| {
+            node.ingest_facts.received_samples(samples);
+            node.audit.refuse(tenant, samples);
+        })?;
+    }
+    let route = match node.cluster.is_alone() {
+        true => Route::Here,
+        false => forward::route(&decoded, &node.cluster.table(), node.cluster.own_name()),
+    };
+    let wire = (version, encoding);
+    match route {
+        Route::Here => {
+            let whole = Mine { samples, bits: None, theirs: [0; 3] };
+            keep(node, (tenant, name), wire, body, decoded, whole).await
+        }
+        _ if hop == Hop::Last => Err(Answer::not_owner()),
+        Route::There(member) => Ok(forward::whole(node, &member, &name, wire, body).await),
+        Route::Split(Shares { mine, others, theirs }) => {
+            let mut answers = forward::begin(node, &name, version, others);
+            let mut all = None;
+            if mine.is_some() {
+                let theirs_of_both = theirs[0] + theirs[1];
+                let samples = samples.saturating_sub(theirs_of_both);
+                let part = Mine { samples, bits: mine, theirs };
+                let kept = keep(node, (tenant, name), wire, body, decoded, part).await;
+                all = Some(kept.unwrap_or_else(|refused| refused));
+            }
+            while let Some(answer) = answers.join_next().await {
+                let answer = answer.unwrap_or_else(|_| Answer::stopping());
+                all = Some(match all {
+                    Some(before) => forward::merged(before, answer),
+                    None => answer,
+                });
+            }
+            all.ok_or_else(Answer::stopping)
+        }
+    }
+}
+
+/// What of a body counts on this node.
+struct Mine {
+    /// Samples of both kinds.
+    samples: u64,
+    /// Which series, where not all do.
+    bits: Option<Vec<u8>>,
+    /// Float samples, native histograms and exemplars of the others.
+    theirs: [u64; 3],
+}
+
+/// Logs what is this node's of a body, and answers once it is durable and judged.
+async fn keep(
+    node: &Arc<Node>,
+    (tenant, name): (TenantId, Arc<str>),
+    (version, encoding): (Version, Encoding),
+    body: Bytes,
+    mut decoded: Decoded,
+    mine: Mine,
+) -> Result<Answer, Answer> {
+    let current = node.current.load_full();
+    let received = wall_ms();
+    node.ingest_facts.received_samples(mine.samples);
     let limits = current.config.limits.of(&name);
-    let allowed = node.ingest_facts.rates.check(tenant, limits, samples, received);
-    allowed.inspect_err(|_| node.audit.refuse(tenant, samples))?;
     let future = received + current.config.windows.future_max.0;
     let newest = decoded.newest();
     if newest > future {
@@ -103,19 +212,24 @@ pub async fn store(
         version,
         encoding,
         body_bytes: decoded.body_bytes as u64,
-        samples,
+        samples: mine.samples,
         no_new_series,
         refused: std::mem::take(&mut decoded.refused),
+        mine: mine.bits,
     };
-    let exemplars = decoded.columns.exemplars.len() as u64;
-    let floats = decoded.columns.timestamps.len() as u64;
-    let histograms = decoded.columns.histograms.len() as u64;
+    let [floats, histograms, exemplars] = mine.theirs;
+    let columns = &decoded.columns;
+    let counted = answer::Counted {
+        version,
+        floats: columns.timestamps.len() as u64 - floats,
+        histograms: columns.histograms.len() as u64 - histograms,
+        exemplars: columns.exemplars.len() as u64 - exemplars,
+    };
     let first_future = decoded.first_future.take();
     let (position, verdict) =
         submit(node, record, body, decoded, (tenant, Arc::clone(&name))).await?;
     let outcome = judged(node, verdict).await?;
     durable(node, position).await?;
-    let counted = answer::Counted { version, floats, histograms, exemplars };
     Ok(answer::of(&outcome, counted, first_future))
 }
 
@@ -147,7 +261,9 @@ pub fn work(
     permit: Option<tokio::sync::OwnedSemaphorePermit>,
 ) -> BatchWork {
     let mut entries = vec![Vec::new(); workers];
-    for (at, entry) in decoded.columns.entries.iter().enumerate() {
+    let mine = record.mine.as_deref();
+    let counting = decoded.columns.entries.iter().enumerate().filter(|(at, _)| counts(mine, *at));
+    for (at, entry) in counting {
         entries[owner(entry.vshard, workers)].push(at as u32);
     }
     let received = record.received;

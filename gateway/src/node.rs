@@ -15,6 +15,8 @@ use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::checkpoint::CheckpointFacts;
 use crate::cluster::Cluster;
+use crate::cluster::forward::ForwardFacts;
+use crate::cluster::stream::Streams;
 use crate::config::Config;
 use crate::custody::Custody;
 use crate::emit::EmitFacts;
@@ -65,6 +67,12 @@ pub struct Node {
     pub log: Arc<Journal>,
     /// The send queue.
     pub queue: Arc<Journal>,
+    /// What other members are told; none for a node that stands alone.
+    pub exchange: Option<Arc<Journal>>,
+    /// The ways on which they are told.
+    pub streams: Streams,
+    /// What is sent on to other members.
+    pub forward: ForwardFacts,
     /// Where replay starts.
     pub checkpoints: Arc<Journal>,
     /// The log's durable position; requests wait on it.

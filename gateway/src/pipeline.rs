@@ -14,6 +14,8 @@ use weir_aggregate::shard::Outcome;
 use weir_journal::{AppendError, Journal, Reservation};
 use weir_model::{Batch, Timestamp};
 
+use crate::wal::{PartialsRecord, PlacementRecord, WaiveRecord};
+
 /// A batch on its way to the workers.
 pub struct BatchWork {
     /// The decoded request.
@@ -81,6 +83,33 @@ pub enum Expect {
         decisions: Arc<Decisions>,
         /// When it came into force.
         at: Timestamp,
+    },
+    /// The placement table has changed.
+    Placement {
+        /// Its position.
+        position: u64,
+        /// What of it decides here.
+        record: Arc<PlacementRecord>,
+        /// It comes from the log.
+        replayed: bool,
+    },
+    /// A piece of another node's stream.
+    Partials {
+        /// Its position.
+        position: u64,
+        /// The piece.
+        record: Arc<PartialsRecord>,
+        /// It comes from the log.
+        replayed: bool,
+    },
+    /// A member is not waited for.
+    Waive {
+        /// Its position.
+        position: u64,
+        /// Who, and up to when.
+        record: WaiveRecord,
+        /// It comes from the log.
+        replayed: bool,
     },
     /// All workers have written their virtual shards: write the output groups too.
     Checkpoint(oneshot::Sender<crate::checkpoint::HomeState>),
@@ -156,6 +185,47 @@ impl Pipeline {
         let position = self.journal.append(reservation, crate::wal::CONFIG, vec![payload])?;
         inner.config(position, decisions, record.at);
         Ok(position)
+    }
+
+    /// Submits a change of the placement table.
+    pub fn placement(
+        &self,
+        reservation: Reservation,
+        record: PlacementRecord,
+    ) -> Result<u64, AppendError> {
+        let payload = record.payload();
+        let inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::PLACEMENT, vec![payload])?;
+        inner.expect(Expect::Placement { position, record: Arc::new(record), replayed: false });
+        Ok(position)
+    }
+
+    /// Submits a piece of another node's stream.
+    pub fn partials(
+        &self,
+        reservation: Reservation,
+        record: PartialsRecord,
+    ) -> Result<u64, AppendError> {
+        let payload = vec![record.head(), record.body.clone()];
+        let inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::PARTIALS, payload)?;
+        crate::crash::point("partials");
+        inner.expect(Expect::Partials { position, record: Arc::new(record), replayed: false });
+        Ok(position)
+    }
+
+    /// Submits that a member is not waited for.
+    pub fn waive(&self, reservation: Reservation, record: WaiveRecord) -> Result<u64, AppendError> {
+        let payload = record.payload();
+        let inner = self.lock();
+        let position = self.journal.append(reservation, crate::wal::WAIVE, vec![payload])?;
+        inner.expect(Expect::Waive { position, record, replayed: false });
+        Ok(position)
+    }
+
+    /// Hands on a replayed record that only the emitter needs.
+    pub fn replay_for_emitter(&self, expect: Expect) {
+        self.lock().expect(expect);
     }
 
     /// Hands a replayed batch on; its position is the log's.

@@ -23,9 +23,12 @@ use crate::config::DecisionText;
 use crate::emit::EmitFacts;
 use crate::ingest::{Decoded, Decoder};
 use crate::node::Readiness;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Expect, Pipeline};
 use crate::tenants::Tenants;
-use crate::wal::{BATCH, BatchRecord, CONFIG, ConfigRecord, FRONTIER, FrontierRecord};
+use crate::wal::{
+    BATCH, BatchRecord, CONFIG, ConfigRecord, FRONTIER, FrontierRecord, PARTIALS, PLACEMENT,
+    PartialsRecord, PlacementRecord, WAIVE, WaiveRecord,
+};
 
 /// What a replay came to.
 #[derive(Default)]
@@ -176,6 +179,7 @@ impl Replay<'_> {
                     self.config(record.position, &record.payload, replayed)?;
                     true
                 }
+                (PLACEMENT | PARTIALS | WAIVE, _) => self.of_the_tier(record),
                 _ => false,
             };
             if used {
@@ -252,6 +256,28 @@ impl Replay<'_> {
         replayed.frontier = Some(frontier.to);
         self.pipeline.replay_frontier(record.position, &frontier);
         true
+    }
+
+    /// Hands on what only the emitter needs.
+    fn of_the_tier(&self, record: &Record) -> bool {
+        let (position, replayed) = (record.position, true);
+        let expect =
+            match record.kind {
+                PLACEMENT => PlacementRecord::read(&record.payload).map(|record| {
+                    Expect::Placement { position, record: Arc::new(record), replayed }
+                }),
+                PARTIALS => PartialsRecord::read(&record.payload).map(|record| Expect::Partials {
+                    position,
+                    record: Arc::new(record),
+                    replayed,
+                }),
+                _ => WaiveRecord::read(&record.payload).map(|record| Expect::Waive {
+                    position,
+                    record,
+                    replayed,
+                }),
+            };
+        expect.map(|expect| self.pipeline.replay_for_emitter(expect)).is_ok()
     }
 
     fn config(

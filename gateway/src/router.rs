@@ -57,6 +57,9 @@ impl Router {
         let held = Arc::clone(&node);
         let collect = move |scrape: &mut Scrape| held.custody.collect(scrape);
         admin.registry().set_collector("custody", Arc::new(collect));
+        let told = Arc::clone(&node);
+        let collect = move |scrape: &mut Scrape| crate::cluster::metrics::collect(&told, scrape);
+        admin.registry().set_collector("tier", Arc::new(collect));
         Ok(Self { node, admin: Arc::new(admin), auth, outlets })
     }
 

@@ -45,9 +45,9 @@ pub async fn shut_down(app: App) {
     tracing::info!("shutting down: last sends");
     outlets.stop(left()).await;
     node.readiness.closing.store(true, Ordering::Release);
-    for (name, journal) in
-        [("log", &node.log), ("queue", &node.queue), ("checkpoints", &node.checkpoints)]
-    {
+    let exchange = node.exchange.iter().map(|journal| ("exchange", journal));
+    let journals = [("log", &node.log), ("queue", &node.queue), ("checkpoints", &node.checkpoints)];
+    for (name, journal) in journals.into_iter().chain(exchange) {
         if let Err(why) = journal.close() {
             tracing::error!(name, %why, "the journal did not end well");
         }

@@ -5,8 +5,10 @@
 //! gives the same verdicts and the same windows, without a clock and without any other file.
 
 pub mod records;
+pub mod tier;
 
 pub use records::{BatchRecord, ConfigRecord, FrontierRecord, RecordError};
+pub use tier::{PartialsRecord, PlacementRecord, WaiveRecord};
 
 /// A request body with what decided about it.
 pub const BATCH: u8 = 1;
@@ -14,6 +16,12 @@ pub const BATCH: u8 = 1;
 pub const FRONTIER: u8 = 2;
 /// A configuration came into force.
 pub const CONFIG: u8 = 3;
+/// The placement table has changed.
+pub const PLACEMENT: u8 = 4;
+/// What another node has of windows.
+pub const PARTIALS: u8 = 5;
+/// A member is not waited for.
+pub const WAIVE: u8 = 6;
 
 /// The epoch of all virtual shards while there is one node.
 pub const FIRST_EPOCH: u64 = 1;

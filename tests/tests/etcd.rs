@@ -199,6 +199,35 @@ fn a_password_is_shown_and_a_token_that_etcd_forgot_is_asked_for_again() {
     wait_engine(&gateway, 1.0);
 }
 
+/// All is read anew every 10 s; a change is seen at once, five times in a row, or a watch is broken.
+#[test]
+fn a_change_is_seen_at_once_and_after_a_compaction_too() {
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    let etcd = Etcd::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (one, other) = (open(folder.path(), "a", &etcd), open(folder.path(), "b", &etcd));
+        let settled = tokio::join!(engine::settle(&one), engine::settle(&other));
+        assert_eq!(settled, (Ok(()), Ok(())));
+        engine::keep(&one);
+        for vshard in one.owned().iter().take(5) {
+            other.assign(&[vshard], "a", "b").await.expect("it is given away");
+            let mut version = one.watch();
+            let seen = async {
+                while one.owned().contains(vshard) {
+                    version.changed().await.expect("the member lives");
+                }
+            };
+            tokio::time::timeout(AT_ONCE, seen).await.expect("it is seen");
+            let all = etcd.ask("/v3/kv/range", "{\"key\":\"AA==\"}");
+            let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
+            let revision = all["header"]["revision"].as_str().expect("a revision").to_owned();
+            etcd.ask("/v3/kv/compaction", &format!("{{\"revision\":\"{revision}\"}}"));
+        }
+    });
+}
+
 /// A member in this process, without sockets of its own.
 fn open(folder: &Path, name: &str, etcd: &Etcd) -> Arc<Cluster> {
     let file = folder.join(format!("{name}.yml"));

@@ -1,11 +1,15 @@
 //! Where output groups live: partials of all workers are merged, totals go on, outputs are made.
 //!
 //! What an output series has said so far (its totals, whether it is alive) is kept here and
-//! nowhere else. Invariant: between two frontiers nothing is pending, and what was closed once is
-//! never closed again: a replay that begins before the state at hand is listened to in silence
-//! until it has caught up.
+//! nowhere else. Groups that live on another node are merged here too, and exported ([`afar`]); what
+//! other nodes export of those that live here waits until all of them have passed the window's end.
+//! Invariant: what was closed once is never closed again: a replay that begins before the state at
+//! hand is listened to in silence until it has caught up.
 
+pub mod afar;
 mod groups;
+mod origins;
+mod pending;
 mod speech;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,15 +19,17 @@ use ahash::AHashMap;
 use weir_model::mutation::{self, Mutation};
 use weir_model::{Labels, NativeHistogram, STALE_NAN, Sample, TenantId, Timestamp};
 
-use crate::accumulator::Complex;
 use crate::decisions::{ActiveRule, Decisions};
 use crate::group::{GroupKey, GroupNews};
 use crate::rule::OutputKind;
+use crate::snapshot::WaitingPart;
 use crate::sweep::Closing;
 use crate::window::next_end;
 
 pub(crate) use groups::HomeRule;
 pub use groups::RuleCounts;
+pub use origins::{Origin, Origins};
+pub(crate) use pending::{Pending, PendingRow, Waiting};
 pub use speech::HomeGroup;
 
 use groups::Member;
@@ -66,16 +72,8 @@ impl EmissionSource {
     const NONE: Self = Self { rule: u16::MAX, group: 0, output: 0 };
 }
 
-#[derive(Default)]
-struct Pending {
-    rows: AHashMap<u32, PendingRow>,
-}
-
-struct PendingRow {
-    alive: bool,
-    row: Vec<f64>,
-    complex: Complex,
-}
+/// Whether a group lives on this node: what a placement table says.
+pub type LivesHere = Arc<dyn Fn(&GroupKey) -> bool + Send + Sync>;
 
 /// A worker's number of a group: worker, rule, number.
 type Number = (usize, u16, u32);
@@ -90,6 +88,11 @@ pub struct Home {
     leaving: Vec<Number>,
     pending: BTreeMap<(Timestamp, u16), Pending>,
     closed_through: Timestamp,
+    lives_here: LivesHere,
+    /// Other nodes whose partials come here.
+    pub origins: Origins,
+    /// What the caller keeps with the groups' state and alone can read: where groups live.
+    pub table: Vec<u8>,
 }
 
 impl Home {
@@ -103,6 +106,17 @@ impl Home {
             leaving: Vec::new(),
             pending: BTreeMap::new(),
             closed_through: Timestamp::MIN / 2,
+            lives_here: Arc::new(|_| true),
+            origins: Origins::default(),
+            table: Vec::new(),
+        }
+    }
+
+    /// Says which groups live here; before that all do. Groups that are known must stay where they are.
+    pub fn set_lives_here(&mut self, lives_here: LivesHere) {
+        self.lives_here = lives_here;
+        for group in self.rules.iter_mut().flat_map(|rule| rule.groups.iter_mut().flatten()) {
+            group.lives_here = (self.lives_here)(&group.key);
         }
     }
 
@@ -112,7 +126,7 @@ impl Home {
             GroupNews::Added { rule, group, key } => {
                 let at = usize::from(rule);
                 let max = self.config.rules[at].rule.max_groups();
-                let member = self.rules[at].admit(key, max);
+                let member = self.rules[at].admit(key, max, &*self.lives_here);
                 if let Some(old) = self.numbers.insert((worker, rule, group), member) {
                     self.rules[at].leave(&old);
                 }
@@ -143,11 +157,8 @@ impl Home {
             if home.folded.is_some() && mutation::is(Mutation::OverflowLost) {
                 continue;
             }
-            let entry = pending.rows.entry(home.at).or_insert_with(|| {
-                let mut row = vec![0.0; layout.stride()];
-                layout.reset(&mut row);
-                PendingRow { alive: false, row, complex: Complex::default() }
-            });
+            let home_rule = &mut self.rules[usize::from(closing.rule)];
+            let entry = pending.of(home.at, home_rule).local(layout);
             entry.alive |= closing.alive[at];
             let stride = layout.stride();
             layout.merge(&mut entry.row, &closing.rows[at * stride..(at + 1) * stride]);
@@ -248,6 +259,11 @@ impl Home {
         rules.map(|(active, rule)| (active, rule.counts, rule.len()))
     }
 
+    /// The configuration in force.
+    pub fn config(&self) -> &Decisions {
+        &self.config
+    }
+
     /// The frontier through which windows have been closed.
     pub fn closed_through(&self) -> Timestamp {
         self.closed_through
@@ -261,7 +277,7 @@ impl Home {
 
     /// Puts back a group that a checkpoint kept. Workers will refer to it again.
     pub fn restore(&mut self, rule: u16, group: HomeGroup) {
-        self.rules[usize::from(rule)].restore(group);
+        self.rules[usize::from(rule)].restore(group, &*self.lives_here);
     }
 
     /// The configuration and its rules' groups, for a snapshot.
@@ -272,6 +288,36 @@ impl Home {
     /// Remembers a group that was past the limit when a checkpoint was written.
     pub(crate) fn restore_folded(&mut self, rule: u16, key: GroupKey) {
         self.rules[usize::from(rule)].restore_folded(key);
+    }
+
+    /// What waits for windows: the rule, the end, the group, where it is from.
+    pub(crate) fn waiting(
+        &self,
+    ) -> impl Iterator<Item = (&ActiveRule, Timestamp, &GroupKey, Option<u32>, &PendingRow)> {
+        self.pending.iter().flat_map(move |(&(end, rule), pending)| {
+            let (active, home) =
+                (&self.config.rules[usize::from(rule)], &self.rules[usize::from(rule)]);
+            pending.places().into_iter().flat_map(move |at| {
+                let group = home.groups[at as usize].as_ref();
+                let parts = pending.get(at).into_iter().flat_map(Waiting::parts);
+                let of_group = group.map(|group| (&group.key, parts));
+                of_group.into_iter().flat_map(move |(key, parts)| {
+                    parts.map(move |(origin, row)| (active, end, key, origin, row))
+                })
+            })
+        })
+    }
+
+    /// Puts back a part that waited when a checkpoint was written.
+    pub(crate) fn restore_waiting(&mut self, part: WaitingPart) {
+        let rule = usize::from(part.rule);
+        let at = self.rules[rule].place_of(part.key, &*self.lives_here);
+        let pending = self.pending.entry((part.end, part.rule)).or_default();
+        let waiting = pending.of(at, &mut self.rules[rule]);
+        match part.origin {
+            Some(origin) => waiting.set(origin, part.row),
+            None => *waiting.local(&self.config.rules[rule].layout) = part.row,
+        }
     }
 
     /// Remembers what was closed when a checkpoint was written.
@@ -290,11 +336,19 @@ impl Home {
         }
         self.numbers.clear();
         self.leaving.clear();
-        self.pending.clear();
+        let mut waiting = std::mem::take(&mut self.pending);
         for active in &self.config.rules {
             let mut rule = states.remove(&active.rule.identity()).unwrap_or_default();
             rule.workers_are_gone();
             self.rules.push(rule);
+        }
+        let identities = self.config.rules.iter().map(|active| active.rule.identity());
+        let places: AHashMap<u128, u16> = identities.zip(0..).collect();
+        while let Some(((end, rule), pending)) = waiting.pop_first() {
+            let before = old.rules.get(usize::from(rule)).map(|active| active.rule.identity());
+            if let Some(&at) = before.and_then(|identity| places.get(&identity)) {
+                self.pending.insert((end, at), pending);
+            }
         }
         let gone = states.into_values().flat_map(|rule| rule.groups);
         let mut last_words = Vec::new();
@@ -333,11 +387,12 @@ impl Home {
         let mut out = Vec::new();
         home.counts.last_end = end;
         for at in 0..home.groups.len() {
-            let Some(group) = &mut home.groups[at] else {
+            let Some(group) = home.groups[at].as_mut().filter(|group| group.lives_here) else {
                 continue;
             };
-            let part = pending.rows.remove(&(at as u32));
-            home.counts.samples_in += part.as_ref().map_or(0, |p| p.row[0] as u64);
+            let waiting = pending.take(at as u32, group);
+            home.counts.samples_in += waiting.as_ref().map_or(0, Waiting::local_samples);
+            let part = waiting.map(|waiting| waiting.merged(&active.layout));
             if part.is_some() || !group.speaking.is_empty() {
                 group.speak(active, (rule, at as u32), end, part, &mut out);
             }

@@ -19,6 +19,7 @@ pub mod birth;
 pub mod cells;
 pub mod codec;
 pub mod decisions;
+pub mod exchange;
 mod fold;
 pub mod group;
 pub mod ha;

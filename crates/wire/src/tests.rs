@@ -3,7 +3,7 @@
 
 mod cached;
 mod encode;
-mod fixtures;
+pub(crate) mod fixtures;
 mod generate;
 mod hostile;
 mod same;

@@ -27,7 +27,7 @@ pub(crate) use series::SeriesMetadata;
 use series::{PlainSeries, plain_series, read_refs, sample};
 
 const SYMBOLS: u32 = 4;
-const TIME_SERIES: u32 = 5;
+pub(crate) const TIME_SERIES: u32 = 5;
 
 /// Walks a whole request.
 pub(crate) fn walk(

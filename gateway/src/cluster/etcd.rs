@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_model::VShard;
 use weir_ring::Table;
@@ -44,6 +44,8 @@ pub(super) struct Etcd {
     lease: AtomicI64,
     up: AtomicBool,
     error: Mutex<String>,
+    /// When it last did not answer.
+    away_at: Mutex<Option<Instant>>,
 }
 
 impl Etcd {
@@ -63,6 +65,7 @@ impl Etcd {
             lease: AtomicI64::new(0),
             up: AtomicBool::new(false),
             error: Mutex::default(),
+            away_at: Mutex::default(),
         })
     }
 
@@ -240,7 +243,10 @@ impl Etcd {
 
     /// Reads everything, and puts the table in force.
     async fn list(&self, cluster: &Cluster) -> Result<Contents, EtcdError> {
-        let contents = self.read().await?;
+        let mut contents = self.read().await?;
+        if self.was_away() {
+            contents.keep_sessions(cluster.table().members());
+        }
         if let Some(table) = contents.table(cluster.table().members()) {
             cluster.adopt(&table).map_err(EtcdError::Answer)?;
         }
@@ -252,6 +258,12 @@ impl Etcd {
         Contents::read(&self.prefix, revision, &pairs).map_err(EtcdError::Answer)
     }
 
+    /// All sessions may have ended while it was away: members get the time of one to begin another
+    /// before they count as gone.
+    fn was_away(&self) -> bool {
+        lock(&self.away_at).is_some_and(|at| at.elapsed() < self.ttl)
+    }
+
     fn note<T>(&self, outcome: &Result<T, EtcdError>) {
         match outcome {
             Ok(_) if self.up.swap(true, Ordering::Relaxed) => {}
@@ -260,6 +272,7 @@ impl Etcd {
                 tracing::info!("etcd answers");
             }
             Err(why) => {
+                *lock(&self.away_at) = Some(Instant::now());
                 let said = std::mem::replace(&mut *lock(&self.error), why.to_string());
                 if self.up.swap(false, Ordering::Relaxed) || said != why.to_string() {
                     tracing::warn!(%why, "etcd is away; the table that is known stays in force");

@@ -7,6 +7,8 @@ use weir_http::{
     StatusCode, header,
 };
 
+use super::forward::WRITE_PATH;
+use super::stream::PARTIALS_PATH;
 use super::{Cluster, MEMBER_HEADER};
 use crate::node::Node;
 
@@ -29,6 +31,10 @@ impl ClusterRouter {
     async fn answer(&self, request: Request<Incoming>) -> Page {
         match (request.method(), request.uri().path()) {
             (&Method::GET, TABLE_PATH) => table(&self.node.cluster, request.headers()),
+            (&Method::POST, WRITE_PATH) => {
+                crate::ingest::handle_forwarded(&self.node, request).await
+            }
+            (&Method::POST, PARTIALS_PATH) => super::partials::handle(&self.node, request).await,
             _ => plain(StatusCode::NOT_FOUND, "members of the tier have nothing to ask here\n"),
         }
     }

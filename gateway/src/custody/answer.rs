@@ -16,6 +16,10 @@ use crate::shard::worker::lock;
 
 /// Answers `POST /api/v1/agents/custody`: how it stands; 503 until the log is read back.
 pub fn handle(node: &Node, outlets: Option<&Arc<Outlets>>, query: &str) -> Response<Full<Bytes>> {
+    if !node.cluster.is_alone() {
+        // What an agent sends is on the disks of several members; one cannot speak for all.
+        return page(StatusCode::NOT_FOUND, "members of a tier release nothing\n".to_owned());
+    }
     let is_ready = node.readiness.ready.load(Ordering::Acquire);
     let Some(outlets) = outlets.filter(|_| is_ready) else {
         return page(StatusCode::SERVICE_UNAVAILABLE, "reading the log back\n".to_owned());

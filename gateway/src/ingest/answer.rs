@@ -110,6 +110,15 @@ impl Answer {
         Self::later("this gateway's data directory is another than the request is meant for", 1)
     }
 
+    pub(super) fn not_owner() -> Self {
+        Self::later("these series are not this member's: the table has just changed", 1)
+    }
+
+    /// An owner of some series has not taken them.
+    pub fn owner_away(member: &str, why: &str) -> Self {
+        Self::later(&format!("{member}, whose some of these series are: {why}"), 2)
+    }
+
     pub(super) fn queue_full(node: &Node) -> Self {
         if node.queue.stats().disk_full.load(Ordering::Relaxed) {
             return Self::later("the send queue's disk is full", 10);

@@ -14,6 +14,7 @@ const LAYOUT: u64 = 1;
 const NO_NEW_SERIES: u64 = 1;
 const V2: u64 = 2;
 const ZSTD: u64 = 4;
+const PARTLY: u64 = 8;
 
 /// A record that this program cannot read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -49,6 +50,14 @@ pub struct BatchRecord {
     pub no_new_series: bool,
     /// Places of float samples that were refused before logging, ascending.
     pub refused: Vec<u32>,
+    /// Where part of the body is another node's: which series count here, the first in the lowest bit
+    /// of the first byte. `samples` are theirs.
+    pub mine: Option<Vec<u8>>,
+}
+
+/// Whether the series at this place of a body counts here.
+pub fn counts(mine: Option<&[u8]>, at: usize) -> bool {
+    mine.is_none_or(|bits| bits.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1))
 }
 
 impl BatchRecord {
@@ -60,7 +69,8 @@ impl BatchRecord {
         out.number(
             flag(self.no_new_series, NO_NEW_SERIES)
                 | flag(self.version == Version::V2, V2)
-                | flag(self.encoding == Encoding::Zstd, ZSTD),
+                | flag(self.encoding == Encoding::Zstd, ZSTD)
+                | flag(self.mine.is_some(), PARTLY),
         );
         out.blob(self.tenant.as_bytes());
         out.signed(self.received);
@@ -74,6 +84,7 @@ impl BatchRecord {
             out.number(u64::from(at - before));
             before = at;
         }
+        self.mine.iter().for_each(|mine| out.blob(mine));
         Bytes::from(out.bytes)
     }
 
@@ -95,11 +106,15 @@ impl BatchRecord {
             samples: from.number()?,
             no_new_series: flags & NO_NEW_SERIES != 0,
             refused: Vec::new(),
+            mine: None,
         };
         let mut at = 0u32;
         for _ in 0..from.count()? {
             at = at.checked_add(from.small()?).ok_or(RecordError)?;
             record.refused.push(at);
+        }
+        if flags & PARTLY != 0 {
+            record.mine = Some(from.blob()?.to_vec());
         }
         let body = payload.slice(payload.len() - from.left()..);
         Ok((record, body))
@@ -198,6 +213,7 @@ mod tests {
             samples: 20,
             no_new_series: true,
             refused: vec![0, 3, 700],
+            mine: Some(vec![0b101]),
         };
         let payload = Bytes::from([&record.head()[..], b"body"].concat());
         assert_eq!(BatchRecord::read(&payload), Ok((record, Bytes::from_static(b"body"))));
@@ -205,6 +221,14 @@ mod tests {
         assert_eq!(FrontierRecord::read(&frontier.payload()), Ok(frontier));
         let config = ConfigRecord { version: 9, at: 7, text: b"rules".to_vec() };
         assert_eq!(ConfigRecord::read(&config.payload()), Ok(config));
+    }
+
+    #[test]
+    fn of_a_body_that_is_partly_anothers_what_is_marked_counts() {
+        let mine = Some(&[0b101, 0b1][..]);
+        let counting: Vec<usize> = (0..20).filter(|&at| counts(mine, at)).collect();
+        assert_eq!(counting, [0, 2, 8]);
+        assert!(counts(None, 19));
     }
 
     #[test]

@@ -30,10 +30,13 @@ pub(crate) struct HomeRule {
     pub(super) groups: Vec<Option<HomeGroup>>,
     pub(super) counts: RuleCounts,
     by_key: AHashMap<GroupKey, u32>,
+    /// Groups that live elsewhere and that no worker has any more: their home is to be told.
+    pub(super) left: Vec<GroupKey>,
     /// Groups past the limit, with the number of workers that have them.
     folded: AHashMap<GroupKey, u32>,
-    /// How many of `by_key` are overflow groups, which do not count toward the limit.
-    overflows: usize,
+    /// How many of `by_key` do not count toward the limit: overflow groups, and those that only other
+    /// nodes have series of.
+    uncounted: usize,
     free: Vec<u32>,
 }
 
@@ -78,11 +81,11 @@ impl HomeRule {
     }
 
     /// The home of a group that one more worker has, new if need be; past `max` the overflow's.
-    pub(super) fn admit(&mut self, key: GroupKey, max: u32) -> Member {
+    pub(super) fn admit(&mut self, key: GroupKey, max: u32, lives: Lives<'_>) -> Member {
         let known_to_be_folded = self.folded.contains_key(&key);
-        let room = self.len() - self.overflows < max as usize || is_overflow(&key);
+        let room = self.len() - self.uncounted < max as usize || is_overflow(&key);
         if self.by_key.contains_key(&key) || (room && !known_to_be_folded) {
-            let at = self.join(key);
+            let at = self.join(key, lives);
             return Member::new(at, None);
         }
         self.counts.overflowed += u64::from(!known_to_be_folded);
@@ -91,7 +94,7 @@ impl HomeRule {
         labels.set(weir_model::labels::METRIC_NAME, key.labels.metric_name());
         labels.set(OVERFLOW, "true");
         let overflow = GroupKey { tenant: key.tenant, labels: labels.build() };
-        let at = self.join(overflow);
+        let at = self.join(overflow, lives);
         Member::new(at, Some(Box::new(key)))
     }
 
@@ -111,29 +114,66 @@ impl HomeRule {
         self.forget_if_idle(member.at);
     }
 
-    /// Forgets a group that no worker has and that has said its last word.
+    /// Forgets a group that nobody has and that has said its last word.
     pub(super) fn forget_if_idle(&mut self, at: u32) {
         let Some(slot) = self.groups.get_mut(at as usize) else {
             return;
         };
-        if let Some(group) = slot.take_if(|g| g.workers == 0 && g.speaking.is_empty()) {
-            self.overflows -= usize::from(is_overflow(&group.key));
+        if let Some(group) = slot.take_if(|group| group.is_idle()) {
+            self.uncounted -= usize::from(!group.is_counted());
             self.by_key.remove(&group.key);
             self.free.push(at);
+            if !group.lives_here {
+                self.left.push(group.key);
+            }
         }
     }
 
+    /// The place of a group that another node has series of, new if need be.
+    pub(super) fn join_from(&mut self, origin: u32, key: GroupKey, lives: Lives<'_>) -> u32 {
+        let at = self.place_of(key, lives);
+        if let Some(group) = &mut self.groups[at as usize]
+            && !group.origins.contains(&origin)
+        {
+            group.origins.push(origin);
+            group.origins.sort_unstable();
+        }
+        at
+    }
+
+    /// Something waits for a window of this group, which is not forgotten meanwhile.
+    pub(super) fn begin_to_wait(&mut self, at: u32) {
+        if let Some(Some(group)) = self.groups.get_mut(at as usize) {
+            group.pending += 1;
+        }
+    }
+
+    /// Another node has no series of a group any more.
+    pub(super) fn leave_from(&mut self, origin: u32, key: &GroupKey) {
+        let Some(&at) = self.by_key.get(key) else {
+            return;
+        };
+        if let Some(group) = &mut self.groups[at as usize] {
+            group.origins.retain(|&other| other != origin);
+        }
+        self.forget_if_idle(at);
+    }
+
     /// Puts back a group that a checkpoint kept; workers will refer to it again.
-    pub(super) fn restore(&mut self, mut group: HomeGroup) {
+    pub(super) fn restore(&mut self, mut group: HomeGroup, lives: Lives<'_>) -> u32 {
         group.workers = 0;
         if mutation::is(Mutation::TotalNotRestored) {
             group.totals = Totals::default();
         }
         match self.by_key.get(&group.key) {
-            Some(&at) => self.groups[at as usize] = Some(group),
-            None => {
-                self.add(group);
+            Some(&at) => {
+                group.lives_here = lives(&group.key);
+                self.uncounted += usize::from(!group.is_counted());
+                let before = self.groups[at as usize].replace(group);
+                self.uncounted -= before.map_or(0, |before| usize::from(!before.is_counted()));
+                at
             }
+            None => self.add(group, lives),
         }
     }
 
@@ -161,29 +201,40 @@ impl HomeRule {
         self.folded.retain(|_, workers| *workers > 0);
     }
 
-    fn join(&mut self, key: GroupKey) -> u32 {
-        let at = match self.by_key.get(&key) {
+    /// The place of a group, new if need be.
+    pub(super) fn place_of(&mut self, key: GroupKey, lives: Lives<'_>) -> u32 {
+        match self.by_key.get(&key) {
             Some(&at) => at,
-            None => self.add(HomeGroup::restored(key, Totals::default(), 0, Vec::new())),
-        };
+            None => self.add(HomeGroup::restored(key, Totals::default(), 0, Vec::new()), lives),
+        }
+    }
+
+    fn join(&mut self, key: GroupKey, lives: Lives<'_>) -> u32 {
+        let at = self.place_of(key, lives);
         if let Some(group) = &mut self.groups[at as usize] {
             group.workers += 1;
+            self.uncounted -= usize::from(!group.is_counted() && !is_overflow(&group.key));
+            group.was_admitted = true;
         }
         at
     }
 
-    fn add(&mut self, group: HomeGroup) -> u32 {
+    fn add(&mut self, mut group: HomeGroup, lives: Lives<'_>) -> u32 {
+        group.lives_here = lives(&group.key);
         let at = self.free.pop().unwrap_or_else(|| {
             self.groups.push(None);
             self.groups.len() as u32 - 1
         });
-        self.overflows += usize::from(is_overflow(&group.key));
+        self.uncounted += usize::from(!group.is_counted());
         self.by_key.insert(group.key.clone(), at);
         self.groups[at as usize] = Some(group);
         at
     }
 }
 
-fn is_overflow(key: &GroupKey) -> bool {
+/// Whether a group lives on this node.
+pub(super) type Lives<'a> = &'a dyn Fn(&GroupKey) -> bool;
+
+pub(super) fn is_overflow(key: &GroupKey) -> bool {
     key.labels.get(OVERFLOW) == Some("true")
 }

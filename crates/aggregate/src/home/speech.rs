@@ -6,6 +6,7 @@
 use weir_model::mutation::{self, Mutation};
 use weir_model::{Labels, LabelsBuilder, STALE_NAN, Sample, Timestamp};
 
+use super::groups::is_overflow;
 use super::{Emission, EmissionSource, PendingRow};
 use crate::decisions::ActiveRule;
 use crate::group::GroupKey;
@@ -25,6 +26,14 @@ pub struct HomeGroup {
     pub speaking: Vec<Labels>,
     /// Numbers of workers that stand for it.
     pub(super) workers: u32,
+    /// Other nodes that have series of it, by their numbers, ascending.
+    pub(super) origins: Vec<u32>,
+    /// Windows that wait with something for it.
+    pub(super) pending: u32,
+    /// Whether this node is where it speaks.
+    pub(super) lives_here: bool,
+    /// Whether a worker of this node has had it, so that it counts toward `max_groups`.
+    pub(super) was_admitted: bool,
 }
 
 impl HomeGroup {
@@ -35,7 +44,44 @@ impl HomeGroup {
         started: Timestamp,
         speaking: Vec<Labels>,
     ) -> Self {
-        Self { key, totals, started, speaking, workers: 0 }
+        Self {
+            key,
+            totals,
+            started,
+            speaking,
+            workers: 0,
+            origins: Vec::new(),
+            pending: 0,
+            lives_here: true,
+            was_admitted: false,
+        }
+    }
+
+    /// Other nodes that have series of it.
+    pub(crate) fn origins(&self) -> &[u32] {
+        &self.origins
+    }
+
+    /// Whether a worker of this node has had it.
+    pub(crate) fn was_admitted(&self) -> bool {
+        self.was_admitted
+    }
+
+    /// As [`HomeGroup::restored`], with who had it.
+    pub(crate) fn had_by(mut self, origins: Vec<u32>, was_admitted: bool) -> Self {
+        (self.origins, self.was_admitted) = (origins, was_admitted);
+        self
+    }
+
+    /// Whether nobody has it and nothing is left to say.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_had = self.workers > 0 || !self.origins.is_empty();
+        !is_had && self.pending == 0 && self.speaking.is_empty()
+    }
+
+    /// Whether it counts toward `max_groups`.
+    pub(super) fn is_counted(&self) -> bool {
+        self.was_admitted && !is_overflow(&self.key)
     }
 
     /// What the group's outputs say at a window's end: values, and markers for those that end.

@@ -1,7 +1,8 @@
-//! The output groups' state, to and from bytes: totals, who speaks, who is past the limit.
+//! The output groups' state, to and from bytes: totals, who speaks, who is past the limit, how far
+//! other nodes have come and what waits for them.
 //!
-//! Taken between two frontiers, when nothing is pending. What is read is not trusted, and changes
-//! nothing unless all of it could be read.
+//! Taken between two frontiers, when this node's own part of every window is in or given away. What is
+//! read is not trusted, and changes nothing unless all of it could be read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +10,14 @@ use std::sync::Arc;
 use weir_model::vmrange::VmRanges;
 use weir_model::{Labels, NativeHistogram, TenantId};
 
-use super::VERSION;
+use super::waiting::{read_origins, read_waiting, write_origins, write_waiting};
 use crate::codec::{Reader, Unreadable, Writer};
 use crate::group::GroupKey;
 use crate::home::{Home, HomeGroup, HomeRule};
 use crate::output::Totals;
+
+/// Version of the layout.
+const VERSION: u64 = 2;
 
 type Names<'a> = &'a dyn Fn(TenantId) -> Arc<str>;
 
@@ -29,6 +33,9 @@ impl Home {
             out.wide(active.rule.identity());
             write_rule(rule, names, &mut out);
         }
+        out.blob(&self.table);
+        write_origins(&self.origins, &mut out);
+        write_waiting(self, names, &mut out);
         out.bytes
     }
 
@@ -50,10 +57,15 @@ impl Home {
             let rule = self.rules().position(|(active, _)| active.rule.identity() == identity);
             read.push((rule, read_rule(from, tenant)?));
         }
+        let table = from.blob()?.to_vec();
+        let origins = read_origins(from)?;
+        let waiting = read_waiting(self, origins.len(), tenant, from)?;
         if !from.is_empty() {
             return Err(Unreadable);
         }
         self.restore_closed(closed_through);
+        self.origins.restore(origins);
+        self.table = table;
         for (rule, (groups, folded)) in read {
             let Some(rule) = rule else { continue };
             let rule = rule as u16;
@@ -61,6 +73,7 @@ impl Home {
             let folded = folded.into_iter();
             folded.for_each(|key| self.restore_folded(rule, key));
         }
+        waiting.into_iter().for_each(|part| self.restore_waiting(part));
         Ok(())
     }
 }
@@ -88,6 +101,9 @@ fn write_rule(rule: &HomeRule, names: Names<'_>, out: &mut Writer) {
 fn write_group(group: &HomeGroup, out: &mut Writer) {
     out.blob(group.key.labels.canonical());
     out.signed(group.started);
+    out.number(u64::from(group.was_admitted()));
+    out.number(group.origins().len() as u64);
+    group.origins().iter().for_each(|&origin| out.number(u64::from(origin)));
     out.number(group.speaking.len() as u64);
     for labels in &group.speaking {
         out.blob(labels.canonical());
@@ -126,6 +142,8 @@ fn read_rule(
 fn read_group(tenant: TenantId, from: &mut Reader<'_>) -> Result<HomeGroup, Unreadable> {
     let labels = read_labels(from)?;
     let started = from.timestamp()?;
+    let was_admitted = from.number()? != 0;
+    let origins = (0..from.count()?).map(|_| from.small()).collect::<Result<Vec<u32>, _>>()?;
     let speaking = (0..from.count()?).map(|_| read_labels(from));
     let speaking = speaking.collect::<Result<_, _>>()?;
     let mut totals = Totals {
@@ -143,9 +161,9 @@ fn read_group(tenant: TenantId, from: &mut Reader<'_>) -> Result<HomeGroup, Unre
         }
     }
     let key = GroupKey { tenant, labels };
-    Ok(HomeGroup::restored(key, totals, started, speaking))
+    Ok(HomeGroup::restored(key, totals, started, speaking).had_by(origins, was_admitted))
 }
 
-fn read_labels(from: &mut Reader<'_>) -> Result<Labels, Unreadable> {
+pub(super) fn read_labels(from: &mut Reader<'_>) -> Result<Labels, Unreadable> {
     Labels::from_canonical(from.blob()?).map_err(|_| Unreadable)
 }

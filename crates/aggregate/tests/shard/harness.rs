@@ -171,6 +171,12 @@ impl Gate {
 
     /// Moves the frontier of every virtual shard.
     pub(crate) fn advance(&mut self, to: Timestamp) {
+        self.sweep(to);
+        self.close(to);
+    }
+
+    /// Closes the windows of all virtual shards.
+    pub(crate) fn sweep(&mut self, to: Timestamp) {
         let workers = self.workers.len();
         for at in 0..workers {
             let owned = (0..VSHARDS).filter(|v| usize::from(*v) % workers == at);
@@ -180,6 +186,10 @@ impl Gate {
                 self.home.handle_closing(at, closing);
             }
         }
+    }
+
+    /// Lets the groups that live here speak.
+    pub(crate) fn close(&mut self, to: Timestamp) {
         while let Some((end, emissions)) = self.home.close_next(self.frontier, to) {
             if let Some(&value) = self.known.get(&end) {
                 emissions.iter().for_each(|e| self.home.adopt(e.source, Some(value), None));

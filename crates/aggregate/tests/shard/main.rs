@@ -20,4 +20,6 @@ mod replay;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]
+mod tier;
+#[cfg(test)]
 mod twin;

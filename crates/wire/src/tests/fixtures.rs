@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::oracle::check::{check_v1, ours};
 use crate::{Decompressor, Encoding, Version};
 
-fn load(name: &str, encoding: Encoding) -> Vec<u8> {
+pub(crate) fn load(name: &str, encoding: Encoding) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let packed = std::fs::read(path).unwrap();
     let mut out = Vec::new();

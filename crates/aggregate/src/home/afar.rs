@@ -1,0 +1,141 @@
+//! Groups that live on another node: what is exported of them, and what is taken in.
+//!
+//! A node gives each window's part of a foreign group away once, when its own frontier passes the end.
+//! Where the group lives the parts of all nodes meet, and wait for each other. A part that comes after
+//! its window has closed is carried into the next one as far as it counts increases; the rest of it is
+//! dropped and counted.
+
+use weir_model::{TenantId, Timestamp};
+
+use super::{Home, PendingRow};
+use crate::accumulator::{Complex, Layout, Primitive, merge_histograms};
+use crate::group::GroupKey;
+use crate::window::next_end;
+
+/// What a node has of one window of a group that lives elsewhere.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The rule's place in the rule set.
+    pub rule: u16,
+    /// The window's end.
+    pub end: Timestamp,
+    /// The group.
+    pub key: GroupKey,
+    /// Whether a series of it is alive there at the window's end.
+    pub alive: bool,
+    /// As the rule's layout says.
+    pub row: Vec<f64>,
+    /// What does not fit in the row.
+    pub complex: Complex,
+}
+
+/// What a frontier gives to other nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Export {
+    /// Parts, by window, rule and the group's place.
+    pub parts: Vec<Part>,
+    /// Groups of which this node has no series any more, with the rule's place.
+    pub left: Vec<(u16, GroupKey)>,
+}
+
+impl Export {
+    /// Whether there is nothing to be told.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.left.is_empty()
+    }
+
+    /// Whose groups are in it.
+    pub fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        let parts = self.parts.iter().map(|part| part.key.tenant);
+        parts.chain(self.left.iter().map(|(_, key)| key.tenant))
+    }
+}
+
+/// What became of a part that was taken in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// It waits for its window.
+    InTime,
+    /// Its window had closed; what it counts of increases joins the next one.
+    Carried,
+    /// Its window had closed, and nothing of it counts increases.
+    Late,
+}
+
+impl Home {
+    /// Takes out what waits for windows that end by `to` of groups that live elsewhere.
+    pub fn export(&mut self, to: Timestamp) -> Export {
+        let mut export = Export::default();
+        for (&(end, rule), pending) in self.pending.range_mut(..=(to, u16::MAX)) {
+            let layout = &self.config.rules[usize::from(rule)].layout;
+            let home = &mut self.rules[usize::from(rule)];
+            for at in pending.places() {
+                let group = home.groups[at as usize].as_mut();
+                let Some(group) = group.filter(|group| !group.lives_here) else {
+                    continue;
+                };
+                let Some(waiting) = pending.take(at, group) else {
+                    continue;
+                };
+                home.counts.samples_in += waiting.local_samples();
+                let PendingRow { alive, row, complex } = waiting.merged(layout);
+                let key = group.key.clone();
+                export.parts.push(Part { rule, end, key, alive, row, complex });
+                home.forget_if_idle(at);
+            }
+        }
+        self.pending.retain(|_, pending| !pending.is_empty());
+        for (rule, home) in self.rules.iter_mut().enumerate() {
+            export.left.extend(home.left.drain(..).map(|key| (rule as u16, key)));
+        }
+        export
+    }
+
+    /// Takes in what another node has of a window.
+    pub fn import(&mut self, origin: u32, part: Part) -> Taken {
+        let active = &self.config.rules[usize::from(part.rule)];
+        let home = &mut self.rules[usize::from(part.rule)];
+        let at = home.join_from(origin, part.key, &*self.lives_here);
+        let Part { rule, end, alive, row, complex, .. } = part;
+        let row = PendingRow { alive, row, complex };
+        if end > self.closed_through {
+            self.pending.entry((end, rule)).or_default().of(at, home).set(origin, row);
+            return Taken::InTime;
+        }
+        let Some(carried) = increases(&active.layout, &row).filter(|_| active.carries()) else {
+            return Taken::Late;
+        };
+        let next = next_end(self.closed_through, active.rule.interval().0);
+        let mine = self.pending.entry((next, rule)).or_default();
+        let mine = mine.of(at, home).local(&active.layout);
+        active.layout.merge(&mut mine.row, &carried.row);
+        mine.complex.merge(carried.complex);
+        Taken::Carried
+    }
+
+    /// Another node has no series of a group any more.
+    pub fn leave_from(&mut self, origin: u32, rule: u16, key: &GroupKey) {
+        if let Some(home) = self.rules.get_mut(usize::from(rule)) {
+            home.leave_from(origin, key);
+        }
+    }
+}
+
+/// A part's increases alone; `None` if it has none.
+fn increases(layout: &Layout, part: &PendingRow) -> Option<PendingRow> {
+    let mut carried = PendingRow::untouched(layout);
+    let mut any = false;
+    for primitive in [Primitive::Increase, Primitive::IncreasePrometheus] {
+        if let Some(at) = layout.offset(primitive) {
+            carried.row[at] = part.row[at];
+            any |= part.row[at] != 0.0;
+        }
+    }
+    let Complex { increase, increase_prometheus, .. } = &part.complex;
+    merge_histograms(&mut carried.complex.increase, increase.clone());
+    merge_histograms(&mut carried.complex.increase_prometheus, increase_prometheus.clone());
+    any |= increase.is_some() || increase_prometheus.is_some();
+    // A row that nothing touched would count as no window at all.
+    carried.row[0] = part.row[0].min(1.0);
+    any.then_some(carried)
+}

@@ -1,0 +1,137 @@
+//! Other nodes whose partials come here: how far each has come, and who is waited for.
+//!
+//! An origin numbers what it sends, within an epoch that is its data directory's. Invariant: within an
+//! epoch the place only grows, so a repeat is known; a mark never goes back.
+
+use weir_model::Timestamp;
+
+/// What is known of another node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// Its name.
+    pub name: String,
+    /// The epoch of what it sends; 0 before the first.
+    pub epoch: u64,
+    /// The last place of its stream that was taken.
+    pub place: u64,
+    /// It has sent all that it has of windows that end by then.
+    pub mark: Timestamp,
+    /// Windows up to here do not wait for it any more.
+    pub waived: Timestamp,
+    /// Whether it belongs to the tier as it is now.
+    pub is_member: bool,
+}
+
+/// All of them, numbered as they were met.
+#[derive(Clone, Default, Debug)]
+pub struct Origins(Vec<Origin>);
+
+impl Origins {
+    /// The number of an origin, new if need be.
+    pub fn meet(&mut self, name: &str) -> u32 {
+        if let Some(at) = self.0.iter().position(|origin| origin.name == name) {
+            return at as u32;
+        }
+        let never = Timestamp::MIN / 2;
+        let (mark, waived) = (never, never);
+        let name = name.to_owned();
+        self.0.push(Origin { name, epoch: 0, place: 0, mark, waived, is_member: false });
+        self.0.len() as u32 - 1
+    }
+
+    /// By number.
+    pub fn get(&self, number: u32) -> Option<&Origin> {
+        self.0.get(number as usize)
+    }
+
+    /// All, by number.
+    pub fn iter(&self) -> impl Iterator<Item = &Origin> {
+        self.0.iter()
+    }
+
+    /// Whether this place of an origin's stream has been taken.
+    pub fn has(&self, name: &str, epoch: u64, place: u64) -> bool {
+        let mut known = self.0.iter().filter(|origin| origin.name == name);
+        known.any(|origin| origin.epoch == epoch && origin.place >= place)
+    }
+
+    /// Notes that an origin's stream was taken up to a place, with all windows that end by `mark`.
+    pub fn advance(&mut self, number: u32, (epoch, place): (u64, u64), mark: Timestamp) {
+        if let Some(origin) = self.0.get_mut(number as usize) {
+            (origin.epoch, origin.place) = (epoch, place);
+            origin.mark = origin.mark.max(mark);
+        }
+    }
+
+    /// Windows up to `through` do not wait for this one.
+    pub fn waive(&mut self, name: &str, through: Timestamp) {
+        let number = self.meet(name);
+        if let Some(origin) = self.0.get_mut(number as usize) {
+            origin.waived = origin.waived.max(through);
+        }
+    }
+
+    /// Says who belongs to the tier, this node left out. One that is new is not waited for before
+    /// `from`.
+    pub fn set_members<'a>(&mut self, names: impl Iterator<Item = &'a str>, from: Timestamp) {
+        self.0.iter_mut().for_each(|origin| origin.is_member = false);
+        for name in names {
+            let number = self.meet(name);
+            if let Some(origin) = self.0.get_mut(number as usize) {
+                origin.is_member = true;
+                origin.waived = origin.waived.max(from);
+            }
+        }
+    }
+
+    /// All members have sent what they have of windows that end by then, or are not waited for.
+    pub fn complete(&self) -> Timestamp {
+        let members = self.0.iter().filter(|origin| origin.is_member);
+        members.map(|origin| origin.mark.max(origin.waived)).min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// How many members' parts of a window that ends then are in, and how many members there are.
+    pub fn completeness(&self, end: Timestamp) -> (usize, usize) {
+        let members = self.0.iter().filter(|origin| origin.is_member);
+        let (mut there, mut all) = (0, 0);
+        for origin in members {
+            all += 1;
+            there += usize::from(origin.mark >= end);
+        }
+        (there, all)
+    }
+
+    pub(crate) fn restore(&mut self, origins: Vec<Origin>) {
+        self.0 = origins;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_wait_for_every_member_but_those_that_are_waived() {
+        let mut origins = Origins::default();
+        assert_eq!(origins.complete(), Timestamp::MAX, "alone");
+        origins.set_members(["a", "b"].into_iter(), 0);
+        let (a, b) = (origins.meet("a"), origins.meet("b"));
+        origins.advance(a, (7, 1), 20_000);
+        assert_eq!(origins.complete(), 0);
+        origins.advance(b, (9, 1), 10_000);
+        assert_eq!((origins.complete(), origins.completeness(20_000)), (10_000, (1, 2)));
+        origins.waive("b", 30_000);
+        assert_eq!(origins.complete(), 20_000);
+        origins.set_members(["b"].into_iter(), 0);
+        assert_eq!(origins.complete(), 30_000, "a has left");
+    }
+
+    #[test]
+    fn a_repeat_is_known_and_another_epoch_is_none() {
+        let mut origins = Origins::default();
+        let a = origins.meet("a");
+        origins.advance(a, (7, 5), 10);
+        assert!(origins.has("a", 7, 5) && origins.has("a", 7, 4));
+        assert!(!origins.has("a", 7, 6) && !origins.has("a", 8, 1) && !origins.has("b", 7, 1));
+    }
+}

@@ -1,0 +1,77 @@
+//! What a tier counts, as metrics: forwarding, the streams between members, windows that wait.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use weir_telemetry::Scrape;
+
+use crate::node::Node;
+use crate::shard::worker::lock;
+
+/// Adds them to a scrape; nothing, for a node that stands alone.
+pub fn collect(node: &Node, scrape: &mut Scrape) {
+    if node.cluster.is_alone() {
+        return;
+    }
+    forwarding(node, scrape);
+    partials(node, scrape);
+    windows(node, scrape);
+    let last = node.exchange.as_ref().map_or(0, |journal| journal.next_position() - 1);
+    let help = "Records of the exchange that a member has yet to take.";
+    for (member, lag) in node.streams.lags(last) {
+        scrape.gauge("weir_partials_lag_records", help, &[("peer", &member)], lag as f64);
+    }
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn forwarding(node: &Node, scrape: &mut Scrape) {
+    let facts = &node.forward;
+    let name = "weir_forwarded_requests_total";
+    let help = "Requests, or parts of them, that were sent on to their owner, by outcome.";
+    let failed = read(&facts.failed);
+    let done = read(&facts.requests).saturating_sub(failed);
+    scrape.counter(name, help, &[("outcome", "answered")], done);
+    scrape.counter(name, help, &[("outcome", "failed")], failed);
+    let help = "Requests that were cut because several members own their series.";
+    scrape.counter("weir_forward_cut_requests_total", help, &[], read(&facts.cut));
+    let help = "Compressed bytes that were sent on to owners.";
+    scrape.counter("weir_forwarded_bytes_total", help, &[], read(&facts.bytes));
+    let help = "Requests that other members have sent on to this one.";
+    scrape.counter("weir_forwarded_requests_taken_total", help, &[], read(&facts.taken));
+}
+
+fn partials(node: &Node, scrape: &mut Scrape) {
+    let facts = &node.emit_facts.tier;
+    let name = "weir_partials_rows_total";
+    let help = "Parts of output groups that members told each other, by direction.";
+    scrape.counter(name, help, &[("direction", "out")], read(&facts.parts_out));
+    scrape.counter(name, help, &[("direction", "in")], read(&facts.parts_in));
+    let name = "weir_partials_late_total";
+    let help = "Parts that came after their window had closed, by what became of them.";
+    scrape.counter(name, help, &[("outcome", "carried")], read(&facts.parts_carried));
+    scrape.counter(name, help, &[("outcome", "dropped")], read(&facts.parts_late));
+    let help = "Parts of rules that are not in force here.";
+    scrape.counter("weir_partials_unknown_total", help, &[], read(&facts.parts_unknown));
+    let help = "Bytes that were told to a member, repeats included.";
+    for (member, bytes) in node.streams.sent_bytes() {
+        scrape.counter("weir_partials_sent_bytes_total", help, &[("peer", &member)], bytes);
+    }
+}
+
+fn windows(node: &Node, scrape: &mut Scrape) {
+    let facts = &node.emit_facts.tier;
+    let help = "Members whose parts were in when the last window closed, of all.";
+    let complete = read(&facts.completeness_permille) as f64 / 1000.0;
+    scrape.gauge("weir_window_completeness", help, &[], complete);
+    let help = "Windows that closed without some member's part.";
+    scrape.counter("weir_windows_incomplete_total", help, &[], read(&facts.windows_incomplete));
+    let local = facts.local.load(Ordering::Relaxed);
+    let help = "How far a member's windows are behind this node's, seconds.";
+    for origin in lock(&facts.origins).iter().filter(|origin| origin.is_member) {
+        let behind = local.saturating_sub(origin.mark).clamp(0, 86_400_000) as f64 / 1000.0;
+        let labels = [("origin", origin.name.as_str())];
+        scrape.gauge("weir_origin_frontier_lag_seconds", help, &labels, behind);
+    }
+}

@@ -1,0 +1,219 @@
+//! What this node tells the others of windows: the exchange, read for each member and posted in order.
+//!
+//! A member says how far it has come, so nothing is remembered here about it, and a member that lost
+//! its disk gets all that is still kept. What every member has is cut. Invariant: a member gets the
+//! places in ascending order, each at least once, and a slow one holds up nobody else.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use weir_aggregate::codec::Writer;
+use weir_http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use weir_journal::{Item as Record, Journal, ReadError};
+
+use crate::emit::{Told, What};
+use crate::node::Node;
+use crate::shard::worker::lock;
+use crate::wal::tier::{Content, Item};
+
+/// Where members take what others tell.
+pub const PARTIALS_PATH: &str = "/cluster/v1/partials";
+
+/// The epoch of a stream: of the data directory that it comes from.
+pub const EPOCH_HEADER: HeaderName = HeaderName::from_static("weir-epoch");
+
+/// Bytes of one post, unless one record is larger.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// For one post.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Before a member that failed is asked again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// How often it is looked who belongs to the tier, and what can be cut.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The streams to all members.
+#[derive(Default)]
+pub struct Streams {
+    /// The last place that each member has on disk.
+    taken: Mutex<BTreeMap<String, u64>>,
+    /// Bytes that each member was told.
+    sent_bytes: Mutex<BTreeMap<String, u64>>,
+    tasks: Mutex<BTreeMap<String, tokio::task::JoinHandle<()>>>,
+}
+
+impl Streams {
+    /// Tells the members of the table, whoever they are, from now on.
+    pub fn start(node: &Arc<Node>, journal: &Arc<Journal>, durable: &watch::Receiver<u64>) {
+        let (node, journal, durable) = (Arc::clone(node), Arc::clone(journal), durable.clone());
+        tokio::spawn(async move {
+            loop {
+                node.streams.follow(&node, &journal, &durable);
+                node.streams.cut(&journal);
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+    }
+
+    /// How many records up to the `last` one each member has yet to take, or to hear that they are not
+    /// for it.
+    pub fn lags(&self, last: u64) -> Vec<(String, u64)> {
+        let taken = lock(&self.taken);
+        taken.iter().map(|(name, &place)| (name.clone(), last.saturating_sub(place))).collect()
+    }
+
+    /// Bytes that each member was told, repeats included.
+    pub fn sent_bytes(&self) -> Vec<(String, u64)> {
+        lock(&self.sent_bytes).iter().map(|(name, &bytes)| (name.clone(), bytes)).collect()
+    }
+
+    fn follow(&self, node: &Arc<Node>, journal: &Arc<Journal>, durable: &watch::Receiver<u64>) {
+        let peers = node.cluster.peers().all();
+        let names: Vec<String> = peers.iter().map(|peer| peer.member().name.clone()).collect();
+        let mut tasks = lock(&self.tasks);
+        tasks.retain(|name, task| {
+            let stays = names.contains(name);
+            if !stays {
+                task.abort();
+                lock(&self.taken).remove(name);
+            }
+            stays
+        });
+        for name in names {
+            tasks.entry(name.clone()).or_insert_with(|| {
+                let stream = Stream {
+                    node: Arc::clone(node),
+                    journal: Arc::clone(journal),
+                    durable: durable.clone(),
+                    member: name,
+                };
+                tokio::spawn(stream.run())
+            });
+        }
+    }
+
+    /// Cuts what every member has. The last record stays: its source tells a replay what was told.
+    fn cut(&self, journal: &Journal) {
+        let all = lock(&self.tasks).len();
+        let taken = lock(&self.taken);
+        if taken.len() < all {
+            return;
+        }
+        let last = journal.next_position().saturating_sub(1);
+        let least = taken.values().min().copied().unwrap_or(last);
+        if let Err(why) = journal.cut_below(last.min(least + 1)) {
+            tracing::error!(%why, "the exchange cannot be cut");
+        }
+    }
+}
+
+/// The stream to one member.
+struct Stream {
+    node: Arc<Node>,
+    journal: Arc<Journal>,
+    durable: watch::Receiver<u64>,
+    member: String,
+}
+
+/// Why a stream has to begin anew.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    #[error("{0}")]
+    Peer(#[from] super::peers::PeerError),
+    #[error("it answers {0}")]
+    Answer(String),
+    #[error("the exchange has ended")]
+    Ended,
+}
+
+impl Stream {
+    async fn run(mut self) {
+        loop {
+            if let Err(why) = self.tell().await {
+                tracing::debug!(member = self.member, %why, "a stream begins anew");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn tell(&mut self) -> Result<(), Broken> {
+        let mut place = self.post(Bytes::new()).await?;
+        let mut reader = self.journal.reader((place + 1).max(self.journal.first()));
+        loop {
+            let next = reader.position();
+            self.durable.wait_for(|&durable| durable >= next).await.map_err(|_| Broken::Ended)?;
+            if *self.durable.borrow() == u64::MAX {
+                return Err(Broken::Ended);
+            }
+            let (member, durable) = (self.member.clone(), *self.durable.borrow());
+            let reading = move || {
+                let piece = piece(&mut reader, &member, durable);
+                (reader, piece)
+            };
+            let read = tokio::task::spawn_blocking(reading).await.map_err(|_| Broken::Ended)?;
+            reader = read.0;
+            let (bytes, last) = read.1?;
+            if !bytes.is_empty() {
+                place = self.post(bytes).await?;
+                if place < last {
+                    return Err(Broken::Answer(format!("it has {place} of {last}")));
+                }
+            }
+        }
+    }
+
+    /// Posts a piece; the member's answer is how far it has come.
+    async fn post(&self, piece: Bytes) -> Result<u64, Broken> {
+        let mut headers = HeaderMap::new();
+        headers.insert(EPOCH_HEADER, HeaderValue::from(self.node.custody.epoch()));
+        let bytes = piece.len() as u64;
+        *lock(&self.node.streams.sent_bytes).entry(self.member.clone()).or_default() += bytes;
+        let peers = self.node.cluster.peers();
+        let reply = peers.post(&self.member, PARTIALS_PATH, headers, piece, TIMEOUT).await?;
+        let text = String::from_utf8_lossy(&reply.body);
+        let place = text.trim().parse().ok().filter(|_| reply.status == StatusCode::OK);
+        let place = place.ok_or_else(|| Broken::Answer(format!("{} {text}", reply.status)))?;
+        lock(&self.node.streams.taken).insert(self.member.clone(), place);
+        Ok(place)
+    }
+}
+
+/// What a member is told next, and the last place that was looked at for it.
+fn piece(
+    reader: &mut weir_journal::Reader,
+    member: &str,
+    durable: u64,
+) -> Result<(Bytes, u64), ReadError> {
+    let (mut out, mut last) = (Writer::default(), 0);
+    while out.bytes.len() < PIECE_BYTES && reader.position() <= durable {
+        let record = match reader.next()? {
+            None => break,
+            Some(Record::Gap { from, to, .. }) => {
+                tracing::error!(from, to, "what other members were to be told is damaged");
+                continue;
+            }
+            Some(Record::Record(record)) => record,
+        };
+        let place = record.position;
+        match Told::read(record.kind, &record.payload).map(|told| told.what) {
+            Ok(What::Parts(to, bytes)) if to == member => {
+                Item { place, content: Content::Parts(&bytes) }.write(&mut out);
+                last = place;
+            }
+            Ok(What::Parts(..)) => {}
+            Ok(What::Mark(to)) => {
+                Item { place, content: Content::Mark(to) }.write(&mut out);
+                last = place;
+            }
+            Err(why) => tracing::error!(place, %why, "a record of the exchange"),
+        }
+    }
+    Ok((Bytes::from(out.bytes), last))
+}

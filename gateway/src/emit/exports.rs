@@ -1,0 +1,237 @@
+//! What other nodes are told of windows, as records of the exchange: a journal of its own.
+//!
+//! Each FRONTIER gives, for every member that a part is for, records with the parts, and then one MARK
+//! for all: whatever ends by then has been told. As with frames, a record is written only once the log
+//! is durable past its position, and a replay writes nothing that the exchange holds already. Where a
+//! position's MARK is missing its parts are written again: parts are set, so that changes nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_aggregate::codec::{Reader, Unreadable, Writer};
+use weir_aggregate::decisions::Decisions;
+use weir_aggregate::exchange;
+use weir_aggregate::home::afar::Export;
+use weir_journal::{Importance, Journal, ReadError};
+use weir_model::{TenantId, Timestamp};
+use weir_wire::compress::Compressor;
+use weir_wire::negotiate::Encoding;
+
+/// Parts for one member.
+const PARTS: u8 = 1;
+/// All windows that end by then have been told.
+const MARK: u8 = 2;
+
+/// Version of the layouts.
+const LAYOUT: u64 = 1;
+
+/// Groups in one record; at some 100 bytes each that is a megabyte before compression.
+const PARTS_MAX: usize = 10_000;
+
+/// A record of the exchange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Position in the log of the FRONTIER that determines it.
+    pub source: u64,
+    /// What it says.
+    pub what: What,
+}
+
+/// What a record of the exchange says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum What {
+    /// Parts for this member, compressed.
+    Parts(String, Bytes),
+    /// All windows that end by then have been told.
+    Mark(Timestamp),
+}
+
+impl Told {
+    /// Reads a record.
+    pub fn read(kind: u8, payload: &Bytes) -> Result<Self, Unreadable> {
+        let mut from = Reader::new(payload);
+        if from.number()? != LAYOUT {
+            return Err(Unreadable);
+        }
+        let source = from.number()?;
+        let what = match kind {
+            PARTS => {
+                let to = from.text()?.to_owned();
+                What::Parts(to, payload.slice(payload.len() - from.left()..))
+            }
+            MARK => What::Mark(from.timestamp()?),
+            _ => return Err(Unreadable),
+        };
+        Ok(Self { source, what })
+    }
+
+    fn payload(&self) -> (u8, Bytes) {
+        let mut out = Writer::default();
+        out.number(LAYOUT);
+        out.number(self.source);
+        match &self.what {
+            What::Parts(to, bytes) => {
+                out.blob(to.as_bytes());
+                out.bytes.extend_from_slice(bytes);
+                (PARTS, Bytes::from(out.bytes))
+            }
+            What::Mark(to) => {
+                out.signed(*to);
+                (MARK, Bytes::from(out.bytes))
+            }
+        }
+    }
+}
+
+/// Writes the exchange in the order of positions.
+pub struct ExportWriter {
+    journal: Arc<Journal>,
+    compressor: Compressor,
+    waiting: VecDeque<Told>,
+    /// The last position whose MARK the exchange holds from before.
+    held: u64,
+    /// A record was not written, so none that follows may be.
+    ended: bool,
+}
+
+impl ExportWriter {
+    /// Goes on behind what the exchange holds.
+    pub fn resume(journal: Arc<Journal>) -> Result<Self, ReadError> {
+        let held = last_source(&journal)?;
+        let (compressor, waiting) = (Compressor::new(1), VecDeque::new());
+        Ok(Self { journal, compressor, waiting, held, ended: false })
+    }
+
+    /// The last position of the log that the exchange knows of.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Tells what a frontier gave: to each member its parts, to all that the frontier has passed.
+    pub fn tell(
+        &mut self,
+        (source, mark): (u64, Timestamp),
+        parts: BTreeMap<Arc<str>, Export>,
+        config: &Decisions,
+        names: &dyn Fn(TenantId) -> Arc<str>,
+    ) {
+        if source <= self.held {
+            return;
+        }
+        for (to, export) in parts {
+            for piece in pieces(export) {
+                let bytes = exchange::encode(&piece, config, names);
+                let mut compressed = Vec::new();
+                let done = self.compressor.compress(Encoding::Zstd, &bytes, &mut compressed);
+                if let Err(why) = done {
+                    tracing::error!(%why, "the exchange takes nothing more; the log still has it");
+                    self.ended = true;
+                }
+                let what = What::Parts(to.to_string(), Bytes::from(compressed));
+                self.waiting.push_back(Told { source, what });
+            }
+        }
+        self.waiting.push_back(Told { source, what: What::Mark(mark) });
+    }
+
+    /// Writes the records whose positions are durable.
+    pub fn flush(&mut self, durable: u64) {
+        while self.waiting.front().is_some_and(|told| told.source <= durable) && !self.ended {
+            let Some(told) = self.waiting.pop_front() else {
+                break;
+            };
+            let (kind, payload) = told.payload();
+            let room = self.journal.reserve(payload.len() as u64, Importance::Essential);
+            let written = room.map_err(|why| why.to_string()).and_then(|room| {
+                let appended = self.journal.append(room, kind, vec![payload]);
+                appended.map_err(|why| why.to_string())
+            });
+            if let Err(why) = written {
+                tracing::error!(%why, "the exchange takes nothing more; the log still has it");
+                self.ended = true;
+            }
+        }
+    }
+
+    /// Writes what is left once the log has synced it, and waits for the disk. Whether all is there.
+    pub fn finish(&mut self, log: &Journal) -> bool {
+        if let Some(last) = self.waiting.back().map(|told| told.source) {
+            if log.wait_durable(last).is_err() {
+                return false;
+            }
+            self.flush(log.durable());
+        }
+        let last = self.journal.next_position() - 1;
+        self.waiting.is_empty() && !self.ended && self.journal.wait_durable(last).is_ok()
+    }
+
+    /// Whether nothing waits for the log.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+/// The source of the last MARK.
+fn last_source(journal: &Journal) -> Result<u64, ReadError> {
+    let mut reader = journal.reader(journal.first());
+    let mut last = 0;
+    while let Some(item) = reader.next()? {
+        if let weir_journal::Item::Record(record) = item
+            && record.kind == MARK
+            && let Ok(told) = Told::read(record.kind, &record.payload)
+        {
+            last = told.source;
+        }
+    }
+    Ok(last)
+}
+
+/// An export cut so that no piece is too large.
+fn pieces(mut export: Export) -> impl Iterator<Item = Export> {
+    std::iter::from_fn(move || {
+        let few = |len: usize| len.min(PARTS_MAX);
+        let parts = export.parts.drain(..few(export.parts.len())).collect();
+        let left = export.left.drain(..few(export.left.len())).collect();
+        let piece = Export { parts, left };
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_journal::Config;
+    use weir_journal::fs::DiskFs;
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_once_is_not_told_again_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let (journal, _) = Journal::open(Arc::new(DiskFs), Config::new(dir.path())).unwrap();
+            ExportWriter::resume(Arc::new(journal)).unwrap()
+        };
+        let config = Decisions::new(1, Vec::new());
+        let names = |_: TenantId| Arc::from("t");
+        let mut writer = open();
+        writer.tell((7, 10_000), BTreeMap::new(), &config, &names);
+        writer.flush(6);
+        assert_eq!(writer.journal.next_position(), 1, "the log is not durable yet");
+        writer.flush(7);
+        writer.journal.close().unwrap();
+        let mut writer = open();
+        assert_eq!(writer.held(), 7);
+        writer.tell((7, 10_000), BTreeMap::new(), &config, &names);
+        writer.tell((9, 20_000), BTreeMap::new(), &config, &names);
+        writer.flush(9);
+        writer.journal.wait_durable(2).unwrap();
+        let mut reader = writer.journal.reader(1);
+        let mut told = Vec::new();
+        while let Some(weir_journal::Item::Record(record)) = reader.next().unwrap() {
+            told.push(Told::read(record.kind, &record.payload).unwrap());
+        }
+        let mark = |source, to| Told { source, what: What::Mark(to) };
+        assert_eq!(told, [mark(7, 10_000), mark(9, 20_000)]);
+    }
+}

@@ -1,0 +1,236 @@
+//! The emitter in a tier: other nodes' parts come in, groups that live elsewhere are told of.
+//!
+//! A window closes here once this node's frontier and every other member's mark have passed its end.
+//! Each of these steps is a record's, so a replay takes them at the same places.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use weir_aggregate::exchange;
+use weir_aggregate::group::GroupKey;
+use weir_aggregate::home::afar::{Export, Taken};
+use weir_aggregate::home::{Home, Origin, Origins};
+use weir_model::{TenantId, Timestamp, vshard_of_group};
+use weir_wire::compress::Decompressor;
+use weir_wire::negotiate::Encoding;
+
+use super::Emitter;
+use crate::shard::worker::lock;
+use crate::tenants::Tenants;
+use crate::wal::tier::{Content, Item, PartialsRecord, PlacementRecord, WaiveRecord};
+
+/// Most bytes of one record of parts before compression.
+pub const PARTS_BYTES_MAX: usize = 256 << 20;
+
+/// What the emitter publishes of a tier.
+#[derive(Debug, Default)]
+pub struct TierFacts {
+    /// Parts of groups that were told to other members.
+    pub parts_out: AtomicU64,
+    /// Parts that came from them.
+    pub parts_in: AtomicU64,
+    /// Of these: came after their window, and joined the next one.
+    pub parts_carried: AtomicU64,
+    /// Of these: came after their window, and were dropped.
+    pub parts_late: AtomicU64,
+    /// Of these: of rules that are not in force here.
+    pub parts_unknown: AtomicU64,
+    /// Windows that closed.
+    pub windows: AtomicU64,
+    /// Windows that closed without some member's part.
+    pub windows_incomplete: AtomicU64,
+    /// How many members' parts were in when the last window closed, in thousandths of all.
+    pub completeness_permille: AtomicU64,
+    /// This node's own frontier, milliseconds.
+    pub local: AtomicI64,
+    /// The other members' marks.
+    pub origins: Mutex<Vec<Origin>>,
+}
+
+impl TierFacts {
+    /// A window has closed with the parts of so many others.
+    fn closed(&self, there: usize, all: usize) {
+        self.windows.fetch_add(1, Ordering::Relaxed);
+        self.windows_incomplete.fetch_add(u64::from(there < all), Ordering::Relaxed);
+        // This node's own part is always in.
+        let permille = (there + 1) as u64 * 1000 / (all + 1) as u64;
+        self.completeness_permille.store(permille, Ordering::Relaxed);
+    }
+
+    fn publish(&self, local: Timestamp, origins: &Origins) {
+        self.local.store(local, Ordering::Relaxed);
+        let mut published = lock(&self.origins);
+        published.clear();
+        published.extend(origins.iter().cloned());
+    }
+}
+
+/// Where groups live, by member; what a PLACEMENT record said last.
+pub struct Places {
+    /// The record.
+    pub record: PlacementRecord,
+    /// The owner of each virtual shard among `record.others`; `None` for this node.
+    owners: Vec<Option<Arc<str>>>,
+}
+
+impl Places {
+    /// A node that stands alone.
+    pub fn alone() -> Self {
+        Self { record: PlacementRecord::alone(), owners: Vec::new() }
+    }
+
+    /// Where the groups of a tier live.
+    pub fn new(record: PlacementRecord) -> Self {
+        let names: Vec<Arc<str>> = record.others.iter().map(|name| name.as_str().into()).collect();
+        let owner =
+            |&at: &u16| usize::from(at).checked_sub(1).and_then(|at| names.get(at)).cloned();
+        let owners = record.owners.iter().map(owner).collect();
+        Self { record, owners }
+    }
+
+    /// Whose a group is, if it is another's.
+    fn elsewhere(&self, tenants: &Tenants, key: &GroupKey) -> Option<Arc<str>> {
+        if self.owners.is_empty() {
+            return None;
+        }
+        let vshard = vshard_of_group(&tenants.name(key.tenant), key.labels.iter());
+        self.owners.get(usize::from(vshard.0)).cloned().flatten()
+    }
+}
+
+/// Tells the home what lives on this node, and for whom it has to wait.
+pub fn settle(home: &mut Home, places: &Arc<Places>, tenants: &Arc<Tenants>, from: Timestamp) {
+    let (at, names) = (Arc::clone(places), Arc::clone(tenants));
+    home.set_lives_here(Arc::new(move |key| at.elsewhere(&names, key).is_none()));
+    let others = places.record.others.iter().map(String::as_str);
+    home.origins.set_members(others, from);
+    home.table = places.record.payload().to_vec();
+}
+
+impl Emitter {
+    /// The table has changed.
+    pub(super) fn place(&mut self, position: u64, record: &PlacementRecord, replayed: bool) {
+        if position > self.home_position {
+            self.places = Arc::new(Places::new(record.clone()));
+            settle(&mut self.home, &self.places, &self.tenants, self.frontier);
+            self.close(position, replayed);
+        }
+        self.complete(position);
+    }
+
+    /// Somebody is not waited for.
+    pub(super) fn waive(&mut self, position: u64, record: &WaiveRecord, replayed: bool) {
+        if position > self.home_position {
+            self.home.origins.waive(&record.origin, record.through);
+            self.close(position, replayed);
+        }
+        self.complete(position);
+    }
+
+    /// A piece of another node's stream.
+    pub(super) fn partials(&mut self, position: u64, record: &PartialsRecord, replayed: bool) {
+        if position > self.home_position {
+            match Item::read_all(&record.body) {
+                Ok(items) => items.iter().for_each(|item| self.item(record, item)),
+                Err(why) => tracing::error!(position, %why, "a record of partials"),
+            }
+            self.close(position, replayed);
+        }
+        self.complete(position);
+    }
+
+    fn item(&mut self, record: &PartialsRecord, item: &Item<'_>) {
+        let PartialsRecord { origin, epoch, .. } = record;
+        if self.home.origins.has(origin, *epoch, item.place) {
+            return;
+        }
+        let number = self.home.origins.meet(origin);
+        let mark = match item.content {
+            Content::Mark(to) => to,
+            Content::Parts(bytes) => {
+                self.import(number, bytes);
+                Timestamp::MIN
+            }
+        };
+        self.home.origins.advance(number, (*epoch, item.place), mark);
+    }
+
+    fn import(&mut self, origin: u32, compressed: &[u8]) {
+        let tenants = Arc::clone(&self.tenants);
+        let mut tenant = |name: &str| tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
+        let mut plain = Vec::new();
+        let decompressed = Decompressor::default().decompress(
+            Encoding::Zstd,
+            compressed,
+            PARTS_BYTES_MAX,
+            &mut plain,
+        );
+        let read = decompressed.map_err(|why| why.to_string()).and_then(|()| {
+            let read = exchange::decode(&plain, self.home.config(), &mut tenant);
+            read.map_err(|why| why.to_string())
+        });
+        let read = match read {
+            Ok(read) => read,
+            Err(why) => return tracing::error!(origin, %why, "parts that cannot be read"),
+        };
+        let facts = &self.facts.tier;
+        facts.parts_in.fetch_add(read.export.parts.len() as u64, Ordering::Relaxed);
+        facts.parts_unknown.fetch_add(read.unknown, Ordering::Relaxed);
+        for part in read.export.parts {
+            match self.home.import(origin, part) {
+                Taken::InTime => {}
+                Taken::Carried => drop(facts.parts_carried.fetch_add(1, Ordering::Relaxed)),
+                Taken::Late => drop(facts.parts_late.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+        for (rule, key) in read.export.left {
+            self.home.leave_from(origin, rule, &key);
+        }
+    }
+
+    /// Tells other nodes what this frontier gave.
+    pub(super) fn export(&mut self, position: u64, to: Timestamp) {
+        let Some(exports) = &mut self.exports else {
+            return;
+        };
+        let export = self.home.export(to);
+        let mut by_member: BTreeMap<Arc<str>, Export> = BTreeMap::new();
+        let rows = export.parts.len() as u64;
+        self.facts.tier.parts_out.fetch_add(rows, Ordering::Relaxed);
+        for part in export.parts {
+            if let Some(member) = self.places.elsewhere(&self.tenants, &part.key) {
+                by_member.entry(member).or_default().parts.push(part);
+            }
+        }
+        for (rule, key) in export.left {
+            if let Some(member) = self.places.elsewhere(&self.tenants, &key) {
+                by_member.entry(member).or_default().left.push((rule, key));
+            }
+        }
+        let tenants = Arc::clone(&self.tenants);
+        let names = |id: TenantId| tenants.name(id);
+        exports.tell((position, to), by_member, self.home.config(), &names);
+    }
+
+    /// Closes what this node and all others are past.
+    ///
+    /// Not before every worker has said which groups it has, or they would be taken for forgotten.
+    pub(super) fn close(&mut self, position: u64, replayed: bool) {
+        if self.heard.contains(&false) {
+            return;
+        }
+        let to = self.local.min(self.home.origins.complete());
+        if to > self.frontier {
+            while let Some((end, emissions)) = self.home.close_next(self.frontier, to) {
+                let (there, all) = self.home.origins.completeness(end);
+                self.facts.tier.closed(there, all);
+                self.emit(position, end, emissions, replayed);
+            }
+            self.frontier = to;
+            self.facts.frontier.store(to, Ordering::Relaxed);
+            self.publish_rules();
+        }
+        self.facts.tier.publish(self.local, &self.home.origins);
+    }
+}
