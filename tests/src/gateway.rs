@@ -49,6 +49,11 @@ impl Gateway {
     /// The first start of one that was prepared; waits until it is ready.
     pub fn launch(&mut self) {
         self.spawn();
+        self.await_ready();
+    }
+
+    /// The rest of [`Gateway::launch`] for one that was only spawned.
+    pub fn await_ready(&mut self) {
         self.address = self.wait_address();
         self.wait_ready();
     }

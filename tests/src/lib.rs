@@ -4,7 +4,7 @@
 //! [`processes`] runs programs, [`packages`] finds Debian's, [`peers`] and [`etcd`] start them, [`gateway`] and
 //! [`agent`] are the programs under test,
 //! [`sender`], [`load`], [`target`], [`counting_target`], [`stub`] and [`backend`] are its scripted
-//! peers, [`disk`] is a small one, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
+//! peers, [`disk`] is a small one, [`certificates`] are made for each test, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
 //! (the load generator's) computes on its own what must come out.
 //!
 //! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
@@ -13,6 +13,7 @@
 
 pub mod agent;
 pub mod binaries;
+pub mod certificates;
 pub mod counting_target;
 pub mod disk;
 pub mod etcd;

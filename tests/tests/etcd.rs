@@ -8,6 +8,7 @@ use std::time::Duration;
 use weir_gateway::cluster::{AssignError, Cluster, engine};
 use weir_gateway::config::{Config, Overrides, load};
 use weir_model::VShard;
+use weir_tests::certificates::Authority;
 use weir_tests::etcd::Etcd;
 use weir_tests::gateway::Gateway;
 use weir_tests::processes::free_address;
@@ -88,11 +89,14 @@ fn base64(text: &str) -> String {
 fn two_that_start_at_the_same_time_agree_on_one_first_table() {
     let etcd = Etcd::start();
     let mut gateways = ["gw-0", "gw-1"].map(|name| member(name, &etcd));
-    std::thread::scope(|scope| {
-        for gateway in &mut gateways {
-            scope.spawn(|| gateway.launch());
-        }
-    });
+    // Both wait for it, so that neither is ahead by more than an attempt.
+    etcd.freeze();
+    gateways.iter_mut().for_each(Gateway::spawn);
+    for gateway in &gateways {
+        wait::until_true("it asks etcd", SOON, || gateway.log().contains("etcd cannot be used"));
+    }
+    etcd.thaw();
+    gateways.iter_mut().for_each(Gateway::await_ready);
     let tables = gateways.each_ref().map(|gateway| asked(gateway, "table"));
     assert_eq!(tables[0]["owners"], tables[1]["owners"]);
     let shares = gateways.each_ref().map(owned);
@@ -228,6 +232,21 @@ fn a_change_is_seen_at_once_and_after_a_compaction_too() {
     });
 }
 
+#[test]
+fn an_etcd_with_certificates_is_spoken_to_with_certificates() {
+    let authority = Authority::new();
+    let etcd = Etcd::start_secured(&authority);
+    let tls = ", tls: {cert_file: own.crt, key_file: own.key, ca_file: ca.crt}";
+    let mut gateways = ["gw-0", "gw-1"].map(|name| {
+        let gateway = Gateway::prepare(&config(name, &etcd, tls), "");
+        authority.issue(gateway.folder());
+        gateway
+    });
+    gateways.iter_mut().for_each(Gateway::launch);
+    gateways.iter().for_each(|gateway| wait_up(gateway, 2));
+    gateways.iter().for_each(|gateway| wait_engine(gateway, 1.0));
+}
+
 /// A member in this process, without sockets of its own.
 fn open(folder: &Path, name: &str, etcd: &Etcd) -> Arc<Cluster> {
     let file = folder.join(format!("{name}.yml"));
@@ -254,12 +273,16 @@ fn virtual_shards_change_hands_once_whoever_gives_them_at_the_same_time() {
         let last = [*last];
         let given = tokio::join!(one.assign(most, "a", "b"), other.assign(&last, "a", "b"));
         assert_eq!(given, (Ok(()), Ok(())));
-        assert_eq!(engine::settle(&one).await, Ok(()));
+        engine::keep(&one);
+        let mut version = one.watch();
+        while one.owned().iter().any(|vshard| vshard.0 < 64) {
+            let changed = tokio::time::timeout(SOON, version.changed()).await;
+            changed.expect("it is seen").expect("the member lives");
+        }
         let table = one.table();
         for &vshard in &mine {
             assert_eq!((table.owner(vshard).name.as_str(), table.slot(vshard).epoch), ("b", 2));
         }
-        assert_eq!(one.owned().iter().filter(|vshard| vshard.0 < 64).count(), 0);
         let again = other.assign(&last, "a", "b").await;
         assert_eq!(again, Err(AssignError::NotOwner(last[0].0, "a".into())));
         let nobody = one.assign(&last, "b", "c").await;

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustix::process::Signal;
+use weir_tests::certificates::Authority;
 use weir_tests::gateway::{Gateway, binary};
 use weir_tests::processes::free_address;
 use weir_tests::{http, packages, wait};
@@ -146,29 +146,13 @@ fn a_member_joins_a_tier_without_taking_anything_and_an_owner_cannot_be_left_out
     tier.wait_states(0, ["up", "up", "up"], SOON);
 }
 
-/// Certificates for this host from one authority; the lines of `cluster.tls`.
-fn certified(ca: &CertifiedIssuer<'_, KeyPair>, folder: &Path) -> String {
-    let key = KeyPair::generate().expect("a key");
-    let names = ["127.0.0.1", "localhost"].map(str::to_owned);
-    let params = CertificateParams::new(names).expect("names");
-    let cert = params.signed_by(&key, ca).expect("a certificate");
-    for (name, pem) in
-        [("own.crt", cert.pem()), ("own.key", key.serialize_pem()), ("ca.crt", ca.pem())]
-    {
-        fs::write(folder.join(name), pem).expect("a file");
-    }
-    "  tls: {cert_file: own.crt, key_file: own.key, ca_file: ca.crt}\n".into()
-}
-
 #[test]
 fn with_certificates_the_port_is_for_members_only() {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Under the name that certificates have by default, curl would take them for their own issuer's.
-    params.distinguished_name.push(DnType::CommonName, "the tier");
-    let key = KeyPair::generate().expect("a key");
-    let ca = CertifiedIssuer::self_signed(params, key).expect("an authority");
-    let mut tier = Tier::prepare(|folder, _| certified(&ca, folder));
+    let authority = Authority::new();
+    let mut tier = Tier::prepare(|folder, _| {
+        authority.issue(folder);
+        "  tls: {cert_file: own.crt, key_file: own.key, ca_file: ca.crt}\n".into()
+    });
     tier.start();
     for at in 0..3 {
         tier.wait_states(at, ["up", "up", "up"], SOON);

@@ -23,7 +23,7 @@ mod client;
 mod keys;
 
 /// How long the first member of a new tier waits for others before it fills the table.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
+const FIRST_WAIT: Duration = Duration::from_secs(5);
 
 /// Between attempts while etcd is away.
 const RETRY: Duration = Duration::from_secs(1);
@@ -74,43 +74,10 @@ impl Etcd {
         (self.up.load(Ordering::Relaxed), lock(&self.error).clone())
     }
 
-    /// Opens the session and takes over the table, or makes the first one. Without etcd a node that
-    /// has kept a table goes on with it; one that has none waits.
-    pub(super) async fn settle(&self, cluster: &Cluster) {
-        loop {
-            let settled = self.try_settle(cluster).await;
-            self.note(&settled);
-            if settled.is_ok() {
-                return;
-            }
-            if cluster.table().version() > 0 {
-                tracing::warn!("etcd does not answer; the table that was kept is in force");
-                return;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    async fn try_settle(&self, cluster: &Cluster) -> Result<(), EtcdError> {
-        self.open_session().await?;
-        loop {
-            if self.list(cluster).await?.slots.is_some() {
-                return Ok(());
-            }
-            tracing::info!(
-                prefix = self.prefix,
-                "a new tier; other members may join its first table"
-            );
-            tokio::time::sleep(FIRST_WAIT).await;
-            let contents = self.read().await?;
-            if contents.slots.is_none() && self.fill(&contents).await? {
-                tracing::info!(members = contents.sessions.len(), "filled the tier's first table");
-            }
-        }
-    }
-
-    /// Keeps the session, and follows what changes, for as long as the process runs.
-    pub(super) fn keep(self: &Arc<Self>, cluster: &Arc<Cluster>) {
+    /// Opens the session, keeps it from then on, and takes over the table, or makes the first one.
+    /// Without etcd a node that has kept a table goes on with it; one that has none waits.
+    pub(super) async fn settle(self: &Arc<Self>, cluster: &Cluster) {
+        self.patiently(cluster, async || self.keep_session().await).await;
         let etcd = Arc::clone(self);
         tokio::spawn(async move {
             loop {
@@ -119,6 +86,38 @@ impl Etcd {
                 etcd.note(&kept);
             }
         });
+        self.patiently(cluster, async || self.take_over(cluster).await).await;
+    }
+
+    /// Attempts until it is done, or need not be because a table is known.
+    async fn patiently(&self, cluster: &Cluster, attempt: impl AsyncFn() -> Result<(), EtcdError>) {
+        loop {
+            let done = attempt().await;
+            self.note(&done);
+            if done.is_ok() || cluster.table().version() > 0 {
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn take_over(&self, cluster: &Cluster) -> Result<(), EtcdError> {
+        loop {
+            if self.list(cluster).await?.slots.is_some() {
+                return Ok(());
+            }
+            let prefix = &self.prefix;
+            tracing::info!(prefix, "a new tier; other members may join its first table");
+            tokio::time::sleep(FIRST_WAIT).await;
+            let contents = self.read().await?;
+            if contents.slots.is_none() && self.fill(&contents).await? {
+                tracing::info!(members = contents.sessions.len(), "filled the tier's first table");
+            }
+        }
+    }
+
+    /// Follows what changes, for as long as the process runs.
+    pub(super) fn keep(self: &Arc<Self>, cluster: &Arc<Cluster>) {
         let (etcd, cluster) = (Arc::clone(self), Arc::clone(cluster));
         tokio::spawn(async move {
             loop {
@@ -275,7 +274,7 @@ impl Etcd {
                 *lock(&self.away_at) = Some(Instant::now());
                 let said = std::mem::replace(&mut *lock(&self.error), why.to_string());
                 if self.up.swap(false, Ordering::Relaxed) || said != why.to_string() {
-                    tracing::warn!(%why, "etcd is away; the table that is known stays in force");
+                    tracing::warn!(%why, "etcd cannot be used; a table that is known stays in force");
                 }
             }
         }
