@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Runs every test of the workspace, two programs at a time: most of them wait for others, and one after
+# the other they would leave half of two cores idle. Each program's output comes whole when it has ended.
+#
+# Fails if one has failed, and names those. LANES is how many run at a time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+lanes=${LANES:-2}
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+# Those that take minutes go first, so that none of them is left alone at the end.
+first='crash_recovery|instructions|tier|moves|promql_equivalence|mutations|deploy|torture|simulation|checked_runs|shard'
+
+# A line for each test program: the folder of its package, where cargo runs it, and its file.
+programs() {
+    cargo test --workspace --no-run --message-format=json 2>/dev/null |
+        grep '"reason":"compiler-artifact"' | grep '"test":true' |
+        sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"executable":"\([^"]*\)".*/\1 \2/p' |
+        sort -u
+}
+
+one() {
+    local folder=$1 program=$2 name status=0
+    name=$(basename "$program")
+    (cd "$folder" && "$program") >"$logs/$name" 2>&1 || status=$?
+    {
+        flock 9
+        echo "     Running $name in ${folder#"$PWD"/}"
+        cat "$logs/$name"
+        if [ "$status" -ne 0 ]; then
+            echo "error: $name failed (status $status)"
+            echo "$name" >>"$logs/failed"
+        fi
+    } 9>"$logs/lock"
+}
+export -f one
+export logs
+
+programs >"$logs/programs"
+[ -s "$logs/programs" ] || { echo "run.sh: there are no tests" >&2; exit 1; }
+{
+    grep -E "/($first)-[0-9a-f]+$" "$logs/programs" || true
+    grep -vE "/($first)-[0-9a-f]+$" "$logs/programs"
+} | xargs -P "$lanes" -L 1 bash -c 'one "$@"' one
+cargo test --workspace --doc
+if [ -s "$logs/failed" ]; then
+    echo "run.sh: failed:" >&2
+    cat "$logs/failed" >&2
+    exit 1
+fi
+echo "run.sh: all $(wc -l <"$logs/programs") test programs passed"
