@@ -4,6 +4,7 @@
 //! Real processes on loopback, known to each other by a file; senders that take any of them; the
 //! oracle, which knows of no tier, says what must come out.
 
+mod absent;
 mod blocked;
 mod bytes;
 mod checked;
