@@ -151,7 +151,9 @@ async fn store_at(
             keep(node, (tenant, name), wire, body, decoded, whole).await
         }
         _ if hop == Hop::Last => Err(Answer::not_owner()),
-        Route::There(member) => Ok(forward::whole(node, &member, &name, wire, body).await),
+        Route::There(member) => {
+            Ok(forward::whole(node, &member, &name, wire, (body, samples)).await)
+        }
         Route::Split(Shares { mine, others, theirs }) => {
             let mut answers = forward::begin(node, &name, version, others);
             let mut all = None;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::certificates::Authority;
 use crate::processes::{Program, free_address};
 use crate::{http, packages, wait};
 
@@ -14,44 +15,82 @@ const UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// One etcd.
 pub struct Etcd {
-    program: Program,
+    program: Option<Program>,
     client: SocketAddr,
     peer: SocketAddr,
     folder: TempDir,
+    is_secured: bool,
 }
 
 impl Etcd {
     /// Starts one, and waits until it is healthy.
     pub fn start() -> Self {
+        Self::launch(None)
+    }
+
+    /// Starts one that speaks TLS, and only with clients that this authority has signed.
+    pub fn start_secured(authority: &Authority) -> Self {
+        Self::launch(Some(authority))
+    }
+
+    fn launch(authority: Option<&Authority>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        if let Some(authority) = authority {
+            authority.issue(folder.path());
+        }
         let (client, peer) = (free_address(), free_address());
-        let program = launch(&folder, client, peer);
-        Self { program, client, peer, folder }
+        let is_secured = authority.is_some();
+        let mut etcd = Self { program: None, client, peer, folder, is_secured };
+        etcd.start_again();
+        etcd
     }
 
     /// SIGKILL.
     pub fn kill(&mut self) {
-        self.program.kill();
+        self.program = None;
     }
 
     /// A start on the same data and addresses.
     pub fn start_again(&mut self) {
-        self.program = launch(&self.folder, self.client, self.peer);
+        let (url, peer) = (self.url(), format!("http://{}", self.peer));
+        let mut command = Command::new(packages::find("etcd"));
+        command.current_dir(self.folder.path()).args(["--data-dir", "data", "--name", "only"]);
+        command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &format!("only={peer}")]);
+        // Its health without TLS, too.
+        let health = if self.is_secured { free_address() } else { self.client };
+        if self.is_secured {
+            command.args(["--listen-metrics-urls", &format!("http://{health}")]);
+            command.args(["--cert-file", "own.crt", "--key-file", "own.key"]);
+            command.args(["--trusted-ca-file", "ca.crt", "--client-cert-auth"]);
+        }
+        self.program = Some(Program::start("etcd", &mut command, self.folder.path()));
+        wait::until("etcd is healthy", UP_WITHIN, || {
+            let answer = http::get(health, "/health").map_err(|e| e.to_string())?;
+            let text = answer.text();
+            text.contains("true").then_some(()).ok_or(text)
+        });
     }
 
     /// SIGSTOP: it holds its connections, and answers nothing.
     pub fn freeze(&self) {
-        self.program.signal(Signal::STOP);
+        self.signal(Signal::STOP);
     }
 
     /// SIGCONT.
     pub fn thaw(&self) {
-        self.program.signal(Signal::CONT);
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.program.as_ref().expect("it runs").signal(signal);
     }
 
     /// Where clients find it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.client)
+        let scheme = if self.is_secured { "https" } else { "http" };
+        format!("{scheme}://{}", self.client)
     }
 
     /// Asks its JSON gateway; panics if it refuses.
@@ -60,20 +99,4 @@ impl Etcd {
         assert_eq!(answer.status, 200, "{path} {body}: {}", answer.text());
         answer.text()
     }
-}
-
-fn launch(folder: &TempDir, client: SocketAddr, peer: SocketAddr) -> Program {
-    let mut command = Command::new(packages::find("etcd"));
-    let (client_url, peer_url) = (format!("http://{client}"), format!("http://{peer}"));
-    command.arg("--data-dir").arg(folder.path().join("data"));
-    command.args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url]);
-    command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
-    command.args(["--name", "only", "--initial-cluster", &format!("only={peer_url}")]);
-    let program = Program::start("etcd", &mut command, folder.path());
-    wait::until("etcd is healthy", UP_WITHIN, || {
-        let answer = http::get(client, "/health").map_err(|e| e.to_string())?;
-        let text = answer.text();
-        text.contains("true").then_some(()).ok_or(text)
-    });
-    program
 }

@@ -5,7 +5,7 @@
 //! [`agent`] are the programs under test,
 //! [`sender`], [`load`], [`target`], [`counting_target`], [`stub`] and [`backend`] are its scripted
 //! peers, [`tier`] is several gateways and [`proxy`] the links between them, [`situations`] a load
-//! that meets whatever may go wrong, [`disk`] is a small one, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
+//! that meets whatever may go wrong, [`disk`] is a small one, [`certificates`] are made for each test, [`promql`] and [`remote_read`] ask the real ones, and [`oracle`]
 //! (the load generator's) computes on its own what must come out.
 //!
 //! Invariant: nothing here uses the code under test, except for `weir-wire`'s prost messages, which
@@ -14,6 +14,7 @@
 
 pub mod agent;
 pub mod binaries;
+pub mod certificates;
 pub mod counting_target;
 pub mod disk;
 pub mod etcd;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use weir_gateway::cluster::{AssignError, Cluster, engine};
 use weir_gateway::config::{Config, Overrides, load};
 use weir_model::VShard;
+use weir_tests::certificates::Authority;
 use weir_tests::etcd::Etcd;
 use weir_tests::gateway::Gateway;
 use weir_tests::processes::free_address;
@@ -88,11 +89,14 @@ fn base64(text: &str) -> String {
 fn two_that_start_at_the_same_time_agree_on_one_first_table() {
     let etcd = Etcd::start();
     let mut gateways = ["gw-0", "gw-1"].map(|name| member(name, &etcd));
-    std::thread::scope(|scope| {
-        for gateway in &mut gateways {
-            scope.spawn(|| gateway.launch());
-        }
-    });
+    // Both wait for it, so that neither is ahead by more than an attempt.
+    etcd.freeze();
+    gateways.iter_mut().for_each(Gateway::spawn);
+    for gateway in &gateways {
+        wait::until_true("it asks etcd", SOON, || gateway.log().contains("etcd cannot be used"));
+    }
+    etcd.thaw();
+    gateways.iter_mut().for_each(Gateway::wait_started);
     let tables = gateways.each_ref().map(|gateway| asked(gateway, "table"));
     assert_eq!(tables[0]["owners"], tables[1]["owners"]);
     let shares = gateways.each_ref().map(owned);
@@ -199,6 +203,50 @@ fn a_password_is_shown_and_a_token_that_etcd_forgot_is_asked_for_again() {
     wait_engine(&gateway, 1.0);
 }
 
+/// All is read anew every 10 s; a change is seen at once, five times in a row, or a watch is broken.
+#[test]
+fn a_change_is_seen_at_once_and_after_a_compaction_too() {
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    let etcd = Etcd::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (one, other) = (open(folder.path(), "a", &etcd), open(folder.path(), "b", &etcd));
+        let settled = tokio::join!(engine::settle(&one), engine::settle(&other));
+        assert_eq!(settled, (Ok(()), Ok(())));
+        engine::keep(&one);
+        for vshard in one.owned().iter().take(5) {
+            other.assign(&[vshard], "a", "b").await.expect("it is given away");
+            let mut version = one.watch();
+            let seen = async {
+                while one.owned().contains(vshard) {
+                    version.changed().await.expect("the member lives");
+                }
+            };
+            tokio::time::timeout(AT_ONCE, seen).await.expect("it is seen");
+            let all = etcd.ask("/v3/kv/range", "{\"key\":\"AA==\"}");
+            let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
+            let revision = all["header"]["revision"].as_str().expect("a revision").to_owned();
+            etcd.ask("/v3/kv/compaction", &format!("{{\"revision\":\"{revision}\"}}"));
+        }
+    });
+}
+
+#[test]
+fn an_etcd_with_certificates_is_spoken_to_with_certificates() {
+    let authority = Authority::new();
+    let etcd = Etcd::start_secured(&authority);
+    let tls = ", tls: {cert_file: own.crt, key_file: own.key, ca_file: ca.crt}";
+    let mut gateways = ["gw-0", "gw-1"].map(|name| {
+        let gateway = Gateway::prepare(&config(name, &etcd, tls), "");
+        authority.issue(gateway.folder());
+        gateway
+    });
+    gateways.iter_mut().for_each(Gateway::launch);
+    gateways.iter().for_each(|gateway| wait_up(gateway, 2));
+    gateways.iter().for_each(|gateway| wait_engine(gateway, 1.0));
+}
+
 /// A member in this process, without sockets of its own.
 fn open(folder: &Path, name: &str, etcd: &Etcd) -> Arc<Cluster> {
     let file = folder.join(format!("{name}.yml"));
@@ -225,12 +273,16 @@ fn virtual_shards_change_hands_once_whoever_gives_them_at_the_same_time() {
         let last = [*last];
         let given = tokio::join!(one.assign(most, "a", "b"), other.assign(&last, "a", "b"));
         assert_eq!(given, (Ok(()), Ok(())));
-        assert_eq!(engine::settle(&one).await, Ok(()));
+        engine::keep(&one);
+        let mut version = one.watch();
+        while one.owned().iter().any(|vshard| vshard.0 < 64) {
+            let changed = tokio::time::timeout(SOON, version.changed()).await;
+            changed.expect("it is seen").expect("the member lives");
+        }
         let table = one.table();
         for &vshard in &mine {
             assert_eq!((table.owner(vshard).name.as_str(), table.slot(vshard).epoch), ("b", 2));
         }
-        assert_eq!(one.owned().iter().filter(|vshard| vshard.0 < 64).count(), 0);
         let again = other.assign(&last, "a", "b").await;
         assert_eq!(again, Err(AssignError::NotOwner(last[0].0, "a".into())));
         let nobody = one.assign(&last, "b", "c").await;

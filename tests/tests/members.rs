@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustix::process::Signal;
+use weir_tests::certificates::Authority;
 use weir_tests::gateway::{Gateway, binary};
 use weir_tests::processes::free_address;
 use weir_tests::{http, packages, wait};
@@ -44,7 +45,10 @@ impl Tier {
     fn list(&self, at: usize, names: &[&str]) {
         let mut text = String::from("members:\n");
         for (name, address) in names.iter().zip(&self.addresses) {
-            text.push_str(&format!("- {{name: {name}, address: '{address}'}}\n"));
+            // One of them by a name, which may have several addresses.
+            let host = if *name == "gw-1" { "localhost".into() } else { address.ip().to_string() };
+            let port = address.port();
+            text.push_str(&format!("- {{name: {name}, address: '{host}:{port}'}}\n"));
         }
         fs::write(self.gateways[at].folder().join("peers.yml"), text).expect("a file of peers");
     }
@@ -107,6 +111,12 @@ fn members_see_who_is_up_and_who_is_away() {
     tier.wait_states(0, ["up", "up", "up"], SEEN_WITHIN);
     tier.wait_states(2, ["up", "up", "up"], SEEN_WITHIN);
     assert_eq!(tier.admin(2, &["table", "--json"]), tables[0]);
+
+    // One that hangs takes connections, and answers nothing.
+    tier.gateways[1].program().signal(Signal::STOP);
+    tier.wait_states(0, ["up", "away", "up"], SEEN_WITHIN);
+    tier.gateways[1].program().signal(Signal::CONT);
+    tier.wait_states(0, ["up", "up", "up"], SEEN_WITHIN);
 }
 
 #[test]
@@ -136,28 +146,13 @@ fn a_member_joins_a_tier_without_taking_anything_and_an_owner_cannot_be_left_out
     tier.wait_states(0, ["up", "up", "up"], SOON);
 }
 
-/// Certificates for `127.0.0.1` from one authority; the lines of `cluster.tls`.
-fn certified(ca: &CertifiedIssuer<'_, KeyPair>, folder: &Path) -> String {
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
-    let cert = params.signed_by(&key, ca).expect("a certificate");
-    for (name, pem) in
-        [("own.crt", cert.pem()), ("own.key", key.serialize_pem()), ("ca.crt", ca.pem())]
-    {
-        fs::write(folder.join(name), pem).expect("a file");
-    }
-    "  tls: {cert_file: own.crt, key_file: own.key, ca_file: ca.crt}\n".into()
-}
-
 #[test]
 fn with_certificates_the_port_is_for_members_only() {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Under the name that certificates have by default, curl would take them for their own issuer's.
-    params.distinguished_name.push(DnType::CommonName, "the tier");
-    let key = KeyPair::generate().expect("a key");
-    let ca = CertifiedIssuer::self_signed(params, key).expect("an authority");
-    let mut tier = Tier::prepare(|folder, _| certified(&ca, folder));
+    let authority = Authority::new();
+    let mut tier = Tier::prepare(|folder, _| {
+        authority.issue(folder);
+        "  tls: {cert_file: own.crt, key_file: own.key, ca_file: ca.crt}\n".into()
+    });
     tier.start();
     for at in 0..3 {
         tier.wait_states(at, ["up", "up", "up"], SOON);

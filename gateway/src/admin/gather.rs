@@ -54,7 +54,7 @@ pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destina
             agents: frontier.agents.load(Relaxed) as u64,
         },
         log: journal(&gateway.log, config.wal.max_bytes),
-        queue: journal(&gateway.queue, None),
+        queue: journal(&gateway.queue, Some(config.queue.max_bytes)),
         emit: Emit {
             position: gateway.emit_facts.position.load(Relaxed),
             samples: gateway.emit_facts.emitted_samples.load(Relaxed),

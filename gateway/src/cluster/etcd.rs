@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_model::VShard;
 use weir_ring::Table;
@@ -23,7 +23,7 @@ mod client;
 mod keys;
 
 /// How long the first member of a new tier waits for others before it fills the table.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
+const FIRST_WAIT: Duration = Duration::from_secs(5);
 
 /// Between attempts while etcd is away.
 const RETRY: Duration = Duration::from_secs(1);
@@ -44,6 +44,8 @@ pub(super) struct Etcd {
     lease: AtomicI64,
     up: AtomicBool,
     error: Mutex<String>,
+    /// When it last did not answer.
+    away_at: Mutex<Option<Instant>>,
 }
 
 impl Etcd {
@@ -63,6 +65,7 @@ impl Etcd {
             lease: AtomicI64::new(0),
             up: AtomicBool::new(false),
             error: Mutex::default(),
+            away_at: Mutex::default(),
         })
     }
 
@@ -71,43 +74,10 @@ impl Etcd {
         (self.up.load(Ordering::Relaxed), lock(&self.error).clone())
     }
 
-    /// Opens the session and takes over the table, or makes the first one. Without etcd a node that
-    /// has kept a table goes on with it; one that has none waits.
-    pub(super) async fn settle(&self, cluster: &Cluster) {
-        loop {
-            let settled = self.try_settle(cluster).await;
-            self.note(&settled);
-            if settled.is_ok() {
-                return;
-            }
-            if cluster.table().version() > 0 {
-                tracing::warn!("etcd does not answer; the table that was kept is in force");
-                return;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    async fn try_settle(&self, cluster: &Cluster) -> Result<(), EtcdError> {
-        self.open_session().await?;
-        loop {
-            if self.list(cluster).await?.slots.is_some() {
-                return Ok(());
-            }
-            tracing::info!(
-                prefix = self.prefix,
-                "a new tier; other members may join its first table"
-            );
-            tokio::time::sleep(FIRST_WAIT).await;
-            let contents = self.read().await?;
-            if contents.slots.is_none() && self.fill(&contents).await? {
-                tracing::info!(members = contents.sessions.len(), "filled the tier's first table");
-            }
-        }
-    }
-
-    /// Keeps the session, and follows what changes, for as long as the process runs.
-    pub(super) fn keep(self: &Arc<Self>, cluster: &Arc<Cluster>) {
+    /// Opens the session, keeps it from then on, and takes over the table, or makes the first one.
+    /// Without etcd a node that has kept a table goes on with it; one that has none waits.
+    pub(super) async fn settle(self: &Arc<Self>, cluster: &Cluster) {
+        self.patiently(cluster, async || self.keep_session().await).await;
         let etcd = Arc::clone(self);
         tokio::spawn(async move {
             loop {
@@ -116,6 +86,38 @@ impl Etcd {
                 etcd.note(&kept);
             }
         });
+        self.patiently(cluster, async || self.take_over(cluster).await).await;
+    }
+
+    /// Attempts until it is done, or need not be because a table is known.
+    async fn patiently(&self, cluster: &Cluster, attempt: impl AsyncFn() -> Result<(), EtcdError>) {
+        loop {
+            let done = attempt().await;
+            self.note(&done);
+            if done.is_ok() || cluster.table().version() > 0 {
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn take_over(&self, cluster: &Cluster) -> Result<(), EtcdError> {
+        loop {
+            if self.list(cluster).await?.slots.is_some() {
+                return Ok(());
+            }
+            let prefix = &self.prefix;
+            tracing::info!(prefix, "a new tier; other members may join its first table");
+            tokio::time::sleep(FIRST_WAIT).await;
+            let contents = self.read().await?;
+            if contents.slots.is_none() && self.fill(&contents).await? {
+                tracing::info!(members = contents.sessions.len(), "filled the tier's first table");
+            }
+        }
+    }
+
+    /// Follows what changes, for as long as the process runs.
+    pub(super) fn keep(self: &Arc<Self>, cluster: &Arc<Cluster>) {
         let (etcd, cluster) = (Arc::clone(self), Arc::clone(cluster));
         tokio::spawn(async move {
             loop {
@@ -240,7 +242,10 @@ impl Etcd {
 
     /// Reads everything, and puts the table in force.
     async fn list(&self, cluster: &Cluster) -> Result<Contents, EtcdError> {
-        let contents = self.read().await?;
+        let mut contents = self.read().await?;
+        if self.was_away() {
+            contents.keep_sessions(cluster.table().members());
+        }
         if let Some(table) = contents.table(cluster.table().members()) {
             cluster.adopt(&table).map_err(EtcdError::Answer)?;
         }
@@ -252,6 +257,12 @@ impl Etcd {
         Contents::read(&self.prefix, revision, &pairs).map_err(EtcdError::Answer)
     }
 
+    /// All sessions may have ended while it was away: members get the time of one to begin another
+    /// before they count as gone.
+    fn was_away(&self) -> bool {
+        lock(&self.away_at).is_some_and(|at| at.elapsed() < self.ttl)
+    }
+
     fn note<T>(&self, outcome: &Result<T, EtcdError>) {
         match outcome {
             Ok(_) if self.up.swap(true, Ordering::Relaxed) => {}
@@ -260,9 +271,10 @@ impl Etcd {
                 tracing::info!("etcd answers");
             }
             Err(why) => {
+                *lock(&self.away_at) = Some(Instant::now());
                 let said = std::mem::replace(&mut *lock(&self.error), why.to_string());
                 if self.up.swap(false, Ordering::Relaxed) || said != why.to_string() {
-                    tracing::warn!(%why, "etcd is away; the table that is known stays in force");
+                    tracing::warn!(%why, "etcd cannot be used; a table that is known stays in force");
                 }
             }
         }

@@ -5,8 +5,9 @@
 //! every owner has its part on disk; where one has not, it is told to come again, which is harmless.
 //! Invariant: what came from another member is never sent on.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use weir_wire::{Compressor, split};
 
 use crate::ingest::{Answer, Decoded};
 use crate::node::Node;
+use crate::shard::worker::lock;
 
 /// Where members take each other's requests.
 pub const WRITE_PATH: &str = "/cluster/v1/write";
@@ -53,21 +55,45 @@ pub struct Share {
     pub member: String,
     /// A whole request, decompressed.
     pub body: Vec<u8>,
+    /// Samples in it.
+    pub samples: u64,
 }
 
 /// What forwarding counts.
 #[derive(Debug, Default)]
 pub struct ForwardFacts {
-    /// Requests, or parts of them, that were sent on.
-    pub requests: AtomicU64,
-    /// Of these: the owner did not take them.
-    pub failed: AtomicU64,
+    /// By member.
+    pub sent: Mutex<BTreeMap<String, Sent>>,
     /// Requests that were cut.
     pub cut: AtomicU64,
     /// Bytes that were sent on.
     pub bytes: AtomicU64,
     /// Requests that came from other members.
     pub taken: AtomicU64,
+}
+
+/// What was sent on to one member.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Sent {
+    /// Requests, or parts of them, that it has answered for good.
+    pub answered: u64,
+    /// Those for which the sender is told to come again.
+    pub failed: u64,
+    /// Samples in those that it has answered.
+    pub samples: u64,
+}
+
+impl ForwardFacts {
+    fn note(&self, member: &str, answer: &Answer, samples: u64) {
+        let mut sent = lock(&self.sent);
+        let sent = sent.entry(member.to_owned()).or_default();
+        if answer.status.is_server_error() {
+            sent.failed += 1;
+        } else {
+            sent.answered += 1;
+            sent.samples += samples;
+        }
+    }
 }
 
 /// Whose the series of a decoded request are.
@@ -90,7 +116,7 @@ fn shares(decoded: &Decoded, table: &Table, own: Option<u16>) -> Shares {
     let mut mine = vec![0u8; columns.entries.len().div_ceil(8)];
     let mut theirs = [0; 3];
     let mut part_of = Vec::with_capacity(columns.entries.len());
-    let mut owners: Vec<u16> = Vec::new();
+    let (mut owners, mut samples): (Vec<u16>, Vec<u64>) = Default::default();
     for (at, entry) in columns.entries.iter().enumerate() {
         let owner = table.slot(entry.vshard).owner;
         if Some(owner) == own {
@@ -98,21 +124,25 @@ fn shares(decoded: &Decoded, table: &Table, own: Option<u16>) -> Shares {
             part_of.push(None);
             continue;
         }
+        let histograms = columns.histograms_of(entry).len() as u64;
         theirs[0] += u64::from(entry.samples_len);
-        theirs[1] += columns.histograms_of(entry).len() as u64;
+        theirs[1] += histograms;
         theirs[2] += columns.exemplars_of(entry).len() as u64;
         let known = owners.iter().position(|&other| other == owner);
         let part = known.unwrap_or_else(|| {
             owners.push(owner);
+            samples.push(0);
             owners.len() - 1
         });
+        samples[part] += u64::from(entry.samples_len) + histograms;
         part_of.push(Some(part as u16));
     }
     let version = decoded.body.version();
     let bodies = split(version, decoded.body.bytes(), &part_of, owners.len());
     let name = |at: u16| table.members()[usize::from(at)].name.clone();
-    let others = owners.into_iter().zip(bodies);
-    let others = others.map(|(at, body)| Share { member: name(at), body }).collect();
+    let others = owners.into_iter().zip(bodies).zip(samples);
+    let others = others.map(|((at, body), samples)| Share { member: name(at), body, samples });
+    let others = others.collect();
     let mine = mine.iter().any(|&byte| byte != 0).then_some(mine);
     Shares { mine, others, theirs }
 }
@@ -126,7 +156,7 @@ pub fn begin(
 ) -> JoinSet<Answer> {
     node.forward.cut.fetch_add(1, Ordering::Relaxed);
     let mut answers = JoinSet::new();
-    for Share { member, body } in others {
+    for Share { member, body, samples } in others {
         let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
         answers.spawn(async move {
             let mut compressed = Vec::new();
@@ -135,7 +165,8 @@ pub fn begin(
             match done {
                 Ok(()) => {
                     let wire = (version, Encoding::Snappy);
-                    whole(&node, &member, &tenant, wire, Bytes::from(compressed)).await
+                    let body = (Bytes::from(compressed), samples);
+                    whole(&node, &member, &tenant, wire, body).await
                 }
                 Err(why) => Answer::owner_away(&member, &why.to_string()),
             }
@@ -150,10 +181,9 @@ pub async fn whole(
     member: &str,
     tenant: &str,
     (version, encoding): (Version, Encoding),
-    body: Bytes,
+    (body, samples): (Bytes, u64),
 ) -> Answer {
     let facts = &node.forward;
-    facts.requests.fetch_add(1, Ordering::Relaxed);
     facts.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
     let headers = headers(node, tenant, version, encoding);
     let answer = match headers {
@@ -166,9 +196,7 @@ pub async fn whole(
         }
         Err(why) => Answer::owner_away(member, &why.to_string()),
     };
-    if answer.status.is_server_error() {
-        facts.failed.fetch_add(1, Ordering::Relaxed);
-    }
+    facts.note(member, &answer, samples);
     answer
 }
 

@@ -1,6 +1,7 @@
 //! What a tier counts, as metrics: forwarding, the streams between members, windows that wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use weir_telemetry::Scrape;
 
@@ -15,10 +16,10 @@ pub fn collect(node: &Node, scrape: &mut Scrape) {
     forwarding(node, scrape);
     partials(node, scrape);
     windows(node, scrape);
-    let last = node.exchange.as_ref().map_or(0, |journal| journal.next_position() - 1);
-    let help = "Records of the exchange that a member has yet to take.";
-    for (member, lag) in node.streams.lags(last) {
-        scrape.gauge("weir_partials_lag_records", help, &[("peer", &member)], lag as f64);
+    let help = "How long a member has not had all that this one has told.";
+    for (member, lag) in node.streams.lags(Instant::now()) {
+        let labels = [("peer", member.as_str())];
+        scrape.gauge("weir_partials_lag_seconds", help, &labels, lag.as_secs_f64());
     }
 }
 
@@ -28,12 +29,14 @@ fn read(counter: &AtomicU64) -> u64 {
 
 fn forwarding(node: &Node, scrape: &mut Scrape) {
     let facts = &node.forward;
-    let name = "weir_forwarded_requests_total";
-    let help = "Requests, or parts of them, that were sent on to their owner, by outcome.";
-    let failed = read(&facts.failed);
-    let done = read(&facts.requests).saturating_sub(failed);
-    scrape.counter(name, help, &[("outcome", "answered")], done);
-    scrape.counter(name, help, &[("outcome", "failed")], failed);
+    for (peer, sent) in lock(&facts.sent).iter() {
+        let name = "weir_forwarded_requests_total";
+        let help = "Requests, or parts of them, that were sent on to their owner, by outcome.";
+        scrape.counter(name, help, &[("peer", peer), ("outcome", "ok")], sent.answered);
+        scrape.counter(name, help, &[("peer", peer), ("outcome", "failed")], sent.failed);
+        let help = "Samples that were sent on to their owner, and that it has answered for.";
+        scrape.counter("weir_forwarded_samples_total", help, &[("peer", peer)], sent.samples);
+    }
     let help = "Requests that were cut because several members own their series.";
     scrape.counter("weir_forward_cut_requests_total", help, &[], read(&facts.cut));
     let help = "Compressed bytes that were sent on to owners.";

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -42,6 +42,8 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct Streams {
     /// The last place that each member has on disk.
     taken: Mutex<BTreeMap<String, u64>>,
+    /// Since when each member has not had everything; `None` for one that has.
+    behind_since: Mutex<BTreeMap<String, Option<Instant>>>,
     /// Bytes that each member was told.
     sent_bytes: Mutex<BTreeMap<String, u64>>,
     tasks: Mutex<BTreeMap<String, tokio::task::JoinHandle<()>>>,
@@ -60,11 +62,18 @@ impl Streams {
         });
     }
 
-    /// How many records up to the `last` one each member has yet to take, or to hear that they are not
-    /// for it.
-    pub fn lags(&self, last: u64) -> Vec<(String, u64)> {
-        let taken = lock(&self.taken);
-        taken.iter().map(|(name, &place)| (name.clone(), last.saturating_sub(place))).collect()
+    /// How long each member has not had everything.
+    pub fn lags(&self, now: Instant) -> Vec<(String, Duration)> {
+        let behind = lock(&self.behind_since);
+        let lag = |since: Option<Instant>| since.map_or(Duration::ZERO, |at| now - at.min(now));
+        behind.iter().map(|(name, &since)| (name.clone(), lag(since))).collect()
+    }
+
+    /// Notes whether a member has everything.
+    fn note(&self, member: &str, has_all: bool) {
+        let mut behind = lock(&self.behind_since);
+        let since = behind.entry(member.to_owned()).or_default();
+        *since = if has_all { None } else { Some(since.unwrap_or_else(Instant::now)) };
     }
 
     /// Bytes that each member was told, repeats included.
@@ -81,6 +90,7 @@ impl Streams {
             if !stays {
                 task.abort();
                 lock(&self.taken).remove(name);
+                lock(&self.behind_since).remove(name);
             }
             stays
         });
@@ -136,6 +146,7 @@ enum Broken {
 impl Stream {
     async fn run(mut self) {
         loop {
+            self.node.streams.note(&self.member, false);
             if let Err(why) = self.tell().await {
                 tracing::debug!(member = self.member, %why, "a stream begins anew");
             }
@@ -148,6 +159,7 @@ impl Stream {
         let mut reader = self.journal.reader((place + 1).max(self.journal.first()));
         loop {
             let next = reader.position();
+            self.node.streams.note(&self.member, *self.durable.borrow() < next);
             self.durable.wait_for(|&durable| durable >= next).await.map_err(|_| Broken::Ended)?;
             if *self.durable.borrow() == u64::MAX {
                 return Err(Broken::Ended);

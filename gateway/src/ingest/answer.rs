@@ -117,7 +117,7 @@ impl Answer {
 
     /// An owner of some series has not taken them.
     pub fn owner_away(member: &str, why: &str) -> Self {
-        Self::later(&format!("{member}, whose some of these series are: {why}"), 2)
+        Self::later(&format!("{member}, who owns some of these series: {why}"), 1)
     }
 
     pub(super) fn queue_full(node: &Node) -> Self {

@@ -3,11 +3,20 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use weir_aggregate::codec::Writer;
 
 #[path = "../../../gateway/src/wal/records.rs"]
 mod records;
 
-use records::{BatchRecord, ConfigRecord, FrontierRecord};
+#[path = "../../../gateway/src/wal/tier.rs"]
+mod tier;
+
+#[path = "../../../gateway/src/wal/moves.rs"]
+mod moves;
+
+use moves::{AdoptRecord, ReleaseRecord, State};
+use records::{BatchRecord, ConfigRecord, FrontierRecord, RecordError};
+use tier::{Item, PartialsRecord, PlacementRecord, WaiveRecord};
 
 fuzz_target!(|bytes: &[u8]| {
     let payload = Bytes::copy_from_slice(bytes);
@@ -17,6 +26,31 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(record) = FrontierRecord::read(bytes) {
         assert_eq!(FrontierRecord::read(&record.payload()).ok(), Some(record));
+    }
+    if let Ok(record) = PlacementRecord::read(bytes) {
+        assert_eq!(PlacementRecord::read(&record.payload()).ok(), Some(record));
+    }
+    if let Ok(record) = WaiveRecord::read(bytes) {
+        assert_eq!(WaiveRecord::read(&record.payload()).ok(), Some(record));
+    }
+    if let Ok(record) = ReleaseRecord::read(bytes) {
+        assert_eq!(ReleaseRecord::read(&record.payload()).ok(), Some(record));
+    }
+    if let Ok(record) = PartialsRecord::read(&payload) {
+        let again = Bytes::from([&record.head()[..], &record.body[..]].concat());
+        assert_eq!(PartialsRecord::read(&again).ok(), Some(record));
+    }
+    if let Ok(record) = AdoptRecord::read(&payload) {
+        let again = Bytes::from([&record.head()[..], &record.state[..]].concat());
+        assert_eq!(AdoptRecord::read(&again).ok(), Some(record));
+    }
+    if let Ok(state) = State::read(&payload) {
+        assert_eq!(State::read(&state.write()).ok(), Some(state));
+    }
+    if let Ok(items) = Item::read_all(bytes) {
+        let mut out = Writer::default();
+        items.iter().for_each(|item| item.write(&mut out));
+        assert_eq!(Item::read_all(&out.bytes).ok(), Some(items));
     }
     if let Ok(record) = ConfigRecord::read(bytes) {
         assert_eq!(ConfigRecord::read(&record.payload()).ok(), Some(record));

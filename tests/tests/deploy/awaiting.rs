@@ -14,35 +14,13 @@ use crate::commands::output;
 use crate::files::document;
 
 /// Keys of `cluster` that are refused or unknown.
-const KEYS: [&str; 7] =
-    ["listen", "advertise", "capacity", "tls", "peers_file", "etcd", "replication_factor"];
+const KEYS: [&str; 1] = ["replication_factor"];
 
 /// Configurations with such keys.
-const CONFIGS: [&str; 5] = [
-    "deploy/compose/gateway.yml",
-    "deploy/examples/cluster/etcd.yml",
-    "deploy/examples/cluster/peers-file.yml",
-    "deploy/kubernetes/base/config/gateway.yml",
-    "deploy/kubernetes/overlays/test/config/gateway.yml",
-];
+const CONFIGS: [&str; 0] = [];
 
-/// Metrics of a gateway in a tier, and one besides.
-pub(crate) const METRICS: [&str; 13] = [
-    "weir_cluster_members",
-    "weir_cluster_table_version",
-    "weir_cluster_vshards_owned",
-    "weir_forwarded_requests_total",
-    "weir_forwarded_samples_total",
-    "weir_partials_sent_bytes_total",
-    "weir_partials_rows_total",
-    "weir_partials_lag_seconds",
-    "weir_window_completeness",
-    "weir_windows_incomplete_total",
-    "weir_origin_frontier_lag_seconds",
-    "weir_moves_total",
-    // Not the tier's: docs/METRICS.md has it, and no page has.
-    "weir_queue_max_bytes",
-];
+/// Metrics of a gateway in a tier.
+pub(crate) const METRICS: [&str; 1] = ["weir_moves_total"];
 
 /// Panics unless this `--check` of a gateway ends well. `name` is the configuration's path in the
 /// repository, `file` a copy that may be changed. One that is awaited must end badly, and well without

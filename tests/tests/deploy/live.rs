@@ -14,6 +14,7 @@ use weir_tests::agent::Agent;
 use weir_tests::gateway::Gateway;
 use weir_tests::peers::{self, Peer};
 use weir_tests::samples::{Sample, labels};
+use weir_tests::tier::Tier;
 use weir_tests::{http, promql, sender, wait};
 
 use crate::awaiting;
@@ -50,6 +51,7 @@ const RULES: &str = "\
 struct Region {
     backend: Peer,
     gateways: [Gateway; 2],
+    tier: Tier,
     agents: [Agent; 2],
     _node: Peer,
     _folders: [TempDir; 3],
@@ -104,14 +106,24 @@ impl Region {
             Agent::start_central(&format!("http://{}", gateway.address()), "c", &[], second.path()),
         ];
         let gateways = [gateway, federating];
-        write_targets(ours, "weir-gateway", &gateways.each_ref().map(Gateway::address));
+        let destination = format!(
+            "windows: {{grace: 2s}}\nwal: {{checkpoint_interval: 1s, max_size: 1GiB}}\n\
+             queue: {{max_size: 1GiB}}\n\
+             remote_write: [{{name: prometheus, url: '{}', kind: prometheus, {}}}]\n",
+            backend.write_url(),
+            peers::EAGER_QUEUE
+        );
+        let tier = Tier::start(2, &destination, RULES);
+        let mut watched = gateways.each_ref().map(Gateway::address).to_vec();
+        watched.extend(tier.addresses());
+        write_targets(ours, "weir-gateway", &watched);
         write_targets(ours, "weir-agent", &agents.each_ref().map(Agent::address));
-        Self { backend, gateways, agents, _node: node, _folders: folders }
+        Self { backend, gateways, tier, agents, _node: node, _folders: folders }
     }
 
     /// Names of all metrics that are on somebody's page.
     fn metrics(&self) -> BTreeSet<String> {
-        let gateways = self.gateways.iter().map(Gateway::metrics);
+        let gateways = self.gateways.iter().map(Gateway::metrics).chain(self.tier.metrics());
         let pages = gateways.chain(self.agents.iter().map(Agent::metrics));
         let lines = pages.flat_map(|page| page.0);
         lines.map(|line| line.labels["__name__"].clone()).collect()
@@ -150,6 +162,15 @@ fn send(region: &Region) {
         let answer = sender::send_v1(gateway.address(), &samples).expect("an answer");
         assert_eq!(answer.status, 204, "{}", answer.text());
     }
+    // Targets of both members, and groups of both.
+    let of_tier = |n: u32| {
+        let (instance, name) = (format!("h{n}"), format!("tier_{n}"));
+        let labels = labels("sent", &[("job", &name), ("instance", &instance), ("n", "1")]);
+        Sample::new(&labels, now, 1.0)
+    };
+    let samples: Vec<Sample> = (0..40).map(of_tier).collect();
+    let answer = sender::send_v1(region.tier.addresses()[0], &samples).expect("an answer");
+    assert_eq!(answer.status, 204, "{}", answer.text());
     // More than windows.future_max ahead.
     let ahead = [Sample::new(&series("2"), now + 3_600_000, 1.0)];
     let answer = sender::send_v1(region.gateways[0].address(), &ahead).expect("an answer");

@@ -98,6 +98,14 @@ impl Contents {
         Ok(contents)
     }
 
+    /// Takes these for members that have a session, too.
+    pub(super) fn keep_sessions(&mut self, known: &[Member]) {
+        for member in known {
+            let session = || Session { address: member.address.clone(), capacity: member.capacity };
+            self.sessions.entry(member.name.clone()).or_insert_with(session);
+        }
+    }
+
     /// Those that have a session, as members.
     pub(super) fn members(&self) -> Vec<Member> {
         let member = |(name, session): (&String, &Session)| Member {
