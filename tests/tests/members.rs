@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use weir_loadgen::ports::lasting_address;
 use weir_tests::certificates::Authority;
 use weir_tests::gateway::{Gateway, binary};
 use weir_tests::processes::free_address;
@@ -27,7 +28,8 @@ struct Tier {
 impl Tier {
     /// `tls` is more of `cluster`, for the member at a place.
     fn prepare(tls: impl Fn(&Path, usize) -> String) -> Self {
-        let addresses: Vec<SocketAddr> = NAMES.iter().map(|_| free_address()).collect();
+        let lasting = |_| lasting_address().expect("a free port");
+        let addresses: Vec<SocketAddr> = NAMES.iter().map(lasting).collect();
         let tier = Self { gateways: NAMES.map(|_| Gateway::prepare("", "")).into(), addresses };
         for (at, gateway) in tier.gateways.iter().enumerate() {
             let (name, listen) = (NAMES[at], tier.addresses[at]);

@@ -1,7 +1,7 @@
 //! 200 faults, half of them `kill -9`, under the oracle: nothing lost, doubled, wrong or late.
 //!
-//! What `weir-loadgen torture` does, with four gateways that stand alone, side by side. `WEIR_FAULTS` says how many
-//! faults; the seed is fixed, and a failure names it.
+//! What `weir-loadgen torture` does, with four gateways that stand alone, side by side, and with a tier of three, which
+//! gets a quarter of the faults. `WEIR_FAULTS` says how many; the seed is fixed, and a failure names it.
 
 use std::io::Write;
 
@@ -12,23 +12,39 @@ const SEED: u64 = 20_240_229;
 
 #[test]
 fn among_faults_of_all_kinds_every_output_is_what_the_oracle_computes() {
-    let faults = std::env::var("WEIR_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
-    let plan = Plan {
+    torment(Plan { tiers: 4, gateways: 1, ..plan(faults()) });
+}
+
+#[test]
+fn a_tier_among_faults_says_what_the_oracle_computes() {
+    torment(Plan { tiers: 1, gateways: 3, ..plan(faults() / 4) });
+}
+
+fn faults() -> usize {
+    std::env::var("WEIR_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+}
+
+fn plan(faults: usize) -> Plan {
+    Plan {
         gateway: gateway::binary().to_owned(),
         faults: Some(faults),
         duration: None,
         seed: SEED,
-        tiers: 4,
+        tiers: 1,
         gateways: 1,
         kills_only: false,
         verdict_every: 100,
-    };
+    }
+}
+
+fn torment(plan: Plan) {
     let say = |line: &str| {
         std::io::stdout().write_all(format!("{line}\n").as_bytes()).expect("stdout");
     };
     let summary = run(&plan, &say).unwrap_or_else(|why| panic!("seed {SEED}: {why}"));
     say(&summary.to_string());
     assert!(summary.differences.is_empty(), "seed {SEED}: {}", summary.differences);
+    let faults = plan.faults.unwrap_or(0);
     assert_eq!(summary.fault_count(), faults);
     let kills = summary.kill_count();
     assert!(kills * 3 >= faults, "only {kills} kills");

@@ -99,8 +99,15 @@ impl Moves {
     }
 }
 
-/// Gives virtual shards of this node to another member.
+/// Gives virtual shards of this node to another member. What has begun goes on to its end, though
+/// whoever asked for it may go away meanwhile.
 pub async fn give(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), MoveError> {
+    let (node, vshards, to) = (Arc::clone(node), vshards.to_vec(), to.to_owned());
+    let giving = tokio::spawn(async move { give_all(&node, &vshards, &to).await });
+    giving.await.unwrap_or_else(|why| Err(MoveError::Log(why.to_string())))
+}
+
+async fn give_all(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), MoveError> {
     let _turn = node.moves.turn.lock().await;
     let own = node.cluster.own_name();
     let table = node.cluster.table();
