@@ -18,6 +18,7 @@ pub mod limit;
 pub mod messages;
 pub mod oracle;
 pub mod pacing;
+pub mod ports;
 pub mod receiver;
 pub mod replay;
 pub mod report;

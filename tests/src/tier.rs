@@ -11,10 +11,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use weir_loadgen::ports::lasting_address;
 
 use crate::gateway::Gateway;
 use crate::metrics::Page;
-use crate::processes;
 use crate::proxy::{Manner, Proxy};
 use crate::wait;
 
@@ -51,7 +51,8 @@ impl Tier {
     }
 
     fn prepare(count: usize, config: &str, rules: &str, linked: bool) -> Self {
-        let inner: Vec<SocketAddr> = (0..count).map(|_| processes::free_address()).collect();
+        let inner: Vec<SocketAddr> =
+            (0..count).map(|_| lasting_address().expect("a free port")).collect();
         let mut links = Vec::new();
         for (from, to) in pairs(count).filter(|_| linked) {
             links.push(Link { from, to, proxy: Proxy::start(inner[to]) });

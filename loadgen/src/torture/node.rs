@@ -6,11 +6,12 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::processes::Process;
+use crate::ports::lasting_address;
 
 /// What the data folder may take where it is a disk of its own.
 const DISK_MIB: u32 = 192;
@@ -33,7 +34,7 @@ impl Node {
         count: usize,
         config: &str,
     ) -> Result<Vec<Self>, String> {
-        let addresses: Result<Vec<_>, _> = (0..count).map(|_| free_address()).collect();
+        let addresses: Result<Vec<_>, _> = (0..count).map(|_| lasting_address()).collect();
         let addresses = addresses.map_err(|e| format!("no free port: {e}"))?;
         let members = folder.join("members.yml");
         fs::write(&members, member_file(&addresses)).map_err(|e| e.to_string())?;
@@ -114,11 +115,6 @@ fn member_file(addresses: &[SocketAddr]) -> String {
         writeln!(file, "  - {{name: {}, address: \"{address}\"}}", name(number)).ok();
     }
     file
-}
-
-/// An address on loopback that was free a moment ago.
-fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 
 /// Gives the data folder a small disk of its own. Whoever may not mount has none to fill.
