@@ -71,6 +71,7 @@ impl App {
         let last_checkpoint = Arc::new(AtomicBool::new(false));
         let checkpoints = engine.checkpointer(&last_checkpoint);
         let checkpointer = boot::spawn("checkpoint".into(), move || checkpoints.run())?;
+        cluster::moves::hold_again(&node);
         let frontier = start_frontier(&node, &engine.loaded, &replayed, origin)?;
         node.readiness.ready.store(true, Ordering::Release);
         if let Some(exchange) = &engine.journals.exchange {

@@ -26,7 +26,7 @@ use crate::metadata::Families;
 use crate::node::Readiness;
 use crate::pipeline::{Message, Pipeline};
 use crate::shard::owner;
-use crate::shard::worker::{Facts, Report, Worker};
+use crate::shard::worker::{Facts, Report, Worker, lock};
 use crate::tenants::Tenants;
 use crate::wal::PlacementRecord;
 
@@ -270,6 +270,9 @@ pub fn start_machine(
     );
     let audit = Arc::new(Audit::default());
     let emit_facts = Arc::new(EmitFacts { queue_full: frames.full(), ..EmitFacts::default() });
+    if !home.table.is_empty() {
+        *lock(&emit_facts.tier.placed) = places.record.owned();
+    }
     let emitter = Emitter {
         expects,
         reports,

@@ -9,8 +9,22 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The points at which it may end, in the order in which a batch passes them.
-pub const POINTS: [&str; 8] =
-    ["append", "fsync", "frontier", "emit", "send", "checkpoint", "reload", "replay"];
+pub const POINTS: [&str; 13] = [
+    "append",
+    "fsync",
+    "frontier",
+    "emit",
+    "send",
+    "checkpoint",
+    "reload",
+    "replay",
+    "partials",
+    // A move: the giver's record, the taker's, its answer is here, the table says so, all is settled.
+    "release",
+    "adopt",
+    "handed",
+    "assigned",
+];
 
 /// Where a sample may get lost: between walker and columns, before a shard has judged it, between
 /// replay and the workers; and a whole record in replay.

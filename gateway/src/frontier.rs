@@ -127,7 +127,7 @@ fn progress(node: &Node, since: Timestamp) -> Vec<Timestamp> {
 /// one again, so that other members go on to hear of this one.
 pub fn submit(node: &Node, to: Timestamp) {
     node.moves.with_hold(|is_held| {
-        let last = node.frontier_facts.submitted.load(Ordering::Relaxed);
+        let last = crate::cluster::moves::stands(node);
         submit_now(node, if is_held && last > 0 { last.min(to) } else { to });
     });
 }

@@ -6,7 +6,7 @@
 //! if, and only if, it was acknowledged.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,6 +31,7 @@ struct Shared {
     stopping: AtomicBool,
     acknowledged: AtomicUsize,
     tries: AtomicUsize,
+    slowest_ms: AtomicI64,
 }
 
 impl Load {
@@ -61,6 +62,12 @@ impl Load {
         self.shared.tries.load(Ordering::SeqCst)
     }
 
+    /// The longest that samples took since this was asked last, from the first try to the answer.
+    pub fn take_slowest(&self) -> Duration {
+        let slowest = self.shared.slowest_ms.swap(0, Ordering::SeqCst);
+        Duration::from_millis(u64::try_from(slowest).unwrap_or(0))
+    }
+
     /// Stops once everything sent is acknowledged, and gives all of it.
     pub fn stop(self) -> History {
         self.shared.stopping.store(true, Ordering::SeqCst);
@@ -79,6 +86,7 @@ fn send(mut to: Places, number: usize, tick_ms: i64, shared: &Shared) {
         let now = wait::now_ms();
         let samples = samples_of(number, tick, now);
         let tries = to.send_until_acknowledged(&samples, ACKNOWLEDGED_WITHIN);
+        shared.slowest_ms.fetch_max(wait::now_ms() - now, Ordering::SeqCst);
         shared.history.lock().unwrap_or_else(PoisonError::into_inner).add(&samples);
         shared.acknowledged.fetch_add(samples.len(), Ordering::SeqCst);
         shared.tries.fetch_add(tries, Ordering::SeqCst);

@@ -8,6 +8,13 @@ const WORDS: usize = VSHARDS as usize / 64;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OwnedSet([u64; WORDS]);
 
+impl Default for OwnedSet {
+    /// [`OwnedSet::NONE`].
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl OwnedSet {
     /// All of them: a node that stands alone.
     pub const ALL: Self = Self([u64::MAX; WORDS]);

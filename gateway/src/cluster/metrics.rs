@@ -16,6 +16,7 @@ pub fn collect(node: &Node, scrape: &mut Scrape) {
     forwarding(node, scrape);
     partials(node, scrape);
     windows(node, scrape);
+    moves(node, scrape);
     let help = "How long a member has not had all that this one has told.";
     for (member, lag) in node.streams.lags(Instant::now()) {
         let labels = [("peer", member.as_str())];
@@ -61,6 +62,19 @@ fn partials(node: &Node, scrape: &mut Scrape) {
     for (member, bytes) in node.streams.sent_bytes() {
         scrape.counter("weir_partials_sent_bytes_total", help, &[("peer", &member)], bytes);
     }
+}
+
+fn moves(node: &Node, scrape: &mut Scrape) {
+    let facts = &node.moves;
+    let help = "Virtual shards that changed hands, by what this member had to do with it.";
+    for (outcome, count) in
+        [("given", &facts.given), ("taken", &facts.taken), ("undone", &facts.undone)]
+    {
+        scrape.counter("weir_moves_total", help, &[("outcome", outcome)], read(count));
+    }
+    let help = "For how long the last virtual shards that were given away took nothing, seconds.";
+    let pause = read(&facts.pause_ms) as f64 / 1000.0;
+    scrape.gauge("weir_move_pause_seconds", help, &[], pause);
 }
 
 fn windows(node: &Node, scrape: &mut Scrape) {

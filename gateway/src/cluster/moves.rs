@@ -2,9 +2,11 @@
 //!
 //! The taker holds its frontier; once the giver has closed what that frontier has passed, it gives the
 //! virtual shards away (RELEASE), carries their state over (the taker's ADOPT is what ends the move),
-//! and then the table says so. In between they take nothing, which is the time of one request. Whatever
-//! is interrupted goes on from the giver's log: it asks until the taker has the state or has refused it.
-//! Invariant: a state is in force on one side only; it is given back only if the taker has refused it.
+//! and then the table says so. In between they take nothing, which is the time of one request, and the
+//! giver's frontier stands still too: neither side may be past windows that are open in the state.
+//! Whatever is interrupted goes on from the giver's log: it asks until the taker has the state or has
+//! refused it. Invariant: a state is in force on one side only; it is given back only if the taker has
+//! refused it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +29,10 @@ use crate::shard::worker::lock;
 use crate::wal::moves::State;
 use crate::wal::{AdoptRecord, PlacementRecord, ReleaseRecord};
 
+mod holds;
 mod serve;
 
+pub use holds::{hold_again, stands};
 pub use serve::{adopt, begin, done, handle, prepare};
 
 /// Where a member is told to give virtual shards away.
@@ -42,6 +46,8 @@ pub const DONE_PATH: &str = "/cluster/v1/moves/done";
 
 /// The RELEASE's position.
 const MOVE_HEADER: HeaderName = HeaderName::from_static("weir-move");
+/// Through where windows are closed in the state; the taker must not be past it.
+const FRONTIER_HEADER: HeaderName = HeaderName::from_static("weir-frontier");
 /// What rules are in force, so that no group is lost on the way.
 const RULES_HEADER: HeaderName = HeaderName::from_static("weir-rules");
 
@@ -49,8 +55,6 @@ const RULES_HEADER: HeaderName = HeaderName::from_static("weir-rules");
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Until the giver's windows are where the taker's frontier is.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
-/// A taker holds its frontier no longer.
-const HOLD: Duration = Duration::from_secs(20);
 /// Before something that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -59,8 +63,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Moves {
     /// One at a time.
     turn: tokio::sync::Mutex<()>,
-    /// Until when the frontier stands still for a move to this node.
-    hold: Mutex<Option<Instant>>,
+    /// One state is taken over at a time, or one that is sent twice might be taken twice.
+    adopting: tokio::sync::Mutex<()>,
+    holds: Mutex<holds::Holds>,
     /// Virtual shards that were given away.
     pub given: AtomicU64,
     /// Virtual shards that were taken over.
@@ -91,23 +96,14 @@ pub enum MoveError {
     Refused(String, String),
 }
 
-impl Moves {
-    /// Runs this with whether the frontier stands still for a move; that does not change meanwhile.
-    pub fn with_hold(&self, run: impl FnOnce(bool)) {
-        let held = lock(&self.hold);
-        run(held.is_some_and(|until| until > Instant::now()));
-    }
-}
-
-/// Gives virtual shards of this node to another member. What has begun goes on to its end, though
-/// whoever asked for it may go away meanwhile.
+/// Gives virtual shards of this node to another member, to the end even if nobody waits for it.
 pub async fn give(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), MoveError> {
     let (node, vshards, to) = (Arc::clone(node), vshards.to_vec(), to.to_owned());
-    let giving = tokio::spawn(async move { give_all(&node, &vshards, &to).await });
+    let giving = tokio::spawn(async move { give_to_the_end(&node, &vshards, &to).await });
     giving.await.unwrap_or_else(|why| Err(MoveError::Log(why.to_string())))
 }
 
-async fn give_all(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), MoveError> {
+async fn give_to_the_end(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), MoveError> {
     let _turn = node.moves.turn.lock().await;
     let own = node.cluster.own_name();
     let table = node.cluster.table();
@@ -136,10 +132,22 @@ async fn give_all(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), 
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let after = moved(&table, vshards, to)?;
+    node.moves.hold_giver(true);
+    let ended = release(node, vshards, to, &after).await;
+    node.moves.hold_giver(false);
+    ended
+}
+
+async fn release(
+    node: &Arc<Node>,
+    vshards: &[VShard],
+    to: &str,
+    after: &Table,
+) -> Result<(), MoveError> {
     let record = ReleaseRecord {
         to: to.to_owned(),
         vshards: vshards.iter().copied().collect(),
-        after: PlacementRecord::of(&after, own),
+        after: PlacementRecord::of(after, node.cluster.own_name()),
     };
     let began = Instant::now();
     let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
@@ -186,21 +194,17 @@ async fn carry(node: &Arc<Node>) -> Result<(), MoveError> {
 }
 
 async fn hand_over(node: &Arc<Node>, released: &Released) -> Result<(), MoveError> {
-    let Released { record, position, state } = released;
-    let (to, own) = (record.to.as_str(), node.cluster.own_name());
-    let mut headers = HeaderMap::new();
-    headers.insert(super::stream::EPOCH_HEADER, HeaderValue::from(node.custody.epoch()));
-    headers.insert(MOVE_HEADER, HeaderValue::from(*position));
-    headers.insert(RULES_HEADER, HeaderValue::from(rules(node)));
-    let mut body = record.vshards.to_bytes();
-    body.extend_from_slice(state);
-    ask(node, to, ADOPT_PATH, headers, Bytes::from(body)).await?;
-    let vshards: Vec<VShard> = record.vshards.iter().collect();
+    let (to, own) = (released.record.to.as_str(), node.cluster.own_name());
+    let vshards: Vec<VShard> = released.record.vshards.iter().collect();
     let table = node.cluster.table();
+    // Where the table says so the taker has them, and may have given them on by now.
     if vshards.iter().any(|&vshard| table.owner(vshard).name == own) {
+        send(node, released).await?;
+        crate::crash::point("handed");
         let assigned = node.cluster.assign(&vshards, own, to).await;
         assigned.map_err(|why| MoveError::Taker("the table".to_owned(), why.to_string()))?;
     }
+    crate::crash::point("assigned");
     let text = node.cluster.view().text.clone();
     if let Err(why) = ask(node, to, DONE_PATH, HeaderMap::new(), text).await {
         // It learns of it when it looks for newer tables.
@@ -213,6 +217,19 @@ async fn hand_over(node: &Arc<Node>, released: &Released) -> Result<(), MoveErro
     node.moves.given.fetch_add(vshards.len() as u64, Ordering::Relaxed);
     tracing::info!(count = vshards.len(), to, "virtual shards given away");
     Ok(())
+}
+
+/// Sends the taker the state; it has it when this is done.
+async fn send(node: &Node, released: &Released) -> Result<(), MoveError> {
+    let Released { record, position, state, frontier } = released;
+    let mut headers = HeaderMap::new();
+    headers.insert(super::stream::EPOCH_HEADER, HeaderValue::from(node.custody.epoch()));
+    headers.insert(MOVE_HEADER, HeaderValue::from(*position));
+    headers.insert(RULES_HEADER, HeaderValue::from(rules(node)));
+    headers.insert(FRONTIER_HEADER, HeaderValue::from(*frontier));
+    let mut body = record.vshards.to_bytes();
+    body.extend_from_slice(state);
+    ask(node, &record.to, ADOPT_PATH, headers, Bytes::from(body)).await.map(drop)
 }
 
 /// The taker has refused: they go on here as if nothing had been.
@@ -248,6 +265,7 @@ pub fn resume(node: &Arc<Node>) {
         if let Err(why) = carry(&node).await {
             tracing::error!(%why, "a move that was interrupted");
         }
+        node.moves.hold_giver(false);
     });
 }
 

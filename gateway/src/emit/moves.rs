@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use weir_aggregate::group::GroupKey;
-use weir_model::{TenantId, vshard_of_group};
+use weir_model::{TenantId, Timestamp, vshard_of_group};
 
 use super::{Emitter, Places, settle};
 use crate::shard::worker::{Content, lock};
@@ -24,6 +24,8 @@ pub struct Released {
     pub position: u64,
     /// What is to be carried over.
     pub state: Bytes,
+    /// Through where the windows in it are closed; milliseconds since the epoch.
+    pub frontier: Timestamp,
 }
 
 impl Emitter {
@@ -51,7 +53,8 @@ impl Emitter {
             self.replace(record.after.clone());
         }
         let state = state.write();
-        let released = Released { record: Arc::clone(record), position, state: state.clone() };
+        let (record, frontier) = (Arc::clone(record), self.local);
+        let released = Released { record, position, state: state.clone(), frontier };
         *lock(&self.facts.tier.released) = Some(released);
         self.complete(position);
         if let Some(reply) = reply {
@@ -96,6 +99,7 @@ impl Emitter {
 
     fn replace(&mut self, record: crate::wal::PlacementRecord) {
         self.places = Arc::new(Places::new(record));
+        *lock(&self.facts.tier.placed) = self.places.record.owned();
         settle(&mut self.home, &self.places, &self.tenants, self.frontier);
     }
 }

@@ -12,6 +12,7 @@ use weir_aggregate::group::GroupKey;
 use weir_aggregate::home::afar::{Export, Taken};
 use weir_aggregate::home::{Home, Origin, Origins};
 use weir_model::{TenantId, Timestamp, vshard_of_group};
+use weir_ring::OwnedSet;
 use weir_wire::compress::Decompressor;
 use weir_wire::negotiate::Encoding;
 
@@ -48,6 +49,8 @@ pub struct TierFacts {
     pub origins: Mutex<Vec<Origin>>,
     /// What was given away and is not settled.
     pub released: Mutex<Option<Released>>,
+    /// Virtual shards that are this node's by its log, which is ahead of the table while they move.
+    pub placed: Mutex<OwnedSet>,
     /// Moves that ended here, since the log's beginning.
     pub adopted: Mutex<Vec<(String, (u64, u64))>>,
 }
@@ -121,6 +124,7 @@ impl Emitter {
                 return self.complete(position);
             }
             self.places = Arc::new(Places::new(record.clone()));
+            *lock(&self.facts.tier.placed) = record.owned();
             settle(&mut self.home, &self.places, &self.tenants, self.frontier);
             self.close(position, replayed);
         }

@@ -20,7 +20,7 @@ const KEYS: [&str; 1] = ["replication_factor"];
 const CONFIGS: [&str; 0] = [];
 
 /// Metrics of a gateway in a tier.
-pub(crate) const METRICS: [&str; 1] = ["weir_moves_total"];
+pub(crate) const METRICS: [&str; 0] = [];
 
 /// Panics unless this `--check` of a gateway ends well. `name` is the configuration's path in the
 /// repository, `file` a copy that may be changed. One that is awaited must end badly, and well without

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -11,9 +11,12 @@ use hyper::{Request, Response, StatusCode};
 use weir_http::HeaderMap;
 use weir_http::limits::{declared_len, read_body};
 use weir_model::VShard;
-use weir_ring::OwnedSet;
+use weir_ring::{OwnedSet, Table};
 
-use super::{HOLD, MOVE_HEADER, MoveError, RULES_HEADER, TIMEOUT, give, moved, rules, take_over};
+use super::{
+    FRONTIER_HEADER, MOVE_HEADER, MoveError, RULES_HEADER, TIMEOUT, give, moved, rules, stands,
+    take_over,
+};
 use crate::cluster::stream::EPOCH_HEADER;
 use crate::cluster::{MEMBER_HEADER, table_text};
 use crate::node::Node;
@@ -33,11 +36,7 @@ pub fn prepare(node: &Node) -> Page {
     if !node.readiness.ready.load(Ordering::Acquire) {
         return page(StatusCode::SERVICE_UNAVAILABLE, "not ready");
     }
-    let mut hold = lock(&node.moves.hold);
-    *hold = Some(Instant::now() + HOLD);
-    let submitted = node.frontier_facts.submitted.load(Ordering::Acquire);
-    let handled = node.emit_facts.tier.local.load(Ordering::Acquire);
-    page(StatusCode::OK, &submitted.max(handled).to_string())
+    page(StatusCode::OK, &node.moves.hold_taker(|| stands(node)).to_string())
 }
 
 /// The state of virtual shards that another member has given away to this one.
@@ -48,9 +47,16 @@ pub async fn adopt(node: &Arc<Node>, request: Request<Incoming>) -> Page {
         Ok(body) => body,
         Err(why) => return page(StatusCode::BAD_REQUEST, &why.to_string()),
     };
-    match adopted(node, &parts.headers, &body).await {
+    // To its end, even if the giver does not wait for it.
+    let taker = Arc::clone(node);
+    let adopting = tokio::spawn(async move { adopted(&taker, &parts.headers, &body).await });
+    let ended = adopting.await.unwrap_or_else(|why| Err(MoveError::Log(why.to_string())));
+    match ended {
         Ok(()) => page(StatusCode::NO_CONTENT, ""),
-        Err(MoveError::Request(why)) => page(StatusCode::CONFLICT, &why),
+        Err(MoveError::Request(why)) => {
+            node.moves.let_taker_go();
+            page(StatusCode::CONFLICT, &why)
+        }
         Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
     }
 }
@@ -67,24 +73,45 @@ async fn adopted(node: &Arc<Node>, headers: &HeaderMap, body: &Bytes) -> Result<
     if !node.readiness.ready.load(Ordering::Acquire) {
         return Err(MoveError::Log("it is read back".to_owned()));
     }
+    let _one_at_a_time = node.moves.adopting.lock().await;
     let known = (from.clone(), id);
-    if lock(&node.emit_facts.tier.adopted).contains(&known) {
-        return Ok(());
-    }
+    let is_known = || lock(&node.emit_facts.tier.adopted).contains(&known);
     let table = node.cluster.table();
     let all: Vec<VShard> = vshards.iter().collect();
+    if is_known() || is_placed_here(node, &table, &all, &from) {
+        return Ok(());
+    }
     if let Some(vshard) = all.iter().find(|&&vshard| table.owner(vshard).name != from) {
         return Err(MoveError::Request(format!("virtual shard {} is not {from}'s", vshard.0)));
     }
     if number(RULES_HEADER.as_str()) != Some(rules(node)) {
         return Err(unusable("it has other rules; reload both"));
     }
+    let frontier = text(FRONTIER_HEADER.as_str()).and_then(|text| text.parse::<i64>().ok());
+    if frontier.is_none_or(|frontier| node.moves.hold_taker(|| stands(node)) > frontier) {
+        return Err(unusable("windows that are open there are closed here by now; try again"));
+    }
     let own = node.cluster.own_name();
     let after = PlacementRecord::of(&moved(&table, &all, own)?, own);
     let state = body.slice(SET_BYTES..);
     take_over(node, AdoptRecord { from, id, vshards, after, state }).await?;
+    let until = Instant::now() + TIMEOUT;
+    while !is_known() {
+        if Instant::now() > until {
+            return Err(MoveError::Log("it is not taken over yet".to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     node.moves.taken.fetch_add(all.len() as u64, Ordering::Relaxed);
     Ok(())
+}
+
+/// Whether these, the giver's by the table, are this node's by its log: they came before, and a
+/// checkpoint has taken the place of the record that named the move.
+fn is_placed_here(node: &Node, table: &Table, vshards: &[VShard], from: &str) -> bool {
+    let placed = lock(&node.emit_facts.tier.placed);
+    let is_on_its_way = |&v: &VShard| table.owner(v).name == from && placed.contains(v);
+    !vshards.is_empty() && vshards.iter().all(is_on_its_way)
 }
 
 /// The table that says so; the frontier goes on.
@@ -94,7 +121,7 @@ pub async fn done(node: &Arc<Node>, request: Request<Incoming>) -> Page {
     let table = body
         .map_err(|why| why.to_string())
         .and_then(|body| table_text::read(&body).map_err(|why| why.to_string()));
-    *lock(&node.moves.hold) = None;
+    node.moves.let_taker_go();
     match table {
         Ok(table) => {
             node.cluster.learn(&table);

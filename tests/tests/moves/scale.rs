@@ -1,0 +1,102 @@
+//! A tier of three becomes one of five, and of three again, under load.
+
+use std::time::Duration;
+
+use weir_tests::etcd::Etcd;
+use weir_tests::tier::name;
+use weir_tests::wait;
+
+use super::stage::{FIRST, SOON, Stage, say};
+
+const ALL: usize = FIRST + 2;
+/// For a sender, tries again included. A lot of virtual shards takes nothing for less than a second; a
+/// busy machine gets some more.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE_S: f64 = 1.5;
+
+#[test]
+fn a_tier_that_grows_and_shrinks_says_what_one_gateway_says() {
+    let mut stage = Stage::begin(None);
+    (FIRST..ALL).for_each(|_| stage.add());
+    stage.list(ALL);
+    stage.reload(FIRST);
+    grow(&mut stage);
+    drain(&mut stage);
+    stage.list(FIRST);
+    stage.reload(FIRST);
+    shrink(&mut stage);
+    stage.judge("3 to 5 to 3 gateways");
+}
+
+#[test]
+fn a_tier_that_etcd_keeps_grows_and_shrinks_too() {
+    let mut stage = Stage::begin(Some(Etcd::start()));
+    (FIRST..ALL).for_each(|_| stage.add());
+    grow(&mut stage);
+    drain(&mut stage);
+    shrink(&mut stage);
+    stage.judge("3 to 5 to 3 gateways by etcd");
+}
+
+/// Starts those that are new, and gives them their share.
+fn grow(stage: &mut Stage) {
+    for gateway in &mut stage.gateways[FIRST..] {
+        gateway.spawn();
+        gateway.wait_started();
+    }
+    stage.wait_up(ALL);
+    stage.load.take_slowest();
+    let moved = stage.admin(0, &["rebalance"]).expect("it moves");
+    let table = stage.wait_agreed(ALL);
+    let owned: Vec<usize> = (0..ALL).map(|at| table.owned_by(&name(at)).len()).collect();
+    assert!(owned.iter().all(|&owned| (700..950).contains(&owned)), "{owned:?}");
+    assert_quick(stage, &moved);
+    stage.wait_samples(1_000);
+    stage.probe(ALL);
+    let taken = stage.sum(ALL, "weir_moves_total", &[("outcome", "taken")]);
+    assert_eq!(stage.sum(ALL, "weir_moves_total", &[("outcome", "given")]), taken);
+    assert!(taken > 1_400.0, "{taken}");
+}
+
+/// Takes everything from those that are to go, and waits until they have told all they know.
+fn drain(stage: &mut Stage) {
+    for going in FIRST..ALL {
+        let moved = stage.admin(0, &["drain", &name(going)]).expect("it moves");
+        assert_quick(stage, &moved);
+    }
+    let table = stage.wait_agreed(ALL);
+    assert!((FIRST..ALL).all(|going| table.owned_by(&name(going)).is_empty()));
+    for going in &stage.gateways[FIRST..] {
+        going.wait_metrics("it has delivered", SOON, |page| {
+            let lag = |metric| page.count(metric, &[]);
+            lag("weir_remote_lag_frames") + lag("weir_partials_lag_records") == 0.0
+        });
+    }
+}
+
+/// Stops those that have nothing left.
+fn shrink(stage: &mut Stage) {
+    for going in &mut stage.gateways[FIRST..] {
+        going.terminate();
+        let status = going.program().wait_exit(SOON);
+        assert!(status.success(), "{status}");
+    }
+    let table = wait::until("three are left", SOON, || {
+        let table = stage.table(0);
+        let count = table.members().len();
+        (count == FIRST).then_some(table).ok_or_else(|| format!("{count} members"))
+    });
+    assert_eq!((0..FIRST).map(|at| table.owned_by(&name(at)).len()).sum::<usize>(), 4096);
+    stage.wait_agreed(FIRST);
+    stage.probe(FIRST);
+    stage.wait_samples(1_000);
+}
+
+/// Panics if senders or virtual shards had to wait for long.
+fn assert_quick(stage: &Stage, moved: &str) {
+    let (slowest, pause) = (stage.load.take_slowest(), stage.longest_pause(ALL));
+    let moved = moved.trim();
+    say(&format!("{moved}; slowest answer {slowest:?}, last pauses up to {pause} s\n"));
+    assert!(slowest < PATIENCE, "samples waited for {slowest:?}");
+    assert!(pause < PAUSE_S, "virtual shards paused for {pause} s");
+}
