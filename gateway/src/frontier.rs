@@ -74,6 +74,10 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
         } else {
             heed(node, &mut policy, monotonic);
             let mut newest = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
+            if newest.is_empty() && !node.cluster.is_alone() {
+                // All its targets are others' by now. They would wait for it, not it for them.
+                newest.push(wall_ms());
+            }
             if let Some(to) = policy.tick(wall_ms(), monotonic, &mut newest) {
                 submit(node, to);
             }

@@ -215,7 +215,10 @@ impl Stage {
         let through = RULES.window_end(last_tick) - RULES.long_s * 1000;
         gateways.iter().for_each(|gateway| gateway.wait_frontier(through, SOON));
         let verdict = wait::until("everything arrives as computed", MISSING, || {
-            RULES.compare(&history, &backend.samples(), through).into_result()
+            let mut found = RULES.compare(&history, &backend.samples(), through);
+            // What an owner has queued of a raw series may arrive behind the first of its next owner.
+            found.disordered.retain(|at| !at.split('{').any(|name| name.ends_with("passed_on")));
+            found.into_result()
         });
         assert!(verdict.compared > 1_000, "{verdict}");
         for gateway in gateways {
