@@ -255,6 +255,7 @@ mod tests {
         assert_eq!(writer.journal.next_position(), 1, "the log is not durable yet");
         writer.flush(7);
         writer.journal.close().unwrap();
+        drop(writer);
         let mut writer = open();
         assert_eq!(writer.held(), 7);
         writer.tell((7, 10_000, 1), BTreeMap::new(), &config, &names);
