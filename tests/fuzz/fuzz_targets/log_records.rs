@@ -9,6 +9,7 @@ use weir_aggregate::codec::Writer;
 mod records;
 
 #[path = "../../../gateway/src/wal/tier.rs"]
+#[allow(dead_code, reason = "made for more than this target")]
 mod tier;
 
 #[path = "../../../gateway/src/wal/moves.rs"]
