@@ -106,8 +106,11 @@ fn members_see_who_is_up_and_who_is_away() {
     let page = tier.gateways[0].metrics();
     assert_eq!(page.get("weir_cluster_members", &[("state", "away")]), Some(1.0));
     assert_eq!(page.get("weir_cluster_members", &[("state", "up")]), Some(2.0));
-    let page = http::get(tier.gateways[0].address(), "/").expect("the page").text();
-    assert!(page.contains("of the tier is away: cannot connect"), "{page}");
+    // A request that it was killed under broke off; the next one says why.
+    wait::until("the page says why", SEEN_WITHIN, || {
+        let page = http::get(tier.gateways[0].address(), "/").expect("the page").text();
+        page.contains("of the tier is away: cannot connect").then_some(()).ok_or(page)
+    });
     tier.gateways[2].spawn();
     tier.gateways[2].wait_ready();
     tier.wait_states(0, ["up", "up", "up"], SEEN_WITHIN);
