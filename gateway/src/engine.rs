@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use weir_aggregate::decisions::Decisions;
 use weir_http::MemoryBudget;
-use weir_journal::Importance;
 use weir_journal::fs::Fs;
 use weir_model::BlockHasher;
 
@@ -224,7 +223,5 @@ pub fn log_config(
     record: &ConfigRecord,
     decisions: Arc<Decisions>,
 ) -> Result<u64, String> {
-    let bytes = record.payload().len() as u64;
-    let room = node.log.reserve(bytes, Importance::Essential).map_err(|e| e.to_string())?;
-    node.pipeline.config(room, record, decisions).map_err(|e| e.to_string())
+    node.pipeline.config(record, decisions).map_err(|e| e.to_string())
 }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use weir_journal::Importance;
 use weir_model::{Timestamp, VSHARDS};
 
 use crate::node::Node;
@@ -139,11 +138,7 @@ pub fn submit(node: &Node, to: Timestamp) {
 fn submit_now(node: &Node, to: Timestamp) {
     node.custody.pass(to);
     let record = FrontierRecord { vshards: vec![(0, VSHARDS)], to };
-    let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
-    let submitted = room
-        .map_err(|why| why.to_string())
-        .and_then(|room| node.pipeline.frontier(room, &record).map_err(|why| why.to_string()));
-    match submitted {
+    match node.pipeline.frontier(&record) {
         Ok(_) => node.frontier_facts.submitted.store(to, Ordering::Relaxed),
         Err(why) => tracing::warn!(%why, "the frontier cannot move"),
     }

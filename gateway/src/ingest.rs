@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use tokio::sync::oneshot;
 use weir_agent_config::custody::{EPOCH_HEADER, epoch_of};
 use weir_agent_config::watermark::{SENDER_HEADER, from_sender};
@@ -32,7 +32,7 @@ pub use facts::IngestFacts;
 
 use crate::cluster::forward::{self, Route, Shares};
 use crate::frontier::wall_ms;
-use crate::node::Node;
+use crate::node::{Current, Node};
 use crate::pipeline::BatchWork;
 use crate::shard::owner;
 use crate::wal::records::counts;
@@ -63,13 +63,26 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     let sender = sender.and_then(from_sender);
     let sender = sender.as_ref().map(|(name, buffer)| (name.as_str(), *buffer));
     node.promises.heard(sender, wall_ms());
-    let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+    drop(current);
+    receive(node, Hop::First, (tenant, name), &parts.headers, incoming).await
+}
+
+/// Lets a request in if there is room, reads its body, and takes it.
+async fn receive(
+    node: &Arc<Node>,
+    hop: Hop,
+    tenant: (TenantId, Arc<str>),
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Result<Answer, Answer> {
+    let current = node.current.load_full();
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let version = negotiate::version(header("content-type"))?;
     let encoding = negotiate::encoding(header("content-encoding"))?;
-    let _held = admission::admit(node, &current.config, &parts.headers).await?;
-    let body = admission::read(&current.config, &parts.headers, incoming).await?;
+    let _held = admission::admit(node, &current.config, headers).await?;
+    let body = admission::read(&current.config, headers, incoming).await?;
     drop(current);
-    store(node, (tenant, name), (version, encoding), body).await
+    store_at(node, hop, tenant, (version, encoding), body).await
 }
 
 /// Where a request comes from.
@@ -90,15 +103,11 @@ pub async fn handle_forwarded(
     let (parts, incoming) = request.into_parts();
     let taken = async {
         let current = node.current.load_full();
-        let (tenant, name) = admission::tenant(node, &current.config, &parts.headers)?;
-        let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
-        let version = negotiate::version(header("content-type"))?;
-        let encoding = negotiate::encoding(header("content-encoding"))?;
+        let tenant = admission::tenant(node, &current.config, &parts.headers)?;
+        drop(current);
         // Whoever sent it may have promised nothing.
         node.promises.heard(None, wall_ms());
-        let _held = admission::admit(node, &current.config, &parts.headers).await?;
-        let body = admission::read(&current.config, &parts.headers, incoming).await?;
-        store_at(node, Hop::Last, (tenant, name), (version, encoding), body).await
+        receive(node, Hop::Last, tenant, &parts.headers, incoming).await
     };
     match taken.await {
         Ok(answer) | Err(answer) => answer.into_response(),
@@ -148,7 +157,7 @@ async fn store_at(
     match route {
         Route::Here => {
             let whole = Mine { samples, bits: None, theirs: [0; 3] };
-            keep(node, (tenant, name), wire, body, decoded, whole).await
+            keep((node, &current), (tenant, name), wire, body, decoded, whole).await
         }
         _ if hop == Hop::Last => Err(Answer::not_owner()),
         Route::There(member) => {
@@ -161,7 +170,7 @@ async fn store_at(
                 let theirs_of_both = theirs[0] + theirs[1];
                 let samples = samples.saturating_sub(theirs_of_both);
                 let part = Mine { samples, bits: mine, theirs };
-                let kept = keep(node, (tenant, name), wire, body, decoded, part).await;
+                let kept = keep((node, &current), (tenant, name), wire, body, decoded, part).await;
                 all = Some(kept.unwrap_or_else(|refused| refused));
             }
             while let Some(answer) = answers.join_next().await {
@@ -188,14 +197,13 @@ struct Mine {
 
 /// Logs what is this node's of a body, and answers once it is durable and judged.
 async fn keep(
-    node: &Arc<Node>,
+    (node, current): (&Arc<Node>, &Current),
     (tenant, name): (TenantId, Arc<str>),
     (version, encoding): (Version, Encoding),
     body: Bytes,
     mut decoded: Decoded,
     mine: Mine,
 ) -> Result<Answer, Answer> {
-    let current = node.current.load_full();
     let received = wall_ms();
     node.ingest_facts.received_samples(mine.samples);
     let limits = current.config.limits.of(&name);
@@ -231,7 +239,7 @@ async fn keep(
     let (position, verdict) =
         submit(node, record, body, decoded, (tenant, Arc::clone(&name))).await?;
     let outcome = judged(node, verdict).await?;
-    durable(node, position).await?;
+    node.synced(position).await.map_err(|_| Answer::log_failed())?;
     Ok(answer::of(&outcome, counted, first_future))
 }
 
@@ -296,15 +304,6 @@ async fn judged(node: &Node, mut verdict: oneshot::Receiver<Outcome>) -> Result<
 
 /// How long a request waits before it looks whether the emitter can go on.
 const VERDICT_WAIT: Duration = Duration::from_millis(500);
-
-/// Waits until a position is on disk.
-async fn durable(node: &Node, position: u64) -> Result<(), Answer> {
-    let mut watch = node.durable.clone();
-    match watch.wait_for(|&durable| durable >= position).await {
-        Ok(reached) if *reached != u64::MAX => Ok(()),
-        _ => Err(Answer::log_failed()),
-    }
-}
 
 /// Whether a version reports what it wrote in headers.
 fn counts_in_headers(version: Version) -> bool {

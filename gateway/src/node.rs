@@ -124,7 +124,21 @@ pub struct Node {
     pub reloading: std::sync::Mutex<()>,
 }
 
+/// The log can no longer be written: what waits for it never becomes durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the log could not be written")]
+pub struct LogFailed;
+
 impl Node {
+    /// Waits until a position of the log is on disk.
+    pub async fn synced(&self, position: u64) -> Result<(), LogFailed> {
+        let mut watch = self.durable.clone();
+        match watch.wait_for(|&durable| durable >= position).await {
+            Ok(reached) if *reached != u64::MAX => Ok(()),
+            _ => Err(LogFailed),
+        }
+    }
+
     /// Whether what is decided has no room to leave, so that no more is taken.
     pub fn is_blocked(&self) -> bool {
         self.queue_blocked.load(Ordering::Relaxed)

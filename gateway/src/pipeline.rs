@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::shard::Outcome;
-use weir_journal::{AppendError, Journal, Reservation};
+use weir_journal::{AppendError, Importance, Journal, Reservation, ReserveError};
 use weir_model::{Batch, Timestamp, VShard};
 use weir_ring::OwnedSet;
 
@@ -67,9 +67,12 @@ pub struct Adoption {
     pub tenants: Arc<Tenants>,
 }
 
-/// Why a batch was not submitted.
+/// Why something was not submitted.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
+    /// The log has no room.
+    #[error(transparent)]
+    Reserve(#[from] ReserveError),
     /// The log takes nothing.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -133,8 +136,8 @@ pub enum Expect {
         position: u64,
         /// Which, and to whom.
         record: Arc<ReleaseRecord>,
-        /// Who carries them over.
-        reply: Option<oneshot::Sender<Bytes>>,
+        /// Who carries them over, once their state is gathered.
+        reply: Option<oneshot::Sender<()>>,
     },
     /// Virtual shards are taken over; all workers will report.
     Adopt {
@@ -208,105 +211,91 @@ impl Pipeline {
     }
 
     /// Submits a frontier.
-    pub fn frontier(
-        &self,
-        reservation: Reservation,
-        record: &crate::wal::FrontierRecord,
-    ) -> Result<u64, AppendError> {
-        let payload = record.payload();
-        let inner = self.lock();
-        let position = self.journal.append(reservation, crate::wal::FRONTIER, vec![payload])?;
-        crate::crash::point("frontier");
-        inner.frontier(position, record, false);
-        Ok(position)
+    pub fn frontier(&self, record: &crate::wal::FrontierRecord) -> Result<u64, SubmitError> {
+        self.submit(crate::wal::FRONTIER, vec![record.payload()], |inner, position| {
+            crate::crash::point("frontier");
+            inner.frontier(position, record, false);
+        })
     }
 
     /// Submits a configuration.
     pub fn config(
         &self,
-        reservation: Reservation,
         record: &crate::wal::ConfigRecord,
         decisions: Arc<Decisions>,
-    ) -> Result<u64, AppendError> {
-        let payload = record.payload();
-        let inner = self.lock();
-        let position = self.journal.append(reservation, crate::wal::CONFIG, vec![payload])?;
-        inner.config(position, decisions, record.at);
-        Ok(position)
+    ) -> Result<u64, SubmitError> {
+        self.submit(crate::wal::CONFIG, vec![record.payload()], |inner, position| {
+            inner.config(position, decisions, record.at);
+        })
     }
 
     /// Submits a change of the placement table.
-    pub fn placement(
-        &self,
-        reservation: Reservation,
-        record: PlacementRecord,
-    ) -> Result<u64, AppendError> {
-        let payload = record.payload();
-        let inner = self.lock();
-        let position = self.journal.append(reservation, crate::wal::PLACEMENT, vec![payload])?;
-        inner.expect(Expect::Placement { position, record: Arc::new(record), replayed: false });
-        Ok(position)
+    pub fn placement(&self, record: PlacementRecord) -> Result<u64, SubmitError> {
+        self.submit(crate::wal::PLACEMENT, vec![record.payload()], |inner, position| {
+            let record = Arc::new(record);
+            inner.expect(Expect::Placement { position, record, replayed: false });
+        })
     }
 
     /// Submits a piece of another node's stream.
-    pub fn partials(
-        &self,
-        reservation: Reservation,
-        record: PartialsRecord,
-    ) -> Result<u64, AppendError> {
+    pub fn partials(&self, record: PartialsRecord) -> Result<u64, SubmitError> {
         let payload = vec![record.head(), record.body.clone()];
-        let inner = self.lock();
-        let position = self.journal.append(reservation, crate::wal::PARTIALS, payload)?;
-        crate::crash::point("partials");
-        inner.expect(Expect::Partials { position, record: Arc::new(record), replayed: false });
-        Ok(position)
+        self.submit(crate::wal::PARTIALS, payload, |inner, position| {
+            crate::crash::point("partials");
+            let record = Arc::new(record);
+            inner.expect(Expect::Partials { position, record, replayed: false });
+        })
     }
 
     /// Submits that a member is not waited for.
-    pub fn waive(&self, reservation: Reservation, record: WaiveRecord) -> Result<u64, AppendError> {
-        let payload = record.payload();
-        let inner = self.lock();
-        let position = self.journal.append(reservation, crate::wal::WAIVE, vec![payload])?;
-        inner.expect(Expect::Waive { position, record, replayed: false });
-        Ok(position)
+    pub fn waive(&self, record: WaiveRecord) -> Result<u64, SubmitError> {
+        self.submit(crate::wal::WAIVE, vec![record.payload()], |inner, position| {
+            inner.expect(Expect::Waive { position, record, replayed: false });
+        })
     }
 
-    /// Submits that virtual shards are given away; their state comes through `reply`.
+    /// Submits that virtual shards are given away; `reply` hears when their state is gathered.
     pub fn release(
         &self,
-        reservation: Reservation,
         record: ReleaseRecord,
-        reply: oneshot::Sender<Bytes>,
-    ) -> Result<u64, AppendError> {
-        let payload = record.payload();
-        let mut inner = self.lock();
-        let position = self.journal.append(reservation, crate::wal::RELEASE, vec![payload])?;
-        crate::crash::point("release");
-        let gone = record.vshards.clone();
-        inner.release(position, Arc::new(record), gone, Some(reply));
-        Ok(position)
+        reply: oneshot::Sender<()>,
+    ) -> Result<u64, SubmitError> {
+        self.submit(crate::wal::RELEASE, vec![record.payload()], |inner, position| {
+            crate::crash::point("release");
+            let gone = record.vshards.clone();
+            inner.release(position, Arc::new(record), gone, Some(reply));
+        })
     }
 
     /// Submits that virtual shards are taken over.
-    pub fn adopt(
-        &self,
-        reservation: Reservation,
-        record: AdoptRecord,
-        adoption: Adoption,
-    ) -> Result<u64, AppendError> {
+    pub fn adopt(&self, record: AdoptRecord, adoption: Adoption) -> Result<u64, SubmitError> {
         let payload = vec![record.head(), record.state.clone()];
-        let mut inner = self.lock();
-        let position = self.journal.append(reservation, crate::wal::ADOPT, payload)?;
-        crate::crash::point("adopt");
-        inner.adopt(position, Arc::new(record), adoption);
-        Ok(position)
+        self.submit(crate::wal::ADOPT, payload, |inner, position| {
+            crate::crash::point("adopt");
+            inner.adopt(position, Arc::new(record), adoption);
+        })
     }
 
     /// Submits that what was given away is another's.
-    pub fn settled(&self, reservation: Reservation) -> Result<u64, AppendError> {
-        let inner = self.lock();
-        let position = self.journal.append(reservation, crate::wal::SETTLED, vec![Bytes::new()])?;
-        inner.expect(Expect::Settled(position));
+    pub fn settled(&self) -> Result<u64, SubmitError> {
+        self.submit(crate::wal::SETTLED, vec![Bytes::new()], |inner, position| {
+            inner.expect(Expect::Settled(position));
+        })
+    }
+
+    /// Logs what must not be kept out by a full disk, and hands it on at its position. Room is reserved
+    /// before the critical section.
+    fn submit(
+        &self,
+        kind: u8,
+        payload: Vec<Bytes>,
+        hand_on: impl FnOnce(&mut Inner, u64),
+    ) -> Result<u64, SubmitError> {
+        let bytes = payload.iter().map(|part| part.len() as u64).sum();
+        let room = self.journal.reserve(bytes, Importance::Essential)?;
+        let mut inner = self.lock();
+        let position = self.journal.append(room, kind, payload)?;
+        hand_on(&mut inner, position);
         Ok(position)
     }
 
@@ -385,7 +374,7 @@ impl Inner {
         position: u64,
         record: Arc<ReleaseRecord>,
         vshards: OwnedSet,
-        reply: Option<oneshot::Sender<Bytes>>,
+        reply: Option<oneshot::Sender<()>>,
     ) {
         record.vshards.iter().for_each(|vshard| self.gone.insert(vshard));
         self.expect(Expect::Release { position, record, reply });

@@ -207,7 +207,15 @@ fn unauthorized(challenge: &'static str) -> Page {
         .unwrap_or_default()
 }
 
-fn plain(status: StatusCode, body: &str) -> Page {
+/// An answer for a program: its status and body, and nothing about them.
+pub(crate) fn page(status: StatusCode, body: impl Into<Bytes>) -> Page {
+    let mut page = Response::new(Full::new(body.into()));
+    *page.status_mut() = status;
+    page
+}
+
+/// An answer for people.
+pub(crate) fn plain(status: StatusCode, body: &str) -> Page {
     let response = Response::builder().status(status);
     let response = response.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
     response.body(Full::new(Bytes::from(body.to_owned()))).unwrap_or_default()

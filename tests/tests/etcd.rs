@@ -211,9 +211,7 @@ fn a_change_is_seen_at_once_and_after_a_compaction_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let (one, other) = (open(folder.path(), "a", &etcd), open(folder.path(), "b", &etcd));
-        let settled = tokio::join!(engine::settle(&one), engine::settle(&other));
-        assert_eq!(settled, (Ok(()), Ok(())));
+        let (one, other) = settled(folder.path(), &etcd).await;
         engine::keep(&one);
         for vshard in one.owned().iter().take(5) {
             other.assign(&[vshard], "a", "b").await.expect("it is given away");
@@ -258,15 +256,21 @@ fn open(folder: &Path, name: &str, etcd: &Etcd) -> Arc<Cluster> {
     Arc::new(Cluster::open(&config).expect("a member"))
 }
 
+/// Two members, `a` and `b`, that have come to one table.
+async fn settled(folder: &Path, etcd: &Etcd) -> (Arc<Cluster>, Arc<Cluster>) {
+    let (one, other) = (open(folder, "a", etcd), open(folder, "b", etcd));
+    let settled = tokio::join!(engine::settle(&one), engine::settle(&other));
+    assert_eq!(settled, (Ok(()), Ok(())));
+    (one, other)
+}
+
 #[test]
 fn virtual_shards_change_hands_once_whoever_gives_them_at_the_same_time() {
     let etcd = Etcd::start();
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let (one, other) = (open(folder.path(), "a", &etcd), open(folder.path(), "b", &etcd));
-        let settled = tokio::join!(engine::settle(&one), engine::settle(&other));
-        assert_eq!(settled, (Ok(()), Ok(())));
+        let (one, other) = settled(folder.path(), &etcd).await;
         // All of `a`'s in the first key but one, and that one: neither may undo the other's write.
         let mine: Vec<VShard> = one.owned().iter().filter(|vshard| vshard.0 < 64).collect();
         let (last, most) = mine.split_last().expect("it owns some");

@@ -17,14 +17,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use weir_http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use weir_journal::{Importance, ReserveError};
+use weir_journal::ReserveError;
 use weir_model::VShard;
 use weir_ring::{OwnedSet, Table};
 
-use super::peers::PeerError;
 use crate::emit::Released;
-use crate::node::Node;
-use crate::pipeline::Adoption;
+use crate::node::{LogFailed, Node};
+use crate::pipeline::{Adoption, SubmitError};
 use crate::shard::worker::lock;
 use crate::wal::moves::State;
 use crate::wal::{AdoptRecord, PlacementRecord, ReleaseRecord};
@@ -53,6 +52,8 @@ const RULES_HEADER: HeaderName = HeaderName::from_static("weir-rules");
 
 /// For one answer; a state has some megabytes.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// For a whole move.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Until the giver's windows are where the taker's frontier is.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Before something that failed is tried again.
@@ -94,6 +95,22 @@ pub enum MoveError {
     /// The taker has refused them; they are taken back.
     #[error("{0} has refused them ({1}); they stay here")]
     Refused(String, String),
+}
+
+impl From<SubmitError> for MoveError {
+    /// A state that the log never takes makes no sense; whatever else may be otherwise later.
+    fn from(why: SubmitError) -> Self {
+        match why {
+            SubmitError::Reserve(ReserveError::TooLarge { .. }) => Self::Request(why.to_string()),
+            why => Self::Log(why.to_string()),
+        }
+    }
+}
+
+impl From<LogFailed> for MoveError {
+    fn from(why: LogFailed) -> Self {
+        Self::Log(why.to_string())
+    }
 }
 
 /// Gives virtual shards of this node to another member, to the end even if nobody waits for it.
@@ -150,13 +167,9 @@ async fn release(
         after: PlacementRecord::of(after, node.cluster.own_name()),
     };
     let began = Instant::now();
-    let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
-    let room = room.map_err(|why| MoveError::Log(why.to_string()))?;
-    let (reply, state) = oneshot::channel();
-    let position = node.pipeline.release(room, record, reply);
-    let position = position.map_err(|why| MoveError::Log(why.to_string()))?;
-    durable(node, position).await?;
-    state.await.map_err(|why| MoveError::Log(why.to_string()))?;
+    let (reply, is_gathered) = oneshot::channel();
+    node.synced(node.pipeline.release(record, reply)?).await?;
+    is_gathered.await.map_err(|why| MoveError::Log(why.to_string()))?;
     let ended = carry(node).await;
     node.moves.pause_ms.store(began.elapsed().as_millis() as u64, Ordering::Relaxed);
     ended
@@ -210,10 +223,7 @@ async fn hand_over(node: &Arc<Node>, released: &Released) -> Result<(), MoveErro
         // It learns of it when it looks for newer tables.
         tracing::debug!(%why, "the new owner was not told");
     }
-    let room = node.log.reserve(0, Importance::Essential);
-    let room = room.map_err(|why| MoveError::Log(why.to_string()))?;
-    let settled = node.pipeline.settled(room).map_err(|why| MoveError::Log(why.to_string()))?;
-    durable(node, settled).await?;
+    node.synced(node.pipeline.settled()?).await?;
     node.moves.given.fetch_add(vshards.len() as u64, Ordering::Relaxed);
     tracing::info!(count = vshards.len(), to, "virtual shards given away");
     Ok(())
@@ -248,13 +258,7 @@ async fn take_back(node: &Arc<Node>, released: &Released) -> Result<(), MoveErro
 async fn take_over(node: &Arc<Node>, record: AdoptRecord) -> Result<(), MoveError> {
     let state = State::read(&record.state).map_err(|why| MoveError::Request(why.to_string()))?;
     let adoption = Adoption { vshards: state.vshards, tenants: Arc::clone(&node.tenants) };
-    let bytes = (record.head().len() + record.state.len()) as u64;
-    let room = node.log.reserve(bytes, Importance::Essential).map_err(|why| match why {
-        ReserveError::TooLarge { .. } => MoveError::Request(why.to_string()),
-        why => MoveError::Log(why.to_string()),
-    })?;
-    let position = node.pipeline.adopt(room, record, adoption);
-    durable(node, position.map_err(|why| MoveError::Log(why.to_string()))?).await
+    Ok(node.synced(node.pipeline.adopt(record, adoption)?).await?)
 }
 
 /// Goes on with what a restart interrupted.
@@ -284,7 +288,8 @@ pub async fn command(node: &Arc<Node>, vshards: &OwnedSet, to: &str) -> Result<u
             if owner == node.cluster.own_name() {
                 give(node, lot, to).await?;
             } else {
-                ask_long(node, owner, BEGIN_PATH, serve::write_command(lot, to)).await?;
+                let told = serve::write_command(lot, to);
+                ask(node, owner, BEGIN_PATH, HeaderMap::new(), told).await?;
             }
             count += lot.len();
             everybody_knows(node).await;
@@ -322,31 +327,16 @@ async fn ask(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Bytes, MoveError> {
-    let reply = node.cluster.peers().post(member, path, headers, body, TIMEOUT).await;
-    judged(member, reply)
-}
-
-async fn ask_long(node: &Node, member: &str, path: &str, body: Bytes) -> Result<Bytes, MoveError> {
-    let within = Duration::from_secs(60);
-    let reply = node.cluster.peers().post(member, path, HeaderMap::new(), body, within).await;
-    judged(member, reply)
-}
-
-fn judged(member: &str, reply: Result<weir_http::Reply, PeerError>) -> Result<Bytes, MoveError> {
-    let reply = reply.map_err(|why| MoveError::Taker(member.to_owned(), why.to_string()))?;
+    // Who is told to begin answers when the move has ended.
+    let within = if path == BEGIN_PATH { MOVE_TIMEOUT } else { TIMEOUT };
+    let failed = |why: String| MoveError::Taker(member.to_owned(), why);
+    let reply = node.cluster.peers().post(member, path, headers, body, within).await;
+    let reply = reply.map_err(|why| failed(why.to_string()))?;
     let text = String::from_utf8_lossy(&reply.body).trim().to_owned();
     match reply.status {
         status if status.is_success() => Ok(reply.body),
         StatusCode::CONFLICT => Err(MoveError::Refused(member.to_owned(), text)),
-        status => Err(MoveError::Taker(member.to_owned(), format!("{status} {text}"))),
-    }
-}
-
-async fn durable(node: &Node, position: u64) -> Result<(), MoveError> {
-    let mut watch = node.durable.clone();
-    match watch.wait_for(|&durable| durable >= position).await {
-        Ok(reached) if *reached != u64::MAX => Ok(()),
-        _ => Err(MoveError::Log("it could not be written".to_owned())),
+        status => Err(failed(format!("{status} {text}"))),
     }
 }
 

@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use weir_aggregate::exchange;
 use weir_http::limits::{declared_len, read_body};
-use weir_journal::Importance;
 use weir_model::TenantId;
 use weir_wire::compress::Decompressor;
 use weir_wire::negotiate::Encoding;
@@ -22,6 +21,7 @@ use super::stream::EPOCH_HEADER;
 use crate::emit::PARTS_BYTES_MAX;
 use crate::frontier::wall_ms;
 use crate::node::Node;
+use crate::router::page;
 use crate::shard::worker::lock;
 use crate::wal::PartialsRecord;
 use crate::wal::tier::{Content, Item};
@@ -70,15 +70,9 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<u64, Refus
     }
     let last = check(node, &body)?;
     let record = PartialsRecord { origin, epoch, body };
-    let bytes = (record.head().len() + record.body.len()) as u64;
-    let room = node.log.reserve(bytes, Importance::Essential);
-    let room = room.map_err(|why| later(&why.to_string()))?;
-    let position = node.pipeline.partials(room, record).map_err(|why| later(&why.to_string()))?;
-    let mut durable = node.durable.clone();
-    match durable.wait_for(|&durable| durable >= position).await {
-        Ok(reached) if *reached != u64::MAX => Ok(last),
-        _ => Err(later("the log could not be written")),
-    }
+    let position = node.pipeline.partials(record).map_err(|why| later(&why.to_string()))?;
+    node.synced(position).await.map_err(|why| later(&why.to_string()))?;
+    Ok(last)
 }
 
 /// How far an origin's stream has come here.
@@ -113,10 +107,4 @@ fn check(node: &Node, body: &[u8]) -> Result<u64, Refusal> {
         }
     }
     Ok(items.last().map_or(0, |item| item.place))
-}
-
-fn page(status: StatusCode, text: String) -> Page {
-    let mut page = Response::new(Full::new(Bytes::from(text)));
-    *page.status_mut() = status;
-    page
 }

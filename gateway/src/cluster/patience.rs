@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use weir_aggregate::home::Origin;
-use weir_journal::Importance;
 use weir_model::Timestamp;
 
 use crate::node::Node;
@@ -63,11 +62,7 @@ pub fn keep_waiving(node: &Arc<Node>) {
 
 fn waive(node: &Node, origin: &str, through: Timestamp) {
     let record = WaiveRecord { origin: origin.to_owned(), through };
-    let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
-    let waived = room
-        .map_err(|why| why.to_string())
-        .and_then(|room| node.pipeline.waive(room, record).map_err(|why| why.to_string()));
-    match waived {
+    match node.pipeline.waive(record) {
         Ok(_) => tracing::warn!(member = origin, through, "windows go out without a member's part"),
         Err(why) => tracing::warn!(%why, "a member cannot be waived"),
     }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use weir_journal::Importance;
-
 use crate::node::Node;
 use crate::wal::PlacementRecord;
 
@@ -28,7 +26,5 @@ pub fn keep_recording(node: &Arc<Node>) -> Result<(), String> {
 
 fn record(node: &Node) -> Result<(), String> {
     let record = PlacementRecord::of(&node.cluster.table(), node.cluster.own_name());
-    let room = node.log.reserve(record.payload().len() as u64, Importance::Essential);
-    let room = room.map_err(|why| why.to_string())?;
-    node.pipeline.placement(room, record).map(drop).map_err(|why| why.to_string())
+    node.pipeline.placement(record).map(drop).map_err(|why| why.to_string())
 }

@@ -11,6 +11,7 @@ use super::forward::WRITE_PATH;
 use super::stream::PARTIALS_PATH;
 use super::{Cluster, MEMBER_HEADER, moves};
 use crate::node::Node;
+use crate::router::plain;
 
 /// The placement table, as the member that answers knows it.
 pub const TABLE_PATH: &str = "/cluster/v1/table";
@@ -68,10 +69,4 @@ fn table(cluster: &Cluster, headers: &HeaderMap) -> Page {
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::ETAG, tag);
     answer.body(Full::new(body)).unwrap_or_default()
-}
-
-fn plain(status: StatusCode, body: &'static str) -> Page {
-    let answer = Response::builder().status(status);
-    let answer = answer.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
-    answer.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use super::{Moment, complete};
 use crate::node::Node;
 use crate::outlets::Outlets;
 use crate::pipeline::Expect;
+use crate::router::page;
 use crate::shard::worker::lock;
 
 /// Answers `POST /api/v1/agents/custody`: how it stands; 503 until the log is read back.
@@ -55,10 +56,4 @@ fn moment(node: &Node, outlets: &Outlets) -> Moment {
         complete: complete(&node.current.load().decisions, settled.frontier),
         queue_done: outlets.done_below(node),
     }
-}
-
-fn page(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut page = Response::new(Full::new(Bytes::from(body)));
-    *page.status_mut() = status;
-    page
 }

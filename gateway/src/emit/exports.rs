@@ -117,22 +117,15 @@ impl ExportWriter {
         self.held
     }
 
-    /// Tells what a frontier gave: to each member its parts, to all that the frontier has passed.
-    pub fn tell(
-        &mut self,
-        (source, mark, version): (u64, Timestamp, u64),
-        parts: BTreeMap<Arc<str>, Export>,
-        config: &Decisions,
-        names: &dyn Fn(TenantId) -> Arc<str>,
-    ) {
+    /// Tells all that a frontier has passed, after the parts that it gave.
+    pub fn mark(&mut self, source: u64, mark: Timestamp, version: u64) {
         if source > self.held {
-            self.put(source, "", parts, config, names);
             self.waiting.push_back(Told { source, what: What::Mark(mark, version) });
         }
     }
 
-    /// Passes on what another member had for this one, and whose home is elsewhere by now.
-    pub fn pass_on(
+    /// Tells each member its parts; `of` is whose they are where they are passed on, else empty.
+    pub fn tell(
         &mut self,
         source: u64,
         of: &str,
@@ -140,19 +133,9 @@ impl ExportWriter {
         config: &Decisions,
         names: &dyn Fn(TenantId) -> Arc<str>,
     ) {
-        if source > self.held {
-            self.put(source, of, parts, config, names);
+        if source <= self.held {
+            return;
         }
-    }
-
-    fn put(
-        &mut self,
-        source: u64,
-        of: &str,
-        parts: BTreeMap<Arc<str>, Export>,
-        config: &Decisions,
-        names: &dyn Fn(TenantId) -> Arc<str>,
-    ) {
         for (to, export) in parts {
             for piece in pieces(export) {
                 let bytes = exchange::encode(&piece, config, names);
@@ -247,10 +230,8 @@ mod tests {
             let (journal, _) = Journal::open(Arc::new(DiskFs), Config::new(dir.path())).unwrap();
             ExportWriter::resume(Arc::new(journal)).unwrap()
         };
-        let config = Decisions::new(1, Vec::new());
-        let names = |_: TenantId| Arc::from("t");
         let mut writer = open();
-        writer.tell((7, 10_000, 1), BTreeMap::new(), &config, &names);
+        writer.mark(7, 10_000, 1);
         writer.flush(6);
         assert_eq!(writer.journal.next_position(), 1, "the log is not durable yet");
         writer.flush(7);
@@ -258,8 +239,8 @@ mod tests {
         drop(writer);
         let mut writer = open();
         assert_eq!(writer.held(), 7);
-        writer.tell((7, 10_000, 1), BTreeMap::new(), &config, &names);
-        writer.tell((9, 20_000, 1), BTreeMap::new(), &config, &names);
+        writer.mark(7, 10_000, 1);
+        writer.mark(9, 20_000, 1);
         writer.flush(9);
         writer.journal.wait_durable(2).unwrap();
         let mut reader = writer.journal.reader(1);

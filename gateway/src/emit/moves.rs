@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use weir_aggregate::group::GroupKey;
-use weir_model::{TenantId, Timestamp, vshard_of_group};
+use weir_model::{TenantId, Timestamp};
 
-use super::{Emitter, Places, settle};
+use super::Emitter;
+use super::tier::vshard_of;
 use crate::shard::worker::{Content, lock};
 use crate::wal::moves::State;
 use crate::wal::{AdoptRecord, ReleaseRecord};
@@ -34,7 +35,7 @@ impl Emitter {
         &mut self,
         position: u64,
         record: &Arc<ReleaseRecord>,
-        reply: Option<oneshot::Sender<Bytes>>,
+        reply: Option<oneshot::Sender<()>>,
     ) {
         let mut state = State::default();
         for worker in 0..self.reports.len() {
@@ -45,21 +46,17 @@ impl Emitter {
         if position > self.home_position {
             let tenants = Arc::clone(&self.tenants);
             let names = |id: TenantId| tenants.name(id);
-            let goes = |key: &GroupKey| {
-                let vshard = vshard_of_group(&tenants.name(key.tenant), key.labels.iter());
-                record.vshards.contains(vshard)
-            };
+            let goes = |key: &GroupKey| record.vshards.contains(vshard_of(&tenants, key));
             state.groups = self.home.give_away(&goes, &self.own, &names);
             self.replace(record.after.clone());
         }
-        let state = state.write();
-        let (record, frontier) = (Arc::clone(record), self.local);
-        let released = Released { record, position, state: state.clone(), frontier };
+        let (record, state, frontier) = (Arc::clone(record), state.write(), self.local);
+        let released = Released { record, position, state, frontier };
         *lock(&self.facts.tier.released) = Some(released);
         self.complete(position);
         if let Some(reply) = reply {
             // Who asked for the move may have gone; whoever takes it up again finds the state above.
-            drop(reply.send(state));
+            reply.send(()).unwrap_or_default();
         }
     }
 
@@ -95,11 +92,5 @@ impl Emitter {
     pub(super) fn settled(&mut self, position: u64) {
         *lock(&self.facts.tier.released) = None;
         self.complete(position);
-    }
-
-    fn replace(&mut self, record: crate::wal::PlacementRecord) {
-        self.places = Arc::new(Places::new(record));
-        *lock(&self.facts.tier.placed) = self.places.record.owned();
-        settle(&mut self.home, &self.places, &self.tenants, self.frontier);
     }
 }

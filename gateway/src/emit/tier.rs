@@ -3,7 +3,6 @@
 //! A window closes here once this node's frontier and every other member's mark have passed its end.
 //! Each of these steps is a record's, so a replay takes them at the same places.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +10,7 @@ use weir_aggregate::exchange;
 use weir_aggregate::group::GroupKey;
 use weir_aggregate::home::afar::{Export, Taken};
 use weir_aggregate::home::{Home, Origin, Origins};
-use weir_model::{TenantId, Timestamp, vshard_of_group};
+use weir_model::{TenantId, Timestamp, VShard, vshard_of_group};
 use weir_ring::OwnedSet;
 use weir_wire::compress::Decompressor;
 use weir_wire::negotiate::Encoding;
@@ -101,9 +100,13 @@ impl Places {
         if self.owners.is_empty() {
             return None;
         }
-        let vshard = vshard_of_group(&tenants.name(key.tenant), key.labels.iter());
-        self.owners.get(usize::from(vshard.0)).cloned().flatten()
+        self.owners.get(usize::from(vshard_of(tenants, key).0)).cloned().flatten()
     }
+}
+
+/// The virtual shard where a group lives.
+pub(super) fn vshard_of(tenants: &Tenants, key: &GroupKey) -> VShard {
+    vshard_of_group(&tenants.name(key.tenant), key.labels.iter())
 }
 
 /// Tells the home what lives on this node, and for whom it has to wait.
@@ -123,12 +126,17 @@ impl Emitter {
                 // Written before a move ended that this node knows of.
                 return self.complete(position);
             }
-            self.places = Arc::new(Places::new(record.clone()));
-            *lock(&self.facts.tier.placed) = record.owned();
-            settle(&mut self.home, &self.places, &self.tenants, self.frontier);
+            self.replace(record.clone());
             self.close(position, replayed);
         }
         self.complete(position);
+    }
+
+    /// Groups live where this record says.
+    pub(super) fn replace(&mut self, record: PlacementRecord) {
+        self.places = Arc::new(Places::new(record));
+        *lock(&self.facts.tier.placed) = self.places.record.owned();
+        settle(&mut self.home, &self.places, &self.tenants, self.frontier);
     }
 
     /// Somebody is not waited for.
@@ -187,32 +195,20 @@ impl Emitter {
             let read = exchange::decode(&plain, self.home.config(), &mut tenant);
             read.map_err(|why| why.to_string())
         });
-        let mut read = match read {
+        let read = match read {
             Ok(read) => read,
             Err(why) => return tracing::error!(of, %why, "parts that cannot be read"),
         };
-        let (places, tenants) = (Arc::clone(&self.places), Arc::clone(&self.tenants));
-        let gone = read.export.split_off(&|key| places.elsewhere(&tenants, key).is_some());
-        if !gone.is_empty() {
-            self.pass_on(position, of, gone);
-        }
+        let here = self.tell(position, of, read.export);
         let origin = self.home.origins.meet(of);
         let facts = &self.facts.tier;
-        facts.parts_in.fetch_add(read.export.parts.len() as u64, Ordering::Relaxed);
+        facts.parts_in.fetch_add(here.parts.len() as u64, Ordering::Relaxed);
         facts.parts_unknown.fetch_add(read.unknown, Ordering::Relaxed);
-        for part in read.export.parts {
-            match self.home.import(origin, part) {
-                Taken::InTime => {}
-                Taken::Carried => drop(facts.parts_carried.fetch_add(1, Ordering::Relaxed)),
-                Taken::Late => drop(facts.parts_late.fetch_add(1, Ordering::Relaxed)),
-            }
-        }
-        for (rule, key) in read.export.joined {
-            self.home.join_from(origin, rule, key);
-        }
-        for (rule, key) in read.export.left {
-            self.home.leave_from(origin, rule, &key);
-        }
+        self.home.import(origin, here, |taken| match taken {
+            Taken::InTime => {}
+            Taken::Carried => drop(facts.parts_carried.fetch_add(1, Ordering::Relaxed)),
+            Taken::Late => drop(facts.parts_late.fetch_add(1, Ordering::Relaxed)),
+        });
     }
 
     /// Tells other nodes what this frontier gave.
@@ -223,46 +219,25 @@ impl Emitter {
         let export = self.home.export(to);
         let rows = export.parts.len() as u64;
         self.facts.tier.parts_out.fetch_add(rows, Ordering::Relaxed);
-        let by_member = self.by_member(export);
+        self.tell(position, "", export);
         let version = self.places.record.version;
         // Who still chooses by an older table may send what this node then passes on.
         let mark = to.min(self.home.origins.relayed_through(version));
-        let tenants = Arc::clone(&self.tenants);
-        let names = |id: TenantId| tenants.name(id);
         if let Some(exports) = &mut self.exports {
-            exports.tell((position, mark, version), by_member, self.home.config(), &names);
+            exports.mark(position, mark, version);
         }
     }
 
-    fn pass_on(&mut self, position: u64, of: &str, export: Export) {
-        let by_member = self.by_member(export);
-        let tenants = Arc::clone(&self.tenants);
-        let names = |id: TenantId| tenants.name(id);
+    /// Tells each member what of an export lives there; gives back what lives here.
+    fn tell(&mut self, position: u64, of: &str, export: Export) -> Export {
+        let mut dealt = export.deal(|key| self.places.elsewhere(&self.tenants, key));
+        let here = dealt.remove(&None).unwrap_or_default();
+        let elsewhere = dealt.into_iter().filter_map(|(member, export)| Some((member?, export)));
+        let names = |id: TenantId| self.tenants.name(id);
         if let Some(exports) = &mut self.exports {
-            exports.pass_on(position, of, by_member, self.home.config(), &names);
+            exports.tell(position, of, elsewhere.collect(), self.home.config(), &names);
         }
-    }
-
-    /// Sorts an export by who is to be told.
-    fn by_member(&self, export: Export) -> BTreeMap<Arc<str>, Export> {
-        let mut by_member: BTreeMap<Arc<str>, Export> = BTreeMap::new();
-        let home = |key: &GroupKey| self.places.elsewhere(&self.tenants, key);
-        for part in export.parts {
-            if let Some(member) = home(&part.key) {
-                by_member.entry(member).or_default().parts.push(part);
-            }
-        }
-        for (rule, key) in export.left {
-            if let Some(member) = home(&key) {
-                by_member.entry(member).or_default().left.push((rule, key));
-            }
-        }
-        for (rule, key) in export.joined {
-            if let Some(member) = home(&key) {
-                by_member.entry(member).or_default().joined.push((rule, key));
-            }
-        }
-        by_member
+        here
     }
 
     /// Closes what this node and all others are past.

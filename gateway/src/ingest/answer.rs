@@ -229,6 +229,7 @@ impl From<ReserveError> for Answer {
 impl From<SubmitError> for Answer {
     fn from(why: SubmitError) -> Self {
         match why {
+            SubmitError::Reserve(why) => why.into(),
             SubmitError::Append(_) => Self::log_failed(),
             SubmitError::Moving => Self::later(&why.to_string(), 1),
         }

@@ -71,15 +71,7 @@ fuzz_target!(|script: &[u8]| {
         let again = exchange::encode(&read.export, &whole.config, &names);
         let count = exchange::decode(&again, &whole.config, &mut |_| TenantId(0));
         assert_eq!(count.expect("its own bytes").export.parts.len(), read.export.parts.len());
-        read.export.parts.into_iter().for_each(|part| {
-            home.import(origin, part);
-        });
-        for (rule, key) in read.export.joined {
-            home.join_from(origin, rule, key);
-        }
-        for (rule, key) in read.export.left {
-            home.leave_from(origin, rule, &key);
-        }
+        home.import(origin, read.export, |_| {});
     }
     let bytes = home.snapshot(&names);
     let mut again = Home::new(Arc::clone(&whole.config));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::exchange;
 use weir_aggregate::home::Home;
-use weir_aggregate::home::afar::{Export, Taken};
+use weir_aggregate::home::afar::Taken;
 use weir_aggregate::shard::{Shard, Work};
 use weir_loadgen::samples::{Labels, Sample};
 use weir_model::{Batch, BlockHasher, Columns, ShardKey, TenantId, Timestamp, VSHARDS, VShard};
@@ -167,18 +167,10 @@ impl Gateway {
     /// What others are told of a frontier: each its parts, then all that it was passed.
     fn export(&mut self, position: usize, to: Timestamp) -> Vec<Told> {
         let Identity { number, placement, config } = &self.identity;
-        let Export { parts, left, joined } = self.home.export(to);
         let mut told = Vec::new();
-        for other in placement.others(*number) {
-            let of = |key| placement.of_group(key) == other;
-            let parts = parts.iter().filter(|part| of(&part.key)).cloned().collect();
-            let left = left.iter().filter(|(_, key)| of(key)).cloned().collect();
-            let joined = joined.iter().filter(|(_, key)| of(key)).cloned().collect();
-            let export = Export { parts, left, joined };
-            if !export.is_empty() {
-                let bytes = exchange::encode(&export, config, &|_| Arc::clone(&self.tenant));
-                told.push(Told { position, what: What::Parts { to: other, bytes } });
-            }
+        for (other, export) in self.home.export(to).deal(|key| placement.of_group(key)) {
+            let bytes = exchange::encode(&export, config, &|_| Arc::clone(&self.tenant));
+            told.push(Told { position, what: What::Parts { to: other, bytes } });
         }
         let has_others = placement.others(*number).next().is_some();
         told.extend(has_others.then_some(Told { position, what: What::Mark(to) }));
@@ -197,16 +189,9 @@ impl Gateway {
             What::Parts { bytes, .. } => {
                 let read = exchange::decode(bytes, &self.identity.config, &mut |_| TENANT);
                 let read = read.expect("a gateway wrote it");
-                for part in read.export.parts {
-                    let taken = self.home.import(number, part);
+                self.home.import(number, read.export, |taken| {
                     assert_eq!(taken, Taken::InTime, "nobody closes a window without all parts");
-                }
-                for (rule, key) in read.export.joined {
-                    self.home.join_from(number, rule, key);
-                }
-                for (rule, key) in read.export.left {
-                    self.home.leave_from(number, rule, &key);
-                }
+                });
             }
         }
         self.home.origins.advance(number, (EPOCH, item.place), mark);

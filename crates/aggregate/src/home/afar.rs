@@ -5,6 +5,8 @@
 //! its window has closed is carried into the next one as far as it counts increases; the rest of it is
 //! dropped and counted.
 
+use std::collections::BTreeMap;
+
 use weir_model::Timestamp;
 
 use super::{Home, PendingRow};
@@ -46,14 +48,19 @@ impl Export {
         self.parts.is_empty() && self.left.is_empty() && self.joined.is_empty()
     }
 
-    /// Takes out what is about groups that `goes` names.
-    pub fn split_off(&mut self, goes: &dyn Fn(&GroupKey) -> bool) -> Self {
-        let key = |(_, key): &mut (u16, GroupKey)| goes(key);
-        Self {
-            parts: self.parts.extract_if(.., |part| goes(&part.key)).collect(),
-            left: self.left.extract_if(.., |entry| key(entry)).collect(),
-            joined: self.joined.extract_if(.., |entry| key(entry)).collect(),
+    /// Deals it out by where its groups live.
+    pub fn deal<P: Ord>(self, place_of: impl Fn(&GroupKey) -> P) -> BTreeMap<P, Self> {
+        let mut dealt: BTreeMap<P, Self> = BTreeMap::new();
+        for part in self.parts {
+            dealt.entry(place_of(&part.key)).or_default().parts.push(part);
         }
+        for (rule, key) in self.left {
+            dealt.entry(place_of(&key)).or_default().left.push((rule, key));
+        }
+        for (rule, key) in self.joined {
+            dealt.entry(place_of(&key)).or_default().joined.push((rule, key));
+        }
+        dealt
     }
 }
 
@@ -98,8 +105,24 @@ impl Home {
         export
     }
 
-    /// Takes in what another node has of a window.
-    pub fn import(&mut self, origin: u32, part: Part) -> Taken {
+    /// Takes in what another node tells; `each` hears what became of every part.
+    pub fn import(&mut self, origin: u32, export: Export, mut each: impl FnMut(Taken)) {
+        for part in export.parts {
+            each(self.import_part(origin, part));
+        }
+        for (rule, key) in export.joined {
+            if let Some(home) = self.rules.get_mut(usize::from(rule)) {
+                home.join_from(origin, key, &*self.lives_here);
+            }
+        }
+        for (rule, key) in export.left {
+            if let Some(home) = self.rules.get_mut(usize::from(rule)) {
+                home.leave_from(origin, &key);
+            }
+        }
+    }
+
+    fn import_part(&mut self, origin: u32, part: Part) -> Taken {
         let active = &self.config.rules[usize::from(part.rule)];
         let home = &mut self.rules[usize::from(part.rule)];
         let at = home.join_from(origin, part.key, &*self.lives_here);
@@ -118,20 +141,6 @@ impl Home {
         active.layout.merge(&mut mine.row, &carried.row);
         mine.complex.merge(carried.complex);
         Taken::Carried
-    }
-
-    /// Another node has series of a group now.
-    pub fn join_from(&mut self, origin: u32, rule: u16, key: GroupKey) {
-        if let Some(home) = self.rules.get_mut(usize::from(rule)) {
-            home.join_from(origin, key, &*self.lives_here);
-        }
-    }
-
-    /// Another node has no series of a group any more.
-    pub fn leave_from(&mut self, origin: u32, rule: u16, key: &GroupKey) {
-        if let Some(home) = self.rules.get_mut(usize::from(rule)) {
-            home.leave_from(origin, key);
-        }
     }
 }
 

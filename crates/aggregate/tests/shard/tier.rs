@@ -91,16 +91,18 @@ impl Tier {
     /// One node's frontier moves: it exports, and closes what it may.
     fn advance(&mut self, at: usize, to: Timestamp) {
         self.gates[at].sweep(to);
-        let export = self.gates[at].home.export(to);
-        let version = self.known[at].version;
+        let known = &self.known[at];
+        let mut dealt = self.gates[at].home.export(to).deal(|key| known.home_of(key));
+        let version = known.version;
         let mark = to.min(self.gates[at].home.origins.relayed_through(version));
         for other in (0..self.gates.len()).filter(|&other| other != at) {
+            let export = dealt.remove(&other).unwrap_or_default();
             self.tell(at, other, at, &export, Some((mark, version)));
         }
         self.close(at, to);
     }
 
-    /// Puts on the way to `other` what of an export is for it, by what `at` knows.
+    /// Puts on the way to `other` what is for it.
     fn tell(
         &mut self,
         at: usize,
@@ -109,14 +111,9 @@ impl Tier {
         export: &Export,
         mark: Option<(Timestamp, u64)>,
     ) {
-        let table = &self.known[at];
-        let mut part = export.clone();
-        part.parts.retain(|part| table.home_of(&part.key) == other);
-        part.left.retain(|(_, key)| table.home_of(key) == other);
-        part.joined.retain(|(_, key)| table.home_of(key) == other);
         let gate = &self.gates[at];
         let names = |id: TenantId| Arc::clone(&gate.tenants[id.0 as usize]);
-        let bytes = exchange::encode(&part, &gate.config, &names);
+        let bytes = exchange::encode(export, &gate.config, &names);
         self.places += 1;
         let message = Message { place: self.places, of, bytes, mark };
         self.ways[at * self.gates.len() + other].push_back(message);
@@ -152,26 +149,17 @@ impl Tier {
         let tenants = gate.tenants.clone();
         let mut tenant =
             |name: &str| TenantId(tenants.iter().position(|t| &**t == name).unwrap() as u32);
-        let mut read = exchange::decode(bytes, &gate.config, &mut tenant).unwrap();
+        let read = exchange::decode(bytes, &gate.config, &mut tenant).unwrap();
         assert_eq!(read.unknown, 0);
-        let passed_on = read.export.split_off(&|key| self.known[to].home_of(key) != to);
+        let mut dealt = read.export.deal(|key| self.known[to].home_of(key));
         let origin = gate.home.origins.meet(&of.to_string());
-        for part in read.export.parts {
-            assert_ne!(gate.home.import(origin, part), Taken::Late);
-        }
-        for (rule, key) in read.export.joined {
-            gate.home.join_from(origin, rule, key);
-        }
-        for (rule, key) in read.export.left {
-            gate.home.leave_from(origin, rule, &key);
-        }
+        let here = dealt.remove(&to).unwrap_or_default();
+        gate.home.import(origin, here, |taken| assert_ne!(taken, Taken::Late));
         let (mark, version) = mark.unwrap_or((Timestamp::MIN, 0));
         gate.home.origins.advance(sender, (1, *place), mark);
         gate.home.origins.chose_by(sender, version);
-        if !passed_on.is_empty() {
-            for other in (0..self.gates.len()).filter(|&other| other != to) {
-                self.tell(to, other, *of, &passed_on, None);
-            }
+        for (other, passed_on) in dealt {
+            self.tell(to, other, *of, &passed_on, None);
         }
     }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::cluster::stream::EPOCH_HEADER;
 use crate::cluster::{MEMBER_HEADER, table_text};
 use crate::node::Node;
+use crate::router::page;
 use crate::shard::worker::lock;
 use crate::wal::{AdoptRecord, PlacementRecord};
 
@@ -36,7 +37,7 @@ pub fn prepare(node: &Node) -> Page {
     if !node.readiness.ready.load(Ordering::Acquire) {
         return page(StatusCode::SERVICE_UNAVAILABLE, "not ready");
     }
-    page(StatusCode::OK, &node.moves.hold_taker(|| stands(node)).to_string())
+    page(StatusCode::OK, node.moves.hold_taker(|| stands(node)).to_string())
 }
 
 /// The state of virtual shards that another member has given away to this one.
@@ -45,7 +46,7 @@ pub async fn adopt(node: &Arc<Node>, request: Request<Incoming>) -> Page {
     let declared = declared_len(&parts.headers);
     let body = match read_body(incoming, declared, STATE_BYTES_MAX, TIMEOUT).await {
         Ok(body) => body,
-        Err(why) => return page(StatusCode::BAD_REQUEST, &why.to_string()),
+        Err(why) => return page(StatusCode::BAD_REQUEST, why.to_string()),
     };
     // To its end, even if the giver does not wait for it.
     let taker = Arc::clone(node);
@@ -55,9 +56,9 @@ pub async fn adopt(node: &Arc<Node>, request: Request<Incoming>) -> Page {
         Ok(()) => page(StatusCode::NO_CONTENT, ""),
         Err(MoveError::Request(why)) => {
             node.moves.let_taker_go();
-            page(StatusCode::CONFLICT, &why)
+            page(StatusCode::CONFLICT, why)
         }
-        Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
+        Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, why.to_string()),
     }
 }
 
@@ -127,7 +128,7 @@ pub async fn done(node: &Arc<Node>, request: Request<Incoming>) -> Page {
             node.cluster.learn(&table);
             page(StatusCode::NO_CONTENT, "")
         }
-        Err(why) => page(StatusCode::BAD_REQUEST, &why),
+        Err(why) => page(StatusCode::BAD_REQUEST, why),
     }
 }
 
@@ -142,9 +143,9 @@ pub async fn begin(node: &Arc<Node>, request: Request<Incoming>) -> Page {
     match give(node, &vshards, &to).await {
         Ok(()) => page(StatusCode::NO_CONTENT, ""),
         Err(why @ (MoveError::Request(_) | MoveError::Refused(..))) => {
-            page(StatusCode::CONFLICT, &why.to_string())
+            page(StatusCode::CONFLICT, why.to_string())
         }
-        Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
+        Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, why.to_string()),
     }
 }
 
@@ -160,12 +161,12 @@ pub async fn handle(node: &Arc<Node>, query: &str) -> Page {
     }
     let vshards: OwnedSet = match vshards.parse() {
         Ok(vshards) => vshards,
-        Err(why) => return page(StatusCode::BAD_REQUEST, &format!("{why}\n")),
+        Err(why) => return page(StatusCode::BAD_REQUEST, format!("{why}\n")),
     };
     match super::command(node, &vshards, to).await {
-        Ok(moved) => page(StatusCode::OK, &format!("{moved}\n")),
-        Err(why @ MoveError::Request(_)) => page(StatusCode::CONFLICT, &format!("{why}\n")),
-        Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
+        Ok(moved) => page(StatusCode::OK, format!("{moved}\n")),
+        Err(why @ MoveError::Request(_)) => page(StatusCode::CONFLICT, format!("{why}\n")),
+        Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 
@@ -179,10 +180,4 @@ fn read_command(body: &[u8]) -> Option<(Vec<VShard>, String)> {
     let (set, to) = body.split_at_checked(SET_BYTES)?;
     let to = std::str::from_utf8(to).ok()?.to_owned();
     Some((OwnedSet::from_bytes(set)?.iter().collect(), to))
-}
-
-fn page(status: StatusCode, text: &str) -> Page {
-    let mut page = Response::new(Full::new(Bytes::from(text.to_owned())));
-    *page.status_mut() = status;
-    page
 }
