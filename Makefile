@@ -14,9 +14,10 @@ demo: packages
 	tests/demo.sh
 
 # Everything that must hold before a commit.
-# Fuzzing keeps one core busy, and building the tests the other.
+# Fuzzing keeps one core busy, and building the tests the other; a target has some seconds only, `make fuzz`
+# gives it minutes.
 test: packages lint
-	tests/fuzz.sh & fuzz=$$!
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-10} tests/fuzz.sh & fuzz=$$!
 	trap 'kill $$fuzz 2>/dev/null || true' EXIT
 	cargo test --workspace --no-run
 	wait $$fuzz
@@ -35,8 +36,11 @@ lint:
 fuzz:
 	tests/fuzz.sh
 
-bench:
+# Parts, then the whole under load, for half an hour.
+bench: packages
 	cargo bench --package weir-benches
+	cargo build --release --workspace --bin weir-gateway --bin weir-loadgen
+	benches/whole.sh
 
 packages:
 	tests/install.sh

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # What a tier costs beside one gateway: CPU of all gateways for each sample, bytes between them.
 #
-#   benches/tier.sh [GATEWAYS [weir-loadgen's options]]     (3 gateways; --mixed cuts every request)
+#   benches/tier.sh [GATEWAYS [weir-loadgen's options]]     (3 gateways; --mixed cuts every request,
+#                                     --spread owners --series-per-target 2000 has them go to their owners)
+#   ETCD=/path/of/etcd benches/tier.sh 3                    the same with a follower for each gateway
 #
+# Each gateway gets as much as one alone: 50,000 samples a second of 100,000 series.
 # Release builds of the gateway and the load generator must be there. All is on loopback, in a temporary
 # folder; counted is what lies between two looks, so that starting and meeting new series is left out.
 set -euo pipefail
@@ -22,9 +25,17 @@ targets=()
 {
     echo "members:"
     for i in $(seq 0 $((count - 1))); do
-        echo "- {name: gw-$i, address: 127.0.0.1:$((base + 100 + i))}"
+        echo "- {name: gw-$i, address: 127.0.0.1:$((base + 100 + i)), push: 127.0.0.1:$((base + i))}"
     done
 } >"$folder/peers.yml"
+if [ -n "${ETCD:-}" ]; then
+    "$ETCD" --data-dir "$folder/etcd" --listen-client-urls "http://127.0.0.1:$((base + 901))" \
+        --advertise-client-urls "http://127.0.0.1:$((base + 901))" \
+        --listen-peer-urls "http://127.0.0.1:$((base + 902))" >"$folder/etcd.log" 2>&1 &
+    members="replication_factor: 2, etcd: {endpoints: ['http://127.0.0.1:$((base + 901))']}"
+else
+    members="peers_file: peers.yml"
+fi
 for i in $(seq 0 $((count - 1))); do
     {
         echo "listen: 127.0.0.1:$((base + i))"
@@ -33,7 +44,7 @@ for i in $(seq 0 $((count - 1))); do
         echo "windows: {grace: 5s}"
         echo "remote_write: [{url: 'http://$backend/api/v1/write'}]"
         if [ "$count" -gt 1 ]; then
-            echo "cluster: {name: gw-$i, listen: 127.0.0.1:$((base + 100 + i)), peers_file: peers.yml}"
+            echo "cluster: {name: gw-$i, listen: 127.0.0.1:$((base + 100 + i)), $members}"
         fi
     } >"$folder/gw-$i.yml"
     targets+=(--target "http://127.0.0.1:$((base + i))/api/v1/push")
@@ -44,17 +55,18 @@ for i in $(seq 0 $((count - 1))); do
     until curl -sf "127.0.0.1:$((base + i))/-/ready" >/dev/null; do sleep 0.2; done
 done
 
-# CPU seconds, samples, bytes sent on, bytes of windows told, of all gateways.
+# CPU seconds, samples, bytes sent on, bytes of windows told, bytes shipped to followers, of all gateways.
 look() {
     for i in $(seq 0 $((count - 1))); do curl -s "127.0.0.1:$((base + i))/metrics"; done | awk '
         /^process_cpu_seconds_total/ { cpu += $NF }
         /^weir_received_samples_total/ { samples += $NF }
         /^weir_forwarded_bytes_total/ { forwarded += $NF }
         /^weir_partials_sent_bytes_total/ { told += $NF }
-        END { print cpu, samples, forwarded + 0, told + 0 }'
+        /^weir_follower_shipped_bytes_total/ { shipped += $NF }
+        END { print cpu, samples, forwarded + 0, told + 0, shipped + 0 }'
 }
 
-"$programs/weir-loadgen" run "${targets[@]}" --preset kubernetes --series 200000 --interval 2s \
+"$programs/weir-loadgen" run "${targets[@]}" --preset kubernetes --series $((100000 * count)) --interval 2s \
     --duration 60s "$@" >"$folder/run.log" 2>&1 &
 run=$!
 sleep 25
@@ -64,7 +76,7 @@ after=$(look)
 wait "$run" || { cat "$folder/run.log"; exit 1; }
 grep -E '^(rate|requests|latency)' "$folder/run.log"
 echo "$before $after" | awk -v n="$count" '{
-    samples = $6 - $2
-    printf "%d gateways: %.2f us of CPU a sample; between them %.2f B of requests and %.3f B of windows a sample\n",
-        n, ($5 - $1) / samples * 1e6, ($7 - $3) / samples, ($8 - $4) / samples
+    samples = $7 - $2
+    printf "%d gateways: %.2f us of CPU a sample; between them %.2f B of requests, %.3f B of windows and %.2f B of twins a sample\n",
+        n, ($6 - $1) / samples * 1e6, ($8 - $3) / samples, ($9 - $4) / samples, ($10 - $5) / samples
 }'

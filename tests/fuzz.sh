@@ -8,6 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Built in half the time, and a third slower.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=${CARGO_PROFILE_RELEASE_OPT_LEVEL:-1}
+
 runs=${FUZZ_RUNS:-1000000}
 seconds=${FUZZ_SECONDS:-300}
 triple=$(rustc -vV | sed -n 's/^host: //p')

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests need beside Rust, where they are missing: the real Prometheus,
-# VictoriaMetrics and etcd, systemd's own checks of units, valgrind, a C++ compiler for the fuzzer, and
-# curl.
+# VictoriaMetrics and etcd, systemd's own checks of units, valgrind, a C++ compiler for the fuzzer, curl,
+# and libfaketime.
 #
 # Idempotent. Needs Debian's registry and root or sudo only when something is missing. The
 # services that come with the packages are kept from starting.
@@ -18,6 +18,7 @@ declare -A package_of=(
     [c++]=g++
     [etcd]=etcd-server
     [curl]=curl
+    [faketime]=faketime
 )
 
 missing=()

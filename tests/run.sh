@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Runs every test of the workspace, two programs at a time: most of them wait for others, and one after
-# the other they would leave half of two cores idle. Each program's output comes whole when it has ended.
+# Runs every test of the workspace, four programs at a time: most of them wait for others, and one after
+# the other they would leave most of two cores idle. Each program's output comes whole when it has ended.
 #
-# Fails if one has failed, and names those. LANES is how many run at a time.
+# Fails if one has failed, and names those. LANES is how many run at a time; one that takes longer than
+# PROGRAM_SECONDS hangs, is ended and has failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-lanes=${LANES:-2}
+lanes=${LANES:-4}
+export PROGRAM_SECONDS=${PROGRAM_SECONDS:-1200}
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
@@ -22,14 +24,16 @@ programs() {
 }
 
 one() {
-    local folder=$1 program=$2 name status=0
+    local folder=$1 program=$2 name status=0 began=$SECONDS
     name=$(basename "$program")
-    (cd "$folder" && "$program") >"$logs/$name" 2>&1 || status=$?
+    # What it has started ends with it: they are one group.
+    (cd "$folder" && timeout --kill-after=10 "$PROGRAM_SECONDS" "$program") >"$logs/$name" 2>&1 || status=$?
     {
         flock 9
-        echo "     Running $name in ${folder#"$PWD"/}"
+        echo "     Running $name in ${folder#"$PWD"/}: $((SECONDS - began)) s"
         cat "$logs/$name"
         if [ "$status" -ne 0 ]; then
+            [ "$status" -ne 124 ] || echo "error: $name hung"
             echo "error: $name failed (status $status)"
             echo "$name" >>"$logs/failed"
         fi

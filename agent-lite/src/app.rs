@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use weir_http::{Drain, Server, ServerConfig, WebConfig};
 use weir_journal::Journal;
 use weir_model::{Label, Millis};
+use weir_remote::config::Destination;
 use weir_remote::destinations::now_ms;
 use weir_remote::{Destinations, HttpTransport, JournalQueue};
 use weir_telemetry::{Registry, Scrape};
@@ -25,7 +26,9 @@ use crate::central::Central;
 use crate::cli::{self, Args};
 use crate::custodian::Custodian;
 use crate::custody::Custody;
-use crate::force::{Force, NO_LABELS, Reloads, bound};
+use crate::direct::Direct;
+use crate::director::Director;
+use crate::force::{Force, NO_LABELS, Reloads, running};
 use crate::pools::{Features, Pools};
 use crate::push::Pushes;
 use crate::receive::Receiver;
@@ -58,20 +61,20 @@ impl App {
     /// Opens the buffer and starts everything; the error is what a person is told.
     pub async fn build(
         args: Args,
-        mut config: Config,
+        config: Config,
         origin: Origin,
         rules: ReadRules,
     ) -> Result<Self, String> {
         let storage = Storage::open(&args.storage, args.buffer_max_size.0)?;
         let bounds = (args.buffer_max_size.0, args.buffer_max_age);
-        bound(&mut config, bounds);
         let agent = args.central.name.clone().unwrap_or_else(host_name);
         let name = SenderName { agent, buffer: storage::number(&args.storage)? };
-        name.sign(&mut config);
         let custody = Arc::new(Custody::open(&args.storage, &storage.journal)?);
-        custody.sign(&mut config);
-        let destinations = Arc::new(destinations(&args, &config, &storage)?);
-        let buffer = Buffer::new(Arc::clone(&storage.journal), storage.durable.clone());
+        let direct = Direct::open(&args.storage, &config.destinations)?;
+        let all = running(&direct, bounds, &name, &custody);
+        let destinations = Arc::new(destinations(&args, &all, &storage)?);
+        let (journal, durable) = (Arc::clone(&storage.journal), storage.durable.clone());
+        let buffer = Buffer::open(journal, durable, &args.storage).await?;
         let hash_seed = random()?;
         let reducer = reducer(&args, &config, rules, &buffer, hash_seed);
         let sink: Box<dyn Sink> = match &reducer {
@@ -94,11 +97,12 @@ impl App {
             bounds,
             name,
             custody,
+            direct,
             reloads: Reloads::started(),
             turn: tokio::sync::Mutex::default(),
         });
         let registry = Registry::new();
-        metrics::register(&registry, &storage.journal);
+        metrics::register(&registry, &storage.journal, &buffer);
         observe(&registry, &force, &storage.journal);
         let (quitter, quit) = watch::channel(false);
         let reload = reloader(&origin, &force);
@@ -144,7 +148,11 @@ impl App {
     }
 }
 
-fn destinations(args: &Args, config: &Config, storage: &Storage) -> Result<Destinations, String> {
+fn destinations(
+    args: &Args,
+    all: &[Destination],
+    storage: &Storage,
+) -> Result<Destinations, String> {
     let queue = JournalQueue {
         journal: Arc::clone(&storage.journal),
         durable: storage.durable.clone(),
@@ -152,7 +160,7 @@ fn destinations(args: &Args, config: &Config, storage: &Storage) -> Result<Desti
         dir: &args.storage,
         blocked: Arc::new(AtomicBool::new(false)),
     };
-    Destinations::start(&config.destinations, &NO_LABELS, queue, HttpTransport::new)
+    Destinations::start(all, &NO_LABELS, queue, HttpTransport::new)
 }
 
 fn pushes(args: &Args, config: &Config, buffer: &Buffer, hash_seed: u128) -> Pushes {
@@ -185,6 +193,7 @@ fn observe(registry: &Registry, force: &Arc<Force>, journal: &Arc<Journal>) {
         let mut done = Vec::new();
         sent.destinations.each(|to, sender| done.push((to.clone(), sender.done_below())));
         sent.custody.collect(&done, &journal, scrape);
+        sent.direct.collect(scrape);
     };
     registry.set_collector("destinations", Arc::new(collect));
     let reloaded = Arc::clone(force);
@@ -221,6 +230,8 @@ fn tasks(
     let beat = beat::run(Arc::clone(force), journal(), told);
     let mut tasks =
         vec![tokio::spawn(custodian.run()), tokio::spawn(watermarks.run()), tokio::spawn(beat)];
+    let director = Director::new(Arc::clone(force), journal());
+    tasks.push(tokio::spawn(director.run()));
     tasks.extend(force.pushes.clone().map(|pushes| tokio::spawn(pushes.run())));
     let reducer = force.rules.as_ref().map(|(reducer, _)| Arc::clone(reducer));
     tasks.extend(reducer.map(|reducer| tokio::spawn(reducer.run())));

@@ -1,13 +1,14 @@
 //! What a gateway answers beside remote write, asked with a destination's own client settings.
 //!
-//! Only a destination with one endpoint can be asked: of several, none has got everything. Not here:
-//! what is asked, and what an answer means.
+//! Only a destination with one endpoint can be asked: of several, none has got everything; and a branch,
+//! whose first endpoint is an owner's. Not here: what is asked, and what an answer means.
 
 use std::time::{Duration, Instant};
 
 use weir_http::client::header_map;
-use weir_http::{Bytes, Client, HeaderMap, Reply, Uri};
+use weir_http::{Bytes, Client, ClientConfig, HeaderMap, Reply, Uri};
 use weir_remote::config::Destination;
+use weir_remote::shares::Share;
 
 /// The way to one path on a destination's host.
 #[derive(Debug)]
@@ -20,15 +21,26 @@ pub struct Beside {
 impl Beside {
     /// `None` where the destination has no host, or several endpoints.
     pub fn new(destination: &Destination, path: &str) -> Option<Self> {
-        if destination.urls().count() > 1 || destination.round_robin_dns {
-            return None;
-        }
+        let is_one = destination.urls().count() == 1 && !destination.round_robin_dns;
+        (is_one || destination.share != Share::Trunk).then(|| Self::first(destination, path))?
+    }
+
+    /// On the host of the first endpoint, however many there are.
+    pub fn first(destination: &Destination, path: &str) -> Option<Self> {
         let url: Uri = destination.url.parse().ok()?;
         let url = format!("{}://{}{path}", url.scheme_str()?, url.authority()?);
-        let client = Client::new(destination.client.client_config(), Instant::now()).ok()?;
+        let config =
+            ClientConfig { reply_bytes_max: REPLY_BYTES_MAX, ..destination.client.client_config() };
+        let client = Client::new(config, Instant::now()).ok()?;
         let headers = destination.headers.iter();
         let headers = header_map(headers.map(|(name, value)| (name.as_str(), value.as_str())));
         Some(Self { client, url, headers: headers.unwrap_or_default() })
+    }
+
+    /// Gets what is there; `None` where no answer came in time.
+    pub async fn get(&self, within: Duration) -> Option<Reply> {
+        let url: Uri = self.url.parse().ok()?;
+        self.client.get(&url, self.headers.clone(), within).await.ok()
     }
 
     /// Posts this query, without a body; `None` where no answer came in time.
@@ -37,3 +49,6 @@ impl Beside {
         self.client.post(&url, self.headers.clone(), Bytes::new(), within).await.ok()
     }
 }
+
+/// The largest is what a tier of as many members as there may be says of its owners.
+const REPLY_BYTES_MAX: usize = 1 << 20;

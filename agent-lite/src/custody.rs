@@ -15,7 +15,6 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use weir_agent_config::Config;
 use weir_agent_config::custody::{EPOCH_HEADER, Inquiry, Standing, epoch_text};
 use weir_journal::fs::DiskFs;
 use weir_journal::{Journal, Ledger};
@@ -79,8 +78,8 @@ impl Custody {
     }
 
     /// Has requests say which epoch they are meant for, where one is known.
-    pub fn sign(&self, config: &mut Config) {
-        for destination in &mut config.destinations {
+    pub fn sign(&self, destinations: &mut [Destination]) {
+        for destination in destinations {
             let kept = lock(&self.holdings).get(&key(destination)).and_then(Holding::kept);
             mark(destination, kept.map(|kept| kept.epoch));
         }

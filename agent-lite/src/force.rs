@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use weir_agent_config::Config;
 use weir_model::Millis;
 use weir_remote::Destinations;
+use weir_remote::config::Destination;
 use weir_remote::destinations::now_ms;
 use weir_telemetry::Scrape;
 
 use crate::custody::Custody;
+use crate::direct::Direct;
 use crate::pools::Pools;
 use crate::push::Pushes;
 use crate::receive::Receiver;
@@ -39,6 +41,8 @@ pub struct Force {
     pub name: SenderName,
     /// What is kept of what they have acknowledged.
     pub custody: Arc<Custody>,
+    /// The owners that they have.
+    pub direct: Direct,
     /// What came of it.
     pub reloads: Reloads,
     /// One at a time.
@@ -53,6 +57,8 @@ pub const NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 pub struct Reloads {
     failed: AtomicU64,
     succeeded_s: AtomicI64,
+    /// Destinations are others than those by which bodies are gathered.
+    unplaced: AtomicBool,
 }
 
 impl Force {
@@ -68,15 +74,18 @@ impl Force {
         self.reloads.note(false);
     }
 
-    async fn try_apply(&self, mut config: Config) -> Result<(), String> {
+    async fn try_apply(&self, config: Config) -> Result<(), String> {
         let _turn = self.turn.lock().await;
-        bound(&mut config, self.bounds);
-        self.name.sign(&mut config);
-        self.custody.sign(&mut config);
         let jobs = Pools::prepare(&config.scrape)?;
         let files = self.rules.as_ref().map(|(_, files)| reduce::read(files)).transpose();
         let rules = files.map_err(|errors| errors.to_string())?;
-        self.destinations.reload(&config.destinations, &NO_LABELS).await?;
+        let before = self.direct.configured();
+        self.direct.configure(config.destinations);
+        if let Err(why) = self.redirect().await {
+            self.direct.configure(before);
+            return Err(why);
+        }
+        self.reloads.unplaced.store(true, Ordering::Release);
         self.pools.apply(jobs, &config.external_labels);
         let labels: Vec<_> = config.external_labels.into_iter().collect();
         if let (Some((reducer, _)), Some(rules)) = (&self.rules, rules) {
@@ -90,13 +99,33 @@ impl Force {
         }
         Ok(())
     }
+
+    /// Brings the destinations and their branches into force, as they are known now. For whoever has
+    /// the turn.
+    pub async fn redirect(&self) -> Result<(), String> {
+        let all = running(&self.direct, self.bounds, &self.name, &self.custody);
+        self.destinations.reload(&all, &NO_LABELS).await
+    }
+
+    /// Whether destinations were reloaded since this was asked last.
+    pub fn take_reload(&self) -> bool {
+        self.reloads.unplaced.swap(false, Ordering::AcqRel)
+    }
 }
 
-/// Bounds the destinations by the buffer: of so many bytes, and of such an age.
-pub fn bound(config: &mut Config, (bytes, age): (u64, Millis)) {
-    for destination in &mut config.destinations {
-        storage::bound(destination, bytes, age);
-    }
+/// The destinations as they run: with branches, bounded by the buffer (of so many bytes, and of such an
+/// age), and with what requests have to carry.
+pub fn running(
+    direct: &Direct,
+    (bytes, age): (u64, Millis),
+    name: &SenderName,
+    custody: &Custody,
+) -> Vec<Destination> {
+    let mut all = direct.destinations();
+    all.iter_mut().for_each(|destination| storage::bound(destination, bytes, age));
+    name.sign(&mut all);
+    custody.sign(&mut all);
+    all
 }
 
 impl Reloads {

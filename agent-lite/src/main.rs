@@ -7,10 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use weir_agent_config::check_report;
 use weir_agent_lite::app::{App, Origin, web};
 use weir_agent_lite::cli::Args;
-use weir_agent_lite::{malloc, reduce};
+use weir_agent_lite::{footprint, reduce};
 
 fn main() -> ExitCode {
-    malloc::settle();
+    footprint::settle();
     let args = Args::parse();
     let advice = args.advice();
     if !advice.errors.is_empty() {

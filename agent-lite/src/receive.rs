@@ -156,7 +156,7 @@ fn transcode(
         exemplars: written.exemplars as u64,
         plain_bytes: body.len() as u64,
     };
-    Ok((Body { bytes, summary }, written))
+    Ok((Body { bytes, summary, owner: None, draft: 0 }, written))
 }
 
 fn accepted(version: Version, written: Written) -> Page {

@@ -16,7 +16,7 @@ mod files;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::home::{Emission, Home};
@@ -43,6 +43,8 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 /// come one after the other.
 const LANE: u64 = 0x7765_6972_6f75_7473;
 
+const REFUSALS_SAID_EVERY: Duration = Duration::from_secs(60);
+
 /// How often windows are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -60,6 +62,7 @@ struct State {
     frontier: Timestamp,
     decoder: Decoder,
     writer: BodyWriter,
+    refusals_said: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -100,6 +103,7 @@ impl Reducer {
                 tenant: Arc::from(""),
             },
             writer: BodyWriter::new(external_labels),
+            refusals_said: None,
         };
         Self { to, grace, state: Mutex::new(state) }
     }
@@ -210,7 +214,8 @@ impl Sink for Arc<Reducer> {
         // Held until the buffer has taken them: scrapes of a target leave in their order.
         let mut state = self.lock();
         for body in bodies {
-            passed.extend(state.reduce(&body, now)?);
+            let owner = body.owner;
+            passed.extend(state.reduce(&body, now)?.map(|passed| Body { owner, ..passed }));
         }
         if passed.is_empty() { Ok(()) } else { self.to.take(lane, now, passed) }
     }
@@ -229,7 +234,7 @@ impl State {
             no_new_series: false,
         });
         self.hear_news();
-        log_refusals(&outcome);
+        self.log_refusals(&outcome);
         self.writer.passed(&self.shard, &batch.columns, &outcome)
     }
 
@@ -245,6 +250,18 @@ impl State {
         self.frontier = to;
         let emissions: Vec<Emission> = closed.into_iter().flat_map(|(_, said)| said).collect();
         self.writer.outputs(&emissions)
+    }
+
+    /// Says what rules do not take, every so often: it comes again with each scrape.
+    fn log_refusals(&mut self, outcome: &Outcome) {
+        let Some((_, why, _)) = outcome.refusals.first() else {
+            return;
+        };
+        if self.refusals_said.is_none_or(|at| at.elapsed() >= REFUSALS_SAID_EVERY) {
+            self.refusals_said = Some(Instant::now());
+            let series = outcome.refusals.len();
+            tracing::warn!(%why, series, "rules take no such series; they are left out");
+        }
     }
 
     fn hear_news(&mut self) {
@@ -272,13 +289,6 @@ impl Decoder {
         let source = decode(Version::V2, bytes, &context, &mut columns, &mut self.hints);
         let source = Arc::new(source.map_err(|why| failed(&why))?);
         Ok(Batch { tenant, received, columns: Arc::new(columns), source })
-    }
-}
-
-fn log_refusals(outcome: &Outcome) {
-    if let Some((_, why, _)) = outcome.refusals.first() {
-        let series = outcome.refusals.len();
-        tracing::warn!(%why, series, "rules take no such series; they are left out");
     }
 }
 

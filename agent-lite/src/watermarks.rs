@@ -24,8 +24,10 @@ use crate::force::Force;
 use crate::sender_name::SenderName;
 
 mod marks;
+mod parts;
 
 use marks::Marks;
+use parts::Part;
 
 /// The watermarks of all destinations.
 pub struct Watermarks {
@@ -62,11 +64,27 @@ impl Watermarks {
 
     /// Promises as long as there is a beat.
     pub async fn run(mut self) {
-        while self.reached.changed().await.is_ok() {
+        let mut beats = self.reached.changed().await.is_ok();
+        while beats {
             self.note();
-            tokio::time::sleep(DELIVERED_WITHIN).await;
-            self.turn().await;
+            beats = self.tell().await;
         }
+    }
+
+    /// Says what a beat has brought, and waits for the next one; whether there is one. A destination whose
+    /// disk is slow has it some time later.
+    async fn tell(&mut self) -> bool {
+        let mut pause = DELIVERED_WITHIN;
+        for _ in 0..TURNS {
+            if let Ok(beat) = tokio::time::timeout(pause, self.reached.changed()).await {
+                return beat.is_ok();
+            }
+            if self.turn().await {
+                break;
+            }
+            pause *= 2;
+        }
+        self.reached.changed().await.is_ok()
     }
 
     /// Says to all who listen that this agent goes; what it has not delivered is on its disk.
@@ -94,29 +112,43 @@ impl Watermarks {
         }
     }
 
-    async fn turn(&mut self) {
+    /// Says what has become true; whether all that is noted is delivered.
+    async fn turn(&mut self) -> bool {
         let is_foreign = self.foreign.look(&self.force);
-        let mut done = BTreeMap::new();
-        self.force.destinations.each(|destination, sender| {
-            let oldest = sender.metrics().oldest_unsent_ms.load(Ordering::Relaxed);
-            let said = (destination.clone(), sender.done_below(), oldest);
-            done.insert(destination.name.clone(), said);
-        });
+        let fence = self.force.direct.fence();
+        let parts = self.parts();
+        let through = self.reached.borrow().through;
         for (name, route) in &mut self.routes {
-            // One that begins again at another epoch is another one.
-            let same = done.get(name).filter(|(to, ..)| *to == route.destination);
-            let Some(&(_, done, oldest_ms)) = same else {
-                continue;
-            };
-            let reached = route.marks.reach(done).or_else(|| {
-                // A backlog from before the start: none of it is older than its oldest frame, less
-                // what a scrape and its stale markers may lie behind their writing.
-                (oldest_ms > 0).then(|| oldest_ms - BEFORE_WRITING.0)
-            });
+            let reached = parts::promised(name, &parts, fence);
             if let Some(reached) = reached.filter(|to| !is_foreign && route.is_due(*to)) {
                 route.say(watermark(&self.force.name, reached, series(&self.force))).await;
             }
         }
+        parts.values().all(|part| part.reached.is_some_and(|reached| reached >= through))
+    }
+
+    /// How far all have come.
+    fn parts(&mut self) -> BTreeMap<String, Part> {
+        let mut done = Vec::new();
+        self.force.destinations.each(|destination, sender| {
+            let oldest = sender.metrics().oldest_unsent_ms.load(Ordering::Relaxed);
+            done.push((destination.clone(), sender.done_below(), oldest));
+        });
+        let mut parts = BTreeMap::new();
+        for (destination, done, oldest_ms) in done {
+            // One that begins again at another epoch is another one.
+            let route = self.routes.get_mut(&destination.name);
+            let reached =
+                route.filter(|route| route.destination == destination).and_then(|route| {
+                    route.marks.reach(done).or_else(|| {
+                        // A backlog from before the start: none of it is older than its oldest frame,
+                        // less what a scrape and its stale markers may lie behind their writing.
+                        (oldest_ms > 0).then(|| oldest_ms - BEFORE_WRITING.0)
+                    })
+                });
+            parts.insert(destination.name, Part { share: destination.share, done, reached });
+        }
+        parts
     }
 }
 
@@ -185,6 +217,8 @@ impl Foreign {
 
 /// What is on disk is with a destination that is well.
 const DELIVERED_WITHIN: Duration = Duration::from_millis(200);
+/// Looks after a beat, each after twice the pause of the one before: three seconds in all.
+const TURNS: u32 = 4;
 /// Windows end at multiples of this, mostly.
 const GRID: Millis = Millis::from_secs(5);
 const SAY_EVERY: Duration = Duration::from_secs(5);

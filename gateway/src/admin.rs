@@ -128,7 +128,7 @@ impl Admin {
             Route::Script => typed("text/javascript; charset=utf-8", page::SCRIPT.to_owned()),
             Route::Status => self.json(&self.view()),
             Route::Agents => self.agents(),
-            Route::Members => self.json(&Overview::new(&self.facts.node.cluster)),
+            Route::Members => self.json(&Overview::new(&self.facts.node)),
             Route::Table => self.table(),
             Route::Reload => self.reload_answer(),
             Route::WrongMethod(allowed, help) => {

@@ -50,17 +50,21 @@ impl App {
     /// Opens the data directory, restores and replays it, and starts everything.
     pub async fn build(config: Config, overrides: Overrides) -> Result<Self, BootError> {
         let origin = Instant::now();
-        let (shared, fs) = (shared()?, Arc::new(DiskFs) as Arc<dyn Fs>);
+        let shared = shared()?;
+        let (disk, replicas) = (Arc::new(DiskFs) as Arc<dyn Fs>, config.cluster.replicas);
+        let (fs, outgoing) = cluster::follow::disk(disk, &config.data_dir, replicas);
         let engine = Engine::open(config, &fs, &shared)?;
         let node = Arc::clone(&engine.node);
         let router = Router::new(Arc::clone(&node), overrides);
         let router = Arc::new(router.map_err(|why| BootError::State(format!("auth: {why}")))?);
         let drain = serve(&node, &router).await?;
         cluster::listener::serve(&node, &drain).await?;
+        cluster::follow::start(&node, outgoing).await?;
         cluster::engine::settle(&node.cluster).await.map_err(BootError::State)?;
         cluster::engine::keep(&node.cluster);
         let outlets = Arc::new(crate::outlets::Outlets::start(&node, &engine.journals)?);
         router.serve_outlets(&outlets);
+        node.moves.know_outlets(&outlets);
         router.keep_observing();
         outlets.keep_cutting(&node);
         let (replaying, replay) = (Arc::clone(&node), engine.replaying());
@@ -77,6 +81,7 @@ impl App {
         if let Some(exchange) = &engine.journals.exchange {
             Streams::start(&node, exchange, &engine.journals.exchange_durable);
             cluster::patience::keep_waiving(&node);
+            cluster::usage::keep_asking(&node);
             cluster::moves::resume(&node);
         }
         tracing::info!(took_ms = origin.elapsed().as_millis() as u64, "ready");

@@ -21,12 +21,13 @@ use weir_model::Timestamp;
 use crate::audit::Audit;
 use crate::checkpoint::{Loaded, ShardPart};
 use crate::config::Config;
+use crate::durable::Durable;
 use crate::emit::{EmitFacts, Emitter, ExportWriter, FrameWriter, Places, Resume};
 use crate::metadata::Families;
 use crate::node::Readiness;
 use crate::pipeline::{Message, Pipeline};
 use crate::shard::owner;
-use crate::shard::worker::{Facts, Report, Worker, lock};
+use crate::shard::worker::{Facts, Report, Worker, checkpoint_parts_max, lock};
 use crate::tenants::Tenants;
 use crate::wal::PlacementRecord;
 
@@ -75,6 +76,8 @@ pub struct Journals {
     pub exchange_durable: watch::Receiver<u64>,
     /// The log's durable position, `u64::MAX` once it has failed.
     pub durable: watch::Receiver<u64>,
+    /// The same, for requests to wait on.
+    pub synced: Arc<Durable>,
     /// The queue's.
     pub queue_durable: watch::Receiver<u64>,
     /// The checkpoints'.
@@ -102,12 +105,19 @@ pub fn open_journals(
 ) -> Result<(Journals, Loaded, Before), BootError> {
     let segment_bytes = config.wal.segment_bytes;
     let dir = &config.data_dir;
-    let base = |name: &str| JournalConfig { segment_bytes, ..JournalConfig::new(dir.join(name)) };
+    let recycled_segments = (RECYCLED_BYTES_MAX / segment_bytes) as usize;
+    let base = |name: &str| JournalConfig {
+        segment_bytes,
+        recycled_segments,
+        ..JournalConfig::new(dir.join(name))
+    };
     let (log_told, durable) = watch::channel(0);
     let (queue_told, queue_durable) = watch::channel(0);
     let (checkpoints_told, checkpoints_durable) = watch::channel(0);
     // Without checkpoints the log would grow until the disk is full.
     let checkpoints = JournalConfig {
+        past_cache: true,
+        queue_bytes: CHECKPOINT_QUEUE_BYTES,
         on_durable: Some(tell("checkpoints", checkpoints_told, readiness)),
         ..base("checkpoints")
     };
@@ -132,11 +142,13 @@ pub fn open_journals(
     let exports = exchange.clone().map(ExportWriter::resume).transpose();
     let exports = exports.map_err(|why| BootError::State(format!("the exchange: {why}")))?;
     let told = exports.as_ref().map_or(0, ExportWriter::held);
+    let synced = Arc::<Durable>::default();
     let log = JournalConfig {
         commit_delay: config.wal.commit_delay,
+        past_cache: true,
         quota_bytes: config.wal.max_bytes,
         reserve_bytes: RESERVE_BYTES.min(segment_bytes / 4),
-        on_durable: Some(tell("log", log_told, readiness)),
+        on_durable: Some(tell_waiters(tell("log", log_told, readiness), &synced, readiness)),
         first_position: loaded.last_position().max(resume.last()).max(told) + 1,
         ..base("wal")
     };
@@ -148,6 +160,7 @@ pub fn open_journals(
         exchange_durable,
         fs: Arc::clone(fs),
         durable,
+        synced,
         queue_durable,
         checkpoints_durable,
     };
@@ -165,6 +178,12 @@ fn queue_quota(config: &Config) -> u64 {
 
 /// Room that is kept for frontiers and outputs on a full disk.
 const RESERVE_BYTES: u64 = 4 << 20;
+
+/// Files of what a checkpoint has made needless that are used again: as much as comes in between two.
+const RECYCLED_BYTES_MAX: u64 = 4 << 30;
+
+/// Twice as much of a checkpoint may wait for its disk: it is memory beside that of the series.
+const CHECKPOINT_QUEUE_BYTES: u64 = 8 << 20;
 
 fn tell(
     name: &'static str,
@@ -250,7 +269,7 @@ pub fn start_machine(
     let (mut home, places) = restore_home(loaded, decisions, shared)?;
     home.stay_silent_through(silent_through);
     let (expect_to, expects) = bounded(MAILBOX);
-    let (parts_to, parts) = bounded(64);
+    let (parts_to, parts) = bounded(checkpoint_parts_max(shards.len()));
     let (mut mailboxes, mut reports, mut threads, mut worker_facts) =
         (vec![], vec![], vec![], vec![]);
     for (number, shard) in shards.into_iter().enumerate() {
@@ -383,4 +402,22 @@ pub fn spawn(
 pub fn create_dir(fs: &dyn Fs, dir: &Path) -> Result<(), BootError> {
     let what = format!("create {}", dir.display());
     fs.create_dir_all(dir).map_err(|why| BootError::Io { what, why })
+}
+
+/// Lets the requests go that wait for what has become durable; at the end of an orderly stop nothing
+/// has failed.
+fn tell_waiters(
+    told_log: weir_journal::OnDurable,
+    synced: &Arc<Durable>,
+    readiness: &Arc<Readiness>,
+) -> weir_journal::OnDurable {
+    let (waiters, closing) = (Arc::clone(synced), Arc::clone(readiness));
+    Arc::new(move |reached| {
+        let position = reached.as_ref().ok().copied();
+        told_log(reached);
+        let closes = position.is_none() && closing.closing.load(Ordering::Acquire);
+        if !closes {
+            waiters.reach(position.unwrap_or(u64::MAX));
+        }
+    })
 }

@@ -1,13 +1,15 @@
 //! The command line: flags, and a help page from which one can begin.
 //!
 //! Invariant: flags only choose the configuration or override a key of it; nothing can be said
-//! here that the file cannot say.
+//! here that the file cannot say; but for what a gateway says to one that it starts, of a member that it
+//! has taken over.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Overrides;
+use crate::config::{Hosted, Overrides};
 
 pub mod admin;
 mod columns;
@@ -46,6 +48,27 @@ pub struct Args {
     /// text or json; overrides `log.format`.
     #[arg(long = "log.format", value_name = "FORMAT")]
     pub log_format: Option<String>,
+
+    /// Whom this process is for another member that has taken it over and has started it.
+    #[command(flatten)]
+    pub hosted: Option<HostedArgs>,
+}
+
+/// What a gateway says to one that it starts, of a member that it has taken over.
+#[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
+pub struct HostedArgs {
+    /// Who starts it.
+    #[arg(long = "hosted.by", hide = true, required = false)]
+    pub hosted_by: String,
+    /// Who it is.
+    #[arg(long = "hosted.name", hide = true, required = false)]
+    pub hosted_name: String,
+    /// Where it listens for other members.
+    #[arg(long = "hosted.listen", hide = true, required = false)]
+    pub hosted_listen: SocketAddr,
+    /// Where they reach it.
+    #[arg(long = "hosted.advertise", hide = true, required = false)]
+    pub hosted_advertise: String,
 }
 
 /// What to do instead of running.
@@ -63,6 +86,12 @@ impl Args {
             data_dir: self.data_dir.clone(),
             log_level: self.log_level.clone(),
             log_format: self.log_format.clone(),
+            hosted: self.hosted.as_ref().map(|hosted| Hosted {
+                by: hosted.hosted_by.clone(),
+                name: hosted.hosted_name.clone(),
+                listen: hosted.hosted_listen,
+                advertise: hosted.hosted_advertise.clone(),
+            }),
         }
     }
 }
@@ -135,6 +164,16 @@ mod tests {
         };
         assert_eq!(args.overrides(), overrides);
         assert!(Args::try_parse_from(["weir-gateway", "--lisen=:1"]).is_err());
+        let hosted = [
+            "weir-gateway",
+            "--hosted.by=gw-1",
+            "--hosted.name=gw-0",
+            "--hosted.listen=127.0.0.1:7",
+            "--hosted.advertise=gw-1:7",
+        ];
+        let all = Args::try_parse_from(hosted).unwrap().overrides().hosted.unwrap();
+        assert_eq!((all.by.as_str(), all.name.as_str(), all.listen.port()), ("gw-1", "gw-0", 7));
+        assert!(Args::try_parse_from(&hosted[..3]).is_err());
         let mixed = ["weir-gateway", "--check", "admin", "members"];
         assert!(Args::try_parse_from(mixed).is_err());
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
-use weir_http::Bytes;
+use weir_http::{Bytes, HeaderValue};
 use weir_model::VShard;
 use weir_ring::{Member, OwnedSet, Table};
 
@@ -22,6 +22,7 @@ use peers::Peers;
 
 pub mod engine;
 mod etcd;
+pub mod follow;
 pub mod forward;
 mod kept;
 pub mod listener;
@@ -34,8 +35,10 @@ pub mod peers;
 pub mod placement;
 pub mod probe;
 pub mod router;
+pub mod senders;
 pub mod stream;
 pub mod table_text;
+pub mod usage;
 
 /// Says who answers, and who asks, in every exchange between members.
 pub const MEMBER_HEADER: &str = "weir-member";
@@ -49,6 +52,7 @@ pub struct Cluster {
     /// One change at a time.
     changing: Mutex<()>,
     peers: Peers,
+    usage: usage::Usage,
     /// Where the table is kept over a restart; a node alone needs no file.
     file: Option<PathBuf>,
 }
@@ -63,6 +67,8 @@ pub struct View {
     pub text: Bytes,
     /// Names the text: texts of one tag are the same.
     pub tag: String,
+    /// The same for senders; `None` while the table is a draft.
+    pub word: Option<HeaderValue>,
 }
 
 /// Why virtual shards have not changed hands.
@@ -82,7 +88,8 @@ pub enum AssignError {
 impl Cluster {
     /// A node without others.
     pub fn alone(name: &str) -> Self {
-        let own = Member { name: name.to_owned(), address: String::new(), capacity: 1 };
+        let (address, push) = (String::new(), String::new());
+        let own = Member { name: name.to_owned(), address, push, capacity: 1 };
         // One member is a table.
         let table = Table::fill(vec![own]).unwrap_or_else(|why| unreachable!("{why}"));
         Self::of(name, table, Engine::None, Peers::none(), None)
@@ -96,8 +103,8 @@ impl Cluster {
             Membership::Alone => return Ok(Self::alone(name)),
             Membership::Static(members) => (Engine::File, members.clone()),
             Membership::Etcd(etcd) => {
-                let (address, capacity) = (tier.advertise.clone(), tier.capacity);
-                let own = Member { name: name.clone(), address, capacity };
+                let (address, push) = (tier.advertise.clone(), tier.advertise_push.clone());
+                let own = Member { name: name.clone(), address, push, capacity: tier.capacity };
                 (Engine::Etcd(Arc::new(etcd::Etcd::new(name, tier, etcd)?)), vec![own])
             }
         };
@@ -117,7 +124,16 @@ impl Cluster {
         let version = watch::Sender::new(table.version());
         let view = ArcSwap::from_pointee(View::new(name, table));
         let changing = Mutex::default();
-        Self { name: name.to_owned(), engine, view, version, changing, peers, file }
+        Self {
+            name: name.to_owned(),
+            engine,
+            view,
+            version,
+            changing,
+            peers,
+            usage: Default::default(),
+            file,
+        }
     }
 
     /// Whether there are no others.
@@ -149,6 +165,11 @@ impl Cluster {
     /// The other members.
     pub fn peers(&self) -> &Peers {
         &self.peers
+    }
+
+    /// What tenants use of their limits on them.
+    pub fn usage(&self) -> &usage::Usage {
+        &self.usage
     }
 
     /// The table's version, to be told of changes.
@@ -262,7 +283,8 @@ impl View {
     fn new(name: &str, table: Table) -> Self {
         let text = table_text::write(&table);
         let tag = weir_agent_config::control::version_of(&text);
-        Self { owned: table.owned_by(name), table: Arc::new(table), text: text.into(), tag }
+        let (owned, word) = (table.owned_by(name), senders::word(&table));
+        Self { owned, table: Arc::new(table), text: text.into(), tag, word }
     }
 }
 

@@ -31,7 +31,7 @@ pub use agents::AgentConfig;
 pub use cluster::{Cluster, ClusterTls, Etcd, Membership};
 pub use decisions::DecisionText;
 pub use diff::{Change, Changes, compare};
-pub use reload::{Overrides, load};
+pub use reload::{Hosted, Overrides, load};
 pub use report::check_report;
 pub use weir_config::{ConfigErrors, Problem, Size, SizeError};
 pub use weir_rules::RuleText;

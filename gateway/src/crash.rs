@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The points at which it may end, in the order in which a batch passes them.
-pub const POINTS: [&str; 13] = [
+pub const POINTS: [&str; 14] = [
     "append",
     "fsync",
     "frontier",
@@ -19,6 +19,8 @@ pub const POINTS: [&str; 13] = [
     "reload",
     "replay",
     "partials",
+    // Parts of a frontier are told, and that they are all is not.
+    "told",
     // A move: the giver's record, the taker's, its answer is here, the table says so, all is settled.
     "release",
     "adopt",
@@ -37,9 +39,15 @@ struct Armed {
 
 /// A batch, frontier, frame, request, checkpoint part, reload or replayed slice passes here.
 pub fn point(name: &str) {
+    point_after(name, || {});
+}
+
+/// As [`point`]; where it is to end, this comes first.
+pub fn point_after(name: &str, first: impl FnOnce()) {
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
     let armed = ARMED.get_or_init(|| Armed::from_environment("WEIR_CRASH_AT", &POINTS));
     if armed.as_ref().is_some_and(|armed| armed.is_now(name)) {
+        first();
         let this = rustix::process::getpid();
         if rustix::process::kill_process(this, rustix::process::Signal::KILL).is_err() {
             std::process::abort();

@@ -1,7 +1,6 @@
 //! The emitter: one thread that sees every position in order and writes the send queue.
 //!
-//! For each position it gathers its workers' reports, answers the request that waits, keeps the
-//! audit, merges partials at the groups' home and turns what leaves into frames. A frame is
+//! For each position it gathers its workers' reports, keeps the audit, merges partials at the groups' home and turns what leaves into frames. A frame is
 //! written only once the log is durable past its position. Invariant: the queue is a function of
 //! the log's prefix, so after a crash whatever the queue already holds is left out of the replay.
 
@@ -16,13 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use tokio::sync::oneshot;
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::home::{Emission, Home};
-use weir_aggregate::shard::Outcome;
 use weir_journal::Journal;
-use weir_model::Timestamp;
+use weir_model::{ClassCounts, Timestamp};
 
 pub use exports::{ExportWriter, Told, What};
 pub use frames::FrameWriter;
@@ -33,8 +31,8 @@ pub use tier::{PARTS_BYTES_MAX, Places, TierFacts, settle};
 use crate::audit::Audit;
 use crate::checkpoint::HomeState;
 use crate::custody::Settled;
-use crate::pipeline::{BatchWork, Expect};
-use crate::shard::worker::{Content, Report, lock};
+use crate::pipeline::{Dealt, Expect};
+use crate::shard::worker::{Content, Passing, Report, lock};
 use crate::tenants::Tenants;
 
 /// Counts of one rule, as `/metrics` shows them.
@@ -118,16 +116,26 @@ pub struct Emitter {
 /// How long it sleeps for a sync of the log while nothing comes in.
 const IDLE_WAIT: Duration = Duration::from_millis(5);
 
+/// How long it lets positions gather. Nobody waits for it, and to be woken for each message of every
+/// worker costs more than what it does with one.
+const PACE: Duration = Duration::from_millis(2);
+
 impl Emitter {
     /// Runs until told to stop.
     pub fn run(mut self) {
         loop {
             let is_idle = self.frames.is_empty() && self.exports.iter().all(ExportWriter::is_empty);
             let wait = if is_idle { Duration::from_secs(3600) } else { IDLE_WAIT };
-            match self.expects.recv_timeout(wait) {
-                Ok(Expect::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(expect) => self.handle(expect),
+            let first = match self.expects.recv_timeout(wait) {
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => None,
+                Ok(expect) => Some(expect),
+            };
+            if first.is_some() {
+                std::thread::sleep(PACE);
+            }
+            if !self.handle_all(first) {
+                break;
             }
             let durable = self.log.durable();
             self.frames.flush(durable);
@@ -141,11 +149,22 @@ impl Emitter {
         }
     }
 
+    /// Handles what has come; `false` at the end.
+    fn handle_all(&mut self, first: Option<Expect>) -> bool {
+        let mut next = first;
+        while let Some(expect) = next {
+            if matches!(expect, Expect::Stop) {
+                return false;
+            }
+            self.handle(expect);
+            next = self.expects.try_recv().ok();
+        }
+        true
+    }
+
     fn handle(&mut self, expect: Expect) {
         match expect {
-            Expect::Batch { position, work, reply, replayed } => {
-                self.batch(position, &work, reply, replayed);
-            }
+            Expect::Batch { position, dealt, replayed } => self.batch(position, &dealt, replayed),
             Expect::Frontier { position, to, replayed } => {
                 self.move_frontier(position, to, replayed)
             }
@@ -157,7 +176,7 @@ impl Emitter {
                 self.partials(position, &record, replayed);
             }
             Expect::Release { position, record, reply } => self.release(position, &record, reply),
-            Expect::Adopt { position, record } => self.adopt(position, &record),
+            Expect::Adopt { position, record, replayed } => self.adopt(position, &record, replayed),
             Expect::Settled(position) => self.settled(position),
             Expect::Waive { position, record, replayed } => self.waive(position, &record, replayed),
             Expect::Checkpoint(reply) => self.checkpoint(reply),
@@ -185,42 +204,26 @@ impl Emitter {
         drop(reply.send(state));
     }
 
-    fn batch(
-        &mut self,
-        position: u64,
-        work: &BatchWork,
-        reply: Option<oneshot::Sender<Outcome>>,
-        replayed: bool,
-    ) {
-        let mut merged = Outcome::default();
-        let mut bodies = Vec::new();
-        for worker in 0..self.reports.len() {
-            if work.entries[worker].is_empty() {
-                continue;
-            }
-            let Some(Content::Batch(outcome, body)) = self.report(worker, position) else {
+    fn batch(&mut self, position: u64, dealt: &Dealt, replayed: bool) {
+        let mut classes = ClassCounts::default();
+        let (mut bodies, mut parts) = (Vec::new(), Vec::new());
+        for &worker in &dealt.workers {
+            let Some(Content::Batch(counts, passing)) = self.report(worker, position) else {
                 continue;
             };
-            merged.counts.merge(&outcome.counts);
-            merged.refusals.extend(outcome.refusals);
-            merged.histograms_written += outcome.histograms_written;
-            bodies.extend(body);
+            classes.merge(&counts);
+            if let Some(passing) = passing {
+                let Passing { body, part } = *passing;
+                bodies.push(body);
+                parts.push(part);
+            }
         }
         if !self.resume.covers(position) {
-            self.frames.pass(position, &work.tenant, &bodies, replayed);
+            self.frames.pass(position, &dealt.name, &bodies, replayed);
         }
-        self.audit.compare(
-            work.batch.tenant,
-            position,
-            work.samples,
-            work.skipped,
-            &merged.counts,
-            replayed,
-        );
-        if let Some(reply) = reply {
-            // The sender may have hung up; its samples are in all the same.
-            drop(reply.send(merged));
-        }
+        let Dealt { tenant, samples, skipped, .. } = *dealt;
+        self.audit.compare(tenant, position, samples, skipped, &classes, replayed);
+        parts.into_iter().for_each(|part| dealt.verdict.add(part));
         self.complete(position);
     }
 
@@ -256,7 +259,13 @@ impl Emitter {
 
     /// A worker's report of this position; its news are taken on the way.
     fn report(&mut self, worker: usize, position: u64) -> Option<Content> {
-        let report = self.reports[worker].recv().ok()?;
+        let report = loop {
+            match self.reports[worker].try_recv() {
+                Ok(report) => break report,
+                Err(TryRecvError::Empty) => std::thread::sleep(PACE),
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        };
         assert_eq!(report.position, position, "worker {worker} reports out of order");
         self.heard[worker] = true;
         report.news.into_iter().for_each(|news| self.home.handle_news(worker, news));

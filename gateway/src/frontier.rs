@@ -1,9 +1,9 @@
 //! Who moves the frontier: once a second a FRONTIER record for all virtual shards.
 //!
-//! It follows the wall clock at `grace` behind. After a pause (restart, 503) it follows the event
-//! time that 95 % of the live targets have reached instead, until they have caught up or
-//! `backlog_wait_max` is over; and for as long as `grace` it stays as far behind as the pause was
-//! long. So time in which nobody could send counts for nobody, senders that back off included. Where
+//! It follows the wall clock at `grace` behind. After a pause (restart, 503, a move) it stays as far
+//! behind as the pause was long until senders that back off have come back, and then follows the event
+//! time that 95 % of the targets have reached that are there, until they have caught up or
+//! `backlog_wait_max` is over. So time in which nobody could send counts for nobody. Where
 //! every sender has promised to be past a window's end (`promises.rs`) it runs ahead, to that end and
 //! no further; where one that matters works off a backlog it waits, up to `backlog_wait_max`. A wall
 //! clock that jumps against the monotonic one freezes it. [`Policy`] decides and is pure; [`run`]
@@ -13,14 +13,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use weir_aggregate::target::Progress;
 use weir_model::{Timestamp, VSHARDS};
 
+use crate::cluster::moves::with_hold;
 use crate::node::Node;
 use crate::pipeline::Message;
 use crate::shard::worker::{Facts, lock};
 use crate::wal::FrontierRecord;
 
 mod policy;
+mod returning;
 
 pub use policy::Policy;
 
@@ -57,27 +60,29 @@ const ALIVE_MS: i64 = 300_000;
 
 /// Moves the frontier until the node stops.
 pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
-    let mut since = policy.frontier() - ALIVE_MS;
     let mut clock = Clock { offset_ms: wall_ms() - millis_since(origin), jumped_to: None };
     while !node.readiness.stopping.load(Ordering::Acquire) {
         let windows = node.current.load().config.windows;
         policy.reconfigure(windows.grace.0, windows.backlog_wait_max.0);
-        let monotonic = millis_since(origin);
-        let in_doubt = clock.is_in_doubt(wall_ms(), monotonic);
+        // Asked once: what is followed is what was found sane.
+        let (wall, monotonic) = (wall_ms(), millis_since(origin));
+        let in_doubt = clock.is_in_doubt(wall, monotonic);
         node.frontier_facts.clock_in_doubt.store(in_doubt, Ordering::Relaxed);
         let blocked = node.is_blocked() || node.log.stats().disk_full.load(Ordering::Relaxed);
         let stands_still = in_doubt || blocked;
-        if stands_still {
-            policy.pause(wall_ms(), monotonic);
-            since = policy.frontier() - ALIVE_MS;
-        } else {
-            heed(node, &mut policy, monotonic);
-            let mut newest = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
-            if newest.is_empty() && !node.cluster.is_alone() {
-                // All its targets are others' by now. They would wait for it, not it for them.
-                newest.push(wall_ms());
-            }
-            if let Some(to) = policy.tick(wall_ms(), monotonic, &mut newest) {
+        let moves = with_hold(node, |is_held| is_held);
+        if stands_still || moves {
+            policy.pause(clock.believed(monotonic), monotonic);
+        }
+        if !stands_still && moves {
+            // The last one again, so that other members go on to hear of this one.
+            submit(node, policy.frontier());
+            node.frontier_facts.catching_up.store(true, Ordering::Relaxed);
+        } else if !stands_still {
+            heed(node, &mut policy, (wall, monotonic));
+            let since = policy.paused_at() - ALIVE_MS;
+            let targets = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
+            if let Some(to) = policy.tick(wall, monotonic, &targets) {
                 submit(node, to);
             }
             let is_behind = policy.is_waiting() || policy.is_resting(monotonic);
@@ -86,15 +91,18 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
         }
         for _ in 0..TICK.as_millis() / LOOK.as_millis() {
             std::thread::sleep(LOOK);
-            if !stands_still {
-                run_ahead(node, &mut policy, millis_since(origin));
+            let monotonic = millis_since(origin);
+            if with_hold(node, |is_held| is_held) {
+                policy.pause(clock.believed(monotonic), monotonic);
+            } else if !stands_still {
+                run_ahead(node, &mut policy, monotonic);
             }
         }
     }
 }
 
 /// Waits for agents that work off a backlog, where they matter.
-fn heed(node: &Node, policy: &mut Policy, monotonic: i64) {
+fn heed(node: &Node, policy: &mut Policy, (wall, monotonic): (i64, i64)) {
     if node.custody.take_return() {
         policy.follow_targets(monotonic);
     }
@@ -102,7 +110,7 @@ fn heed(node: &Node, policy: &mut Policy, monotonic: i64) {
     let series = node.worker_facts.iter().map(series).sum();
     // An agent speaks every 5 s: it is waited for before it would be late.
     let slow_ms = (policy.grace_ms() - SPEAKS_MS).max(policy.grace_ms() / 2);
-    let outlook = node.promises.look(wall_ms(), series, slow_ms);
+    let outlook = node.promises.look(wall, series, slow_ms);
     policy.hold(outlook.behind, monotonic);
     node.frontier_facts.agents.store(outlook.agents, Ordering::Relaxed);
 }
@@ -120,16 +128,16 @@ fn run_ahead(node: &Node, policy: &mut Policy, monotonic: i64) {
     }
 }
 
-fn progress(node: &Node, since: Timestamp) -> Vec<Timestamp> {
+fn progress(node: &Node, since: Timestamp) -> Vec<Progress> {
     let (reply, answers) = crossbeam_channel::bounded(node.workers);
     node.pipeline.tell_workers(&Message::Progress(since, reply));
     answers.iter().flatten().collect()
 }
 
 /// Logs a frontier for all virtual shards and hands it on. While it stands still for a move it is the last
-/// one again, so that other members go on to hear of this one.
+/// one again.
 pub fn submit(node: &Node, to: Timestamp) {
-    node.moves.with_hold(|is_held| {
+    with_hold(node, |is_held| {
         let last = crate::cluster::moves::stands(node);
         submit_now(node, if is_held && last > 0 { last.min(to) } else { to });
     });
@@ -174,6 +182,11 @@ impl Clock {
             }
         }
     }
+
+    /// The time by the wall clock as it was before it came into doubt.
+    fn believed(&self, monotonic: i64) -> i64 {
+        self.offset_ms + monotonic
+    }
 }
 
 /// Milliseconds since the epoch.
@@ -199,5 +212,18 @@ mod tests {
         assert!(clock.is_in_doubt(5_004_000, 4000));
         assert!(clock.is_in_doubt(5_050_000, 50_000));
         assert!(!clock.is_in_doubt(5_064_000, 64_000), "a minute later it is believed");
+    }
+
+    /// A clock was half a minute ahead for eight seconds, and by it the pause had not begun when it was
+    /// over: it counted toward the grace of senders that had backed off.
+    #[test]
+    fn a_pause_begins_by_the_clock_that_was_believed() {
+        let mut clock = Clock { offset_ms: 1_000_000, jumped_to: None };
+        let mut policy = Policy::new(10_000, 300_000, 985_000, None, 0);
+        assert_eq!(policy.tick(1_000_000, 0, &[]), Some(990_000));
+        assert!(clock.is_in_doubt(1_031_000, 1_000));
+        policy.pause(clock.believed(1_000), 1_000);
+        assert!(!clock.is_in_doubt(1_009_000, 9_000));
+        assert_eq!(policy.tick(1_009_000, 9_000, &[]), Some(991_000), "8 s do not count");
     }
 }

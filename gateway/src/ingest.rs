@@ -8,6 +8,7 @@ mod admission;
 mod answer;
 mod decode;
 mod facts;
+mod rates;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,8 +17,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request, Response};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weir_agent_config::custody::{EPOCH_HEADER, epoch_of};
 use weir_agent_config::watermark::{SENDER_HEADER, from_sender};
 use weir_aggregate::shard::Outcome;
@@ -25,10 +27,10 @@ use weir_journal::Importance;
 use weir_model::{Batch, TenantId};
 use weir_wire::negotiate::{self, Encoding, Version};
 
-pub use admission::Rates;
 pub use answer::{Answer, Refused};
 pub use decode::{Decoded, Decoder};
 pub use facts::IngestFacts;
+pub use rates::Rates;
 
 use crate::cluster::forward::{self, Route, Shares};
 use crate::frontier::wall_ms;
@@ -59,12 +61,24 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
         node.custody.turn_away();
         return Err(Answer::another_epoch());
     }
-    let sender = parts.headers.get(SENDER_HEADER).and_then(|value| value.to_str().ok());
+    hear(node, &parts.headers);
+    drop(current);
+    let hop = Hop::First(parts.headers.get(SENDER_HEADER).cloned());
+    receive(node, hop, (tenant, name), &parts.headers, incoming).await
+}
+
+/// Notes who has sent a request with these headers.
+fn hear(node: &Node, headers: &HeaderMap) {
+    let sender = headers.get(SENDER_HEADER).and_then(|value| value.to_str().ok());
     let sender = sender.and_then(from_sender);
     let sender = sender.as_ref().map(|(name, buffer)| (name.as_str(), *buffer));
     node.promises.heard(sender, wall_ms());
-    drop(current);
-    receive(node, Hop::First, (tenant, name), &parts.headers, incoming).await
+}
+
+/// The tenant of a request with these headers.
+pub fn tenant_of(node: &Node, headers: &HeaderMap) -> Result<Arc<str>, Answer> {
+    let current = node.current.load_full();
+    admission::tenant(node, &current.config, headers).map(|(_, name)| name)
 }
 
 /// Lets a request in if there is room, reads its body, and takes it.
@@ -79,19 +93,28 @@ async fn receive(
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let version = negotiate::version(header("content-type"))?;
     let encoding = negotiate::encoding(header("content-encoding"))?;
-    let _held = admission::admit(node, &current.config, headers).await?;
+    let _held = admission::admit(node, &hop, &current.config, headers).await?;
     let body = admission::read(&current.config, headers, incoming).await?;
     drop(current);
     store_at(node, hop, tenant, (version, encoding), body).await
 }
 
 /// Where a request comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Hop {
-    /// From a sender: what is another member's goes there.
-    First,
+    /// From a sender, who may have said its name: what is another member's goes there under it.
+    First(Option<HeaderValue>),
     /// From another member: all of it must be this node's.
     Last,
+}
+
+impl Hop {
+    fn sender(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::First(sender) => sender.as_ref(),
+            Self::Last => None,
+        }
+    }
 }
 
 /// Takes a remote write request that another member has sent on.
@@ -105,8 +128,7 @@ pub async fn handle_forwarded(
         let current = node.current.load_full();
         let tenant = admission::tenant(node, &current.config, &parts.headers)?;
         drop(current);
-        // Whoever sent it may have promised nothing.
-        node.promises.heard(None, wall_ms());
+        hear(node, &parts.headers);
         receive(node, Hop::Last, tenant, &parts.headers, incoming).await
     };
     match taken.await {
@@ -122,7 +144,7 @@ pub async fn store(
     wire: (Version, Encoding),
     body: Bytes,
 ) -> Result<Answer, Answer> {
-    store_at(node, Hop::First, tenant, wire, body).await
+    store_at(node, Hop::First(None), tenant, wire, body).await
 }
 
 async fn store_at(
@@ -141,9 +163,10 @@ async fn store_at(
     })?;
     let samples = decoded.body.sample_fields(&decoded.columns);
     node.families.learn(tenant, &decoded.columns);
-    if hop == Hop::First {
+    if hop != Hop::Last {
         let limits = current.config.limits.of(&name);
-        let allowed = node.ingest_facts.rates.check(tenant, limits, samples, wall_ms());
+        let (rates, usage) = (&node.ingest_facts.rates, node.cluster.usage());
+        let allowed = rates.check(usage, (tenant, &name), limits, samples, wall_ms());
         allowed.inspect_err(|_| {
             node.ingest_facts.received_samples(samples);
             node.audit.refuse(tenant, samples);
@@ -161,10 +184,11 @@ async fn store_at(
         }
         _ if hop == Hop::Last => Err(Answer::not_owner()),
         Route::There(member) => {
-            Ok(forward::whole(node, &member, &name, wire, (body, samples)).await)
+            let whole = (body, samples);
+            Ok(forward::whole(node, &member, (&name, hop.sender()), wire, whole).await)
         }
         Route::Split(Shares { mine, others, theirs }) => {
-            let mut answers = forward::begin(node, &name, version, others);
+            let mut answers = forward::begin(node, (&name, hop.sender()), version, others);
             let mut all = None;
             if mine.is_some() {
                 let theirs_of_both = theirs[0] + theirs[1];
@@ -213,7 +237,8 @@ async fn keep(
         decoded.refuse_future(future);
     }
     node.custody.stamp(newest.min(future));
-    let no_new_series = node.ingest_facts.rates.is_at_series_limit(node, tenant, limits);
+    let rates = &node.ingest_facts.rates;
+    let no_new_series = rates.is_at_series_limit(node, (tenant, &name), limits, received);
     let record = BatchRecord {
         tenant: name.to_string(),
         received,
@@ -236,10 +261,12 @@ async fn keep(
         exemplars: columns.exemplars.len() as u64 - exemplars,
     };
     let first_future = decoded.first_future.take();
+    decoded.set_aside(encoding, &body);
     let (position, verdict) =
         submit(node, record, body, decoded, (tenant, Arc::clone(&name))).await?;
+    // The disk is as a rule the slower one.
+    node.synced_soon(position).await?;
     let outcome = judged(node, verdict).await?;
-    node.synced(position).await.map_err(|_| Answer::log_failed())?;
     Ok(answer::of(&outcome, counted, first_future))
 }
 
@@ -251,8 +278,7 @@ async fn submit(
     decoded: Decoded,
     (tenant, name): (TenantId, Arc<str>),
 ) -> Result<(u64, oneshot::Receiver<Outcome>), Answer> {
-    let permit = Arc::clone(&node.in_flight).acquire_owned().await;
-    let permit = permit.map_err(|_| Answer::stopping())?;
+    let permit = permit(node).await?;
     let head = record.head();
     let bytes = (head.len() + body.len()) as u64;
     let room = node.log.reserve(bytes, Importance::Ordinary)?;
@@ -268,9 +294,10 @@ pub fn work(
     record: BatchRecord,
     decoded: Decoded,
     (tenant, name): (TenantId, Arc<str>),
-    permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> BatchWork {
-    let mut entries = vec![Vec::new(); workers];
+    let room = decoded.columns.entries.len();
+    let mut entries: Vec<Vec<u32>> = (0..workers).map(|_| Vec::with_capacity(room)).collect();
     let mine = record.mine.as_deref();
     let counting = decoded.columns.entries.iter().enumerate().filter(|(at, _)| counts(mine, *at));
     for (at, entry) in counting {
@@ -287,23 +314,41 @@ pub fn work(
         samples: record.samples,
         skipped: 0,
         permit,
+        verdict: Arc::default(),
     }
 }
 
-/// Waits for the verdict; but not for room in the send queue, for which the emitter may wait without
-/// end. What the sender then sends again is a repeat.
+/// Waits until fewer batches are on their way.
+async fn permit(node: &Node) -> Result<OwnedSemaphorePermit, Answer> {
+    let mut permit = std::pin::pin!(Arc::clone(&node.in_flight).acquire_owned());
+    unless_blocked(node, permit.as_mut()).await?.map_err(|_| Answer::stopping())
+}
+
+/// Waits for the verdict. What the sender sends again is a repeat.
 async fn judged(node: &Node, mut verdict: oneshot::Receiver<Outcome>) -> Result<Outcome, Answer> {
+    unless_blocked(node, &mut verdict).await?.map_err(|_| Answer::stopping())
+}
+
+/// Waits for what the emitter may have to do first; but not for room in the send queue, for which that one
+/// may wait without end.
+async fn unless_blocked<T>(
+    node: &Node,
+    mut what: impl Future<Output = T> + Unpin,
+) -> Result<T, Answer> {
     loop {
-        match tokio::time::timeout(VERDICT_WAIT, &mut verdict).await {
-            Ok(verdict) => return verdict.map_err(|_| Answer::stopping()),
+        match tokio::time::timeout(LOOK_AFTER, &mut what).await {
+            Ok(done) => return Ok(done),
             Err(_) if node.is_blocked() => return Err(Answer::queue_full(node)),
+            Err(_) if let Some(why) = node.follow.stalled() => {
+                return Err(Answer::no_follower(&why));
+            }
             Err(_) => {}
         }
     }
 }
 
 /// How long a request waits before it looks whether the emitter can go on.
-const VERDICT_WAIT: Duration = Duration::from_millis(500);
+const LOOK_AFTER: Duration = Duration::from_millis(500);
 
 /// Whether a version reports what it wrote in headers.
 fn counts_in_headers(version: Version) -> bool {

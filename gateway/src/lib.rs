@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod agents;
+pub mod allocator;
 pub mod app;
 pub mod audit;
 pub mod boot;
@@ -16,6 +17,7 @@ pub mod cluster;
 pub mod config;
 pub mod crash;
 pub mod custody;
+pub mod durable;
 pub mod egress;
 pub mod emit;
 pub mod engine;
@@ -33,4 +35,6 @@ pub mod router;
 pub mod shard;
 pub mod shutdown;
 pub mod tenants;
+pub mod twin;
+pub mod verdict;
 pub mod wal;

@@ -35,6 +35,9 @@ fn main() -> ExitCode {
     if let Err(why) = weir_gateway::crash::mutate() {
         return fail(&why);
     }
+    if let Err(why) = weir_gateway::allocator::set_up() {
+        tracing::warn!(%why, "free memory is given back late");
+    }
     for warning in &config.warnings {
         tracing::warn!(%warning, "configuration");
     }
@@ -42,7 +45,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(why) => return fail(&why.to_string()),
     };
-    runtime.block_on(async {
+    if args.hosted.is_some() {
+        weir_gateway::cluster::follow::end_with_host();
+    }
+    let code = runtime.block_on(async {
         // Heard from the beginning: the default of SIGHUP is the end, and whoever reloads cannot know
         // that the log is still being read back.
         let Ok(hup) = signal(SignalKind::hangup()) else {
@@ -55,7 +61,10 @@ fn main() -> ExitCode {
                 fail(&why.to_string())
             }
         }
-    })
+    });
+    // What waits for a disk, or for a follower, is not waited for.
+    runtime.shutdown_background();
+    code
 }
 
 const NO_SIGNALS: &str = "cannot listen for signals";
@@ -87,6 +96,7 @@ async fn run(app: App, mut hup: Signal) -> ExitCode {
             _ = log.wait_for(failed) => return fail(JOURNAL_FAILED),
             _ = queue.wait_for(failed) => return fail(JOURNAL_FAILED),
             _ = checkpoints.wait_for(failed) => return fail(JOURNAL_FAILED),
+            why = app.node.follow.lost() => return fail(&why),
         }
     }
     tokio::select! {

@@ -15,11 +15,13 @@ use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::checkpoint::CheckpointFacts;
 use crate::cluster::Cluster;
+use crate::cluster::follow::Follow;
 use crate::cluster::forward::ForwardFacts;
 use crate::cluster::moves::Moves;
 use crate::cluster::stream::Streams;
 use crate::config::Config;
 use crate::custody::Custody;
+use crate::durable::{Durable, LogFailed};
 use crate::emit::EmitFacts;
 use crate::frontier::FrontierFacts;
 use crate::ingest::IngestFacts;
@@ -78,14 +80,18 @@ pub struct Node {
     pub forward: ForwardFacts,
     /// Where replay starts.
     pub checkpoints: Arc<Journal>,
-    /// The log's durable position; requests wait on it.
+    /// The log's durable position.
     pub durable: tokio::sync::watch::Receiver<u64>,
+    /// The same, for requests to wait on.
+    pub synced: Arc<Durable>,
     /// The send queue's durable position.
     pub queue_durable: tokio::sync::watch::Receiver<u64>,
     /// The checkpoints'.
     pub checkpoints_durable: tokio::sync::watch::Receiver<u64>,
     /// Bytes that requests may hold.
     pub budget: MemoryBudget,
+    /// Those that other members send on may hold as much again of their own.
+    pub forwarded_budget: MemoryBudget,
     /// Batches that may be on their way to workers.
     pub in_flight: Arc<tokio::sync::Semaphore>,
     /// The process's seed for label blocks.
@@ -116,6 +122,8 @@ pub struct Node {
     pub custody: Custody,
     /// The tier.
     pub cluster: Arc<Cluster>,
+    /// Its follower, and those that it follows.
+    pub follow: Follow,
     /// How far the start has come.
     pub readiness: Arc<Readiness>,
     /// Some blocking destination has no room: senders get 503.
@@ -124,18 +132,29 @@ pub struct Node {
     pub reloading: std::sync::Mutex<()>,
 }
 
-/// The log can no longer be written: what waits for it never becomes durable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the log could not be written")]
-pub struct LogFailed;
+/// Why a position of the log is not durable yet.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotSynced {
+    /// It never will be.
+    #[error("{0}")]
+    Failed(#[from] LogFailed),
+    /// It may become so: no follower is in step.
+    #[error("no follower is in step: {0}")]
+    NoFollower(String),
+}
 
 impl Node {
-    /// Waits until a position of the log is on disk.
+    /// Waits until a position of the log is on disk, and in the twin if there is to be one.
     pub async fn synced(&self, position: u64) -> Result<(), LogFailed> {
-        let mut watch = self.durable.clone();
-        match watch.wait_for(|&durable| durable >= position).await {
-            Ok(reached) if *reached != u64::MAX => Ok(()),
-            _ => Err(LogFailed),
+        self.synced.wait(position).await
+    }
+
+    /// The same for whoever can ask again: where there is no follower it does not wait long.
+    pub async fn synced_soon(&self, position: u64) -> Result<(), NotSynced> {
+        tokio::select! {
+            biased;
+            synced = self.synced(position) => Ok(synced?),
+            why = self.follow.stall() => Err(NotSynced::NoFollower(why)),
         }
     }
 

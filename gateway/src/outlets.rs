@@ -7,7 +7,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_journal::CutError;
 use weir_remote::JournalQueue;
@@ -78,6 +78,24 @@ impl Outlets {
             }
         });
         blocking.or(all).unwrap_or_else(|| node.queue.durable() + 1)
+    }
+
+    /// Has destinations send what stands in the queue before this place at once.
+    fn hurry(&self, below: u64) {
+        self.egress.each(|_, sender| sender.hurry(below));
+    }
+
+    /// Waits until all that stands in the queue now is out, but no longer than this. Whether it is.
+    pub async fn emptied(&self, node: &Node, within: Duration) -> bool {
+        let (end, until) = (node.queue.next_position(), Instant::now() + within);
+        self.hurry(end);
+        while self.done_below(node) < end {
+            if Instant::now() > until {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        true
     }
 
     /// Adds their metrics to a scrape.

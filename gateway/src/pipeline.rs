@@ -11,11 +11,14 @@ use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::shard::Outcome;
+use weir_aggregate::target::Progress;
 use weir_journal::{AppendError, Importance, Journal, Reservation, ReserveError};
-use weir_model::{Batch, Timestamp, VShard};
+use weir_model::mutation::{self, Mutation};
+use weir_model::{Batch, TenantId, Timestamp, VShard};
 use weir_ring::OwnedSet;
 
 use crate::tenants::Tenants;
+use crate::verdict::Verdict;
 use crate::wal::{AdoptRecord, PartialsRecord, PlacementRecord, ReleaseRecord, WaiveRecord};
 
 /// A batch on its way to the workers.
@@ -36,6 +39,40 @@ pub struct BatchWork {
     pub skipped: u64,
     /// Bounds what is in flight; released when the emitter has seen the position.
     pub permit: Option<OwnedSemaphorePermit>,
+    /// What becomes of it, for whoever waits.
+    pub verdict: Arc<Verdict>,
+}
+
+/// What the emitter knows of a batch; columns and body go when the workers are done with them.
+pub struct Dealt {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The tenant's name.
+    pub name: Arc<str>,
+    /// The workers that it went to, in their order.
+    pub workers: Vec<usize>,
+    /// As in [`BatchWork`].
+    pub samples: u64,
+    /// As in [`BatchWork`].
+    pub skipped: u64,
+    /// As in [`BatchWork`].
+    pub verdict: Arc<Verdict>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl BatchWork {
+    fn deal(&mut self) -> Dealt {
+        let parts = self.entries.iter().enumerate();
+        Dealt {
+            tenant: self.batch.tenant,
+            name: Arc::clone(&self.tenant),
+            workers: parts.filter(|(_, part)| !part.is_empty()).map(|(worker, _)| worker).collect(),
+            samples: self.samples,
+            skipped: self.skipped,
+            verdict: Arc::clone(&self.verdict),
+            _permit: self.permit.take(),
+        }
+    }
 }
 
 /// What a worker finds in its mailbox.
@@ -49,8 +86,8 @@ pub enum Message {
     Config(u64, Arc<Decisions>),
     /// Write all virtual shards' states, between messages.
     Checkpoint(u64),
-    /// Tell the newest timestamps of targets that were heard of since.
-    Progress(Timestamp, Sender<Vec<Timestamp>>),
+    /// Tell how far targets have come that were heard of since.
+    Progress(Timestamp, Sender<Vec<Progress>>),
     /// Give these virtual shards away.
     Release(u64, Arc<OwnedSet>),
     /// Take these virtual shards over.
@@ -83,14 +120,12 @@ pub enum SubmitError {
 
 /// What the emitter is told of a position, before any worker has seen it.
 pub enum Expect {
-    /// A batch; its workers, in their order, will report.
+    /// A batch; its workers will report.
     Batch {
         /// Its position.
         position: u64,
         /// The batch.
-        work: Arc<BatchWork>,
-        /// Who waits for the verdict.
-        reply: Option<oneshot::Sender<Outcome>>,
+        dealt: Dealt,
         /// It comes from the log, not from a sender.
         replayed: bool,
     },
@@ -145,6 +180,8 @@ pub enum Expect {
         position: u64,
         /// Which, from whom, and with what.
         record: Arc<AdoptRecord>,
+        /// Whether it is replayed.
+        replayed: bool,
     },
     /// What was given away is another's.
     Settled(u64),
@@ -195,18 +232,21 @@ impl Pipeline {
         &self,
         reservation: Reservation,
         record: Vec<Bytes>,
-        work: BatchWork,
+        mut work: BatchWork,
         reply: oneshot::Sender<Outcome>,
     ) -> Result<u64, SubmitError> {
-        let work = Arc::new(work);
+        let workers = work.entries.iter().filter(|entries| !entries.is_empty()).count();
+        let verdict = Arc::new(Verdict::of(workers + 1, reply));
+        work.verdict = Arc::clone(&verdict);
         let inner = self.lock();
         if inner.is_gone(&work) {
             return Err(SubmitError::Moving);
         }
         let position = self.journal.append(reservation, crate::wal::BATCH, record)?;
         crate::crash::point("append");
-        let reply = Some(reply);
-        inner.batch(position, work, reply, false);
+        inner.batch(position, work, false);
+        drop(inner);
+        verdict.add(Outcome::default());
         Ok(position)
     }
 
@@ -272,7 +312,7 @@ impl Pipeline {
         let payload = vec![record.head(), record.state.clone()];
         self.submit(crate::wal::ADOPT, payload, |inner, position| {
             crate::crash::point("adopt");
-            inner.adopt(position, Arc::new(record), adoption);
+            inner.adopt(position, Arc::new(record), adoption, false);
         })
     }
 
@@ -306,7 +346,7 @@ impl Pipeline {
 
     /// Hands on a replayed adoption, less what checkpoints know.
     pub fn replay_adopt(&self, position: u64, record: AdoptRecord, adoption: Adoption) {
-        self.lock().adopt(position, Arc::new(record), adoption);
+        self.lock().adopt(position, Arc::new(record), adoption, true);
     }
 
     /// Hands on a replayed record that only the emitter needs.
@@ -316,7 +356,7 @@ impl Pipeline {
 
     /// Hands a replayed batch on; its position is the log's.
     pub fn replay_batch(&self, position: u64, work: BatchWork) {
-        self.lock().batch(position, Arc::new(work), None, true);
+        self.lock().batch(position, work, true);
     }
 
     /// Hands a replayed frontier on.
@@ -347,14 +387,10 @@ impl Pipeline {
 }
 
 impl Inner {
-    fn batch(
-        &self,
-        position: u64,
-        work: Arc<BatchWork>,
-        reply: Option<oneshot::Sender<Outcome>>,
-        replayed: bool,
-    ) {
-        self.expect(Expect::Batch { position, work: Arc::clone(&work), reply, replayed });
+    fn batch(&self, position: u64, mut work: BatchWork, replayed: bool) {
+        let dealt = work.deal();
+        self.expect(Expect::Batch { position, dealt, replayed });
+        let work = Arc::new(work);
         for (worker, entries) in self.workers.iter().zip(&work.entries) {
             if !entries.is_empty() {
                 send(worker, Message::Batch(position, Arc::clone(&work)));
@@ -366,7 +402,8 @@ impl Inner {
     fn is_gone(&self, work: &BatchWork) -> bool {
         let columns = &work.batch.columns;
         let is_gone = |&at: &u32| self.gone.contains(columns.entries[at as usize].vshard);
-        !self.gone.is_empty() && work.entries.iter().flatten().any(is_gone)
+        let is_fenced = !self.gone.is_empty() && !mutation::is(Mutation::MoveNotFenced);
+        is_fenced && work.entries.iter().flatten().any(is_gone)
     }
 
     fn release(
@@ -381,9 +418,15 @@ impl Inner {
         self.send_all(&Message::Release(position, Arc::new(vshards)));
     }
 
-    fn adopt(&mut self, position: u64, record: Arc<AdoptRecord>, adoption: Adoption) {
+    fn adopt(
+        &mut self,
+        position: u64,
+        record: Arc<AdoptRecord>,
+        adoption: Adoption,
+        replayed: bool,
+    ) {
         record.vshards.iter().for_each(|vshard| self.gone.remove(vshard));
-        self.expect(Expect::Adopt { position, record });
+        self.expect(Expect::Adopt { position, record, replayed });
         self.send_all(&Message::Adopt(position, Arc::new(adoption)));
     }
 

@@ -16,10 +16,12 @@ use weir_http::{
     Authenticator, Bytes, Full, Handler, HeaderMap, Incoming, Method, Peer, Request, Response,
     ServerCounters, StatusCode, header,
 };
+use weir_ring::OWNERS_PATH;
 use weir_telemetry::{Registry, Scrape};
 
 use crate::admin::Admin;
 use crate::admin::routes::MOVES_PATH;
+use crate::allocator;
 use crate::config::Overrides;
 use crate::node::Node;
 use crate::outlets::Outlets;
@@ -54,7 +56,7 @@ impl Router {
             runtime.block_on(outlets.egress.reload(to, labels))
         };
         let admin = Admin::new(Arc::clone(&node), Registry::new(), Box::new(reload));
-        admin.registry().set_collector("allocator", Arc::new(allocator));
+        admin.registry().set_collector("allocator", Arc::new(allocator::metrics));
         let held = Arc::clone(&node);
         let collect = move |scrape: &mut Scrape| held.custody.collect(scrape);
         admin.registry().set_collector("custody", Arc::new(collect));
@@ -121,6 +123,9 @@ impl Router {
                 let query = request.uri().query().unwrap_or_default();
                 crate::agents::handle(&self.node, query, request.headers())
             }
+            (&Method::GET, OWNERS_PATH) => {
+                crate::cluster::senders::handle(&self.node, request.headers())
+            }
             (&Method::POST, MOVES_PATH) => {
                 let query = request.uri().query().unwrap_or_default();
                 crate::cluster::moves::handle(&self.node, query).await
@@ -170,7 +175,9 @@ impl Router {
 
 impl Handler for Router {
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Page {
-        self.answer(request, peer).await
+        let mut page = self.answer(request, peer).await;
+        crate::cluster::senders::say(&self.node, page.headers_mut());
+        page
     }
 }
 
@@ -219,20 +226,6 @@ pub(crate) fn plain(status: StatusCode, body: &str) -> Page {
     let response = Response::builder().status(status);
     let response = response.header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
     response.body(Full::new(Bytes::from(body.to_owned()))).unwrap_or_default()
-}
-
-/// What jemalloc holds.
-fn allocator(scrape: &mut Scrape) {
-    use tikv_jemalloc_ctl::{epoch, stats};
-    if epoch::advance().is_err() {
-        return;
-    }
-    let parts = [("allocated", stats::allocated::read()), ("resident", stats::resident::read())];
-    for (state, bytes) in parts {
-        let help = "Memory of the allocator, by state.";
-        let bytes = bytes.unwrap_or(0) as f64;
-        scrape.gauge("weir_allocator_bytes", help, &[("state", state)], bytes);
-    }
 }
 
 /// Connections, and those that were refused or broke.

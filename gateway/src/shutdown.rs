@@ -28,6 +28,7 @@ pub async fn shut_down(app: App) {
     let left = || deadline.saturating_duration_since(Instant::now());
     node.readiness.stopping.store(true, Ordering::Release);
     tracing::info!(deadline_s = left().as_secs(), "shutting down: no more requests");
+    node.follow.stop_hosted();
     drain.start();
     if !drain.wait(left() / 3).await {
         drain.cut();
@@ -44,7 +45,9 @@ pub async fn shut_down(app: App) {
     }
     tracing::info!("shutting down: last sends");
     outlets.stop(left()).await;
+    node.follow.hosted_ended(left()).await;
     node.readiness.closing.store(true, Ordering::Release);
+    node.follow.end(left() / 2).await;
     let exchange = node.exchange.iter().map(|journal| ("exchange", journal));
     let journals = [("log", &node.log), ("queue", &node.queue), ("checkpoints", &node.checkpoints)];
     for (name, journal) in journals.into_iter().chain(exchange) {

@@ -14,7 +14,7 @@ mod v1;
 mod v2;
 
 use crate::workload::{Request, Workload};
-use draft::Draft;
+use draft::{Draft, Kind, Place, VALUE_BYTES};
 
 /// A version of remote write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -92,7 +92,7 @@ pub struct StampPiece {
 #[derive(Debug, Default)]
 pub struct Body {
     bytes: Vec<u8>,
-    values: Vec<u32>,
+    values: Vec<Place>,
     stamps: Vec<StampPiece>,
     plain_len: usize,
     /// zstd's output, where that is wanted.
@@ -151,9 +151,17 @@ impl Body {
         workload.stamps(request, &mut scratch.stamps);
         scratch.encoded.clear();
         scratch.encoded.extend(scratch.stamps.iter().map(|&time| encode_stamp(time)));
-        for (&at, value) in self.values.iter().zip(&scratch.values) {
-            let at = at as usize;
-            self.bytes[at..at + 8].copy_from_slice(&value.to_bits().to_le_bytes());
+        let mut before = 0.0;
+        for (place, &value) in self.values.iter().zip(&scratch.values) {
+            let (at, zigzag) = (place.at(), |n: i64| ((n << 1) ^ (n >> 63)) as u64);
+            let bytes = match place.kind() {
+                Kind::Double => value.to_bits().to_le_bytes(),
+                Kind::Whole => encode_varint(value as u64),
+                Kind::First => encode_varint(zigzag(value as i64)),
+                Kind::Delta => encode_varint(zigzag(value as i64 - before as i64)),
+            };
+            before = value;
+            self.bytes[at..at + VALUE_BYTES].copy_from_slice(&bytes);
         }
         for piece in &self.stamps {
             let (at, first, len) =
@@ -216,10 +224,19 @@ impl Scratch {
 
 /// A timestamp as a varint of exactly 6 bytes; times before 1971 and after 2109 are moved there.
 pub fn encode_stamp(time: i64) -> [u8; STAMP_BYTES] {
-    let time = time.clamp(1 << 35, (1 << 42) - 1) as u64;
+    stretched(time.clamp(1 << 35, (1 << 42) - 1) as u64)
+}
+
+/// A number below 2^56 as a varint of exactly 8 bytes.
+fn encode_varint(number: u64) -> [u8; VALUE_BYTES] {
+    stretched(number.min((1 << 56) - 1))
+}
+
+/// A varint of exactly so many bytes.
+fn stretched<const N: usize>(number: u64) -> [u8; N] {
     std::array::from_fn(|at| {
-        let more = if at + 1 < STAMP_BYTES { 0x80 } else { 0 };
-        ((time >> (7 * at)) & 0x7f) as u8 | more
+        let more = if at + 1 < N { 0x80 } else { 0 };
+        ((number >> (7 * at)) & 0x7f) as u8 | more
     })
 }
 

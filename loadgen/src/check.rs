@@ -3,7 +3,7 @@
 //! The run tells which requests were acknowledged; the workload makes their samples again, the oracle
 //! computes from them what every rule must have said, and the receiver has what came. Invariant: what
 //! cannot be known is not held against the target: a sample that came behind now − grace may have
-//! been late or not. Not here: native histograms, and a target that knows series of an earlier run.
+//! been late or not. Not here: a target that knows series of an earlier run.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,10 +53,12 @@ impl Check {
         listen: &str,
         grace: Duration,
         tenant: Option<&str>,
+        elects: bool,
     ) -> Result<Self, String> {
         let wrong = |why: &dyn std::fmt::Display| format!("--rules {}: {why}", rules.display());
         let text = std::fs::read_to_string(rules).map_err(|e| wrong(&e))?;
-        let mut settings = Settings { grace_ms: grace.as_millis() as i64, ..Settings::default() };
+        let grace_ms = grace.as_millis() as i64;
+        let mut settings = Settings { grace_ms, elects, ..Settings::default() };
         if let Some(tenant) = tenant {
             tenant.clone_into(&mut settings.tenant);
         }
@@ -97,7 +99,11 @@ impl Check {
             let samples = workload.samples(request);
             arrivals.extend(samples.iter().map(|s| Arrival::between(s, i64::MIN, before)));
         }
-        self.oracle.judge(&arrivals, &self.receiver.samples(), through)
+        let mut found = self.oracle.judge(&arrivals, &self.receiver.samples(), through);
+        let histograms = self.receiver.histograms();
+        let histograms = histograms.iter().map(|(labels, h)| (&**labels, h));
+        found.add(self.oracle.judge_histograms(&arrivals, histograms, through));
+        found
     }
 
     fn wait_closed(&self, stop: &AtomicBool) {

@@ -11,6 +11,7 @@ use weir_loadgen::cli::run::RunArgs;
 use weir_loadgen::cli::targets::TargetsArgs;
 use weir_loadgen::cli::{Arguments, Command};
 use weir_loadgen::receiver::cli::ReceiveArgs;
+use weir_loadgen::report::checked::Checked;
 use weir_loadgen::report::progress::Progress;
 use weir_loadgen::report::{json, page, table};
 use weir_loadgen::run;
@@ -63,6 +64,13 @@ fn run_load(args: &RunArgs) -> ExitCode {
     };
     report.command = command_line();
     say(&table::write(&report));
+    if let Some(check) = check {
+        let workload = Workload::new(plan.shape.clone(), plan.seed);
+        say("waiting for the last windows\n");
+        let differences = check.end(&ledger, &workload, &stop);
+        say(&format!("outputs: {differences}\n"));
+        report.checked = Some(Checked::from(&differences));
+    }
     for (file, text) in
         [(&args.report_html, page::write(&report)), (&args.report_json, json::write(&report))]
     {
@@ -72,13 +80,7 @@ fn run_load(args: &RunArgs) -> ExitCode {
             return fail(&why);
         }
     }
-    let differs = check.is_some_and(|check| {
-        let workload = Workload::new(plan.shape.clone(), plan.seed);
-        say("waiting for the last windows\n");
-        let differences = check.end(&ledger, &workload, &stop);
-        say(&format!("outputs: {differences}\n"));
-        !differences.is_empty()
-    });
+    let differs = report.checked.is_some_and(|checked| !checked.right);
     let met = report.bounds.iter().all(|bound| bound.met);
     if met && !differs { ExitCode::SUCCESS } else { ExitCode::from(MISSED) }
 }

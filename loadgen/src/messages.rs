@@ -7,19 +7,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_wire::oracle::{Count, Histogram, ZeroCount, v1, v2};
+use weir_wire::oracle::{Histogram, v1, v2};
 
-use crate::oracle::NativeHistogram;
 use crate::samples::{Labels, Sample};
+
+mod native;
+
+pub use native::{native, wire};
 
 /// A 1.0 message; samples of one series stay together, in their order.
 pub fn message_v1(samples: &[Sample]) -> v1::WriteRequest {
     let timeseries = by_series(samples).into_iter().map(|(labels, samples)| v1::TimeSeries {
         labels: label_list(&labels),
-        samples: samples
-            .iter()
+        samples: floats(&samples)
             .map(|s| v1::Sample { value: s.value, timestamp: s.timestamp })
             .collect(),
+        histograms: samples.iter().filter_map(|s| wire(s)).collect(),
         ..v1::TimeSeries::default()
     });
     v1::WriteRequest { timeseries: timeseries.collect(), metadata: Vec::new() }
@@ -32,13 +35,19 @@ pub fn message_v2(samples: &[Sample]) -> v2::Request {
     for (labels, samples) in by_series(samples) {
         let refs = labels.iter().flat_map(|(k, v)| [symbols.place(k), symbols.place(v)]);
         let labels_refs = refs.collect();
-        let samples = samples.iter().map(|s| v2::Sample {
+        let histograms = samples.iter().filter_map(|s| {
+            let start_timestamp = s.start;
+            Some(Histogram { start_timestamp, ..wire(s)? })
+        });
+        let histograms = histograms.collect();
+        let samples = floats(&samples).map(|s| v2::Sample {
             value: s.value,
             timestamp: s.timestamp,
             start_timestamp: s.start,
         });
         let samples = samples.collect();
-        timeseries.push(v2::TimeSeries { labels_refs, samples, ..v2::TimeSeries::default() });
+        let series = v2::TimeSeries { labels_refs, samples, histograms, ..Default::default() };
+        timeseries.push(series);
     }
     v2::Request { symbols: symbols.list, timeseries }
 }
@@ -91,6 +100,20 @@ fn by_series(samples: &[Sample]) -> Vec<(Arc<Labels>, Vec<&Sample>)> {
     series
 }
 
+fn floats<'a>(samples: &'a [&Sample]) -> impl Iterator<Item = &'a Sample> {
+    samples.iter().copied().filter(|s| s.histogram.is_none())
+}
+
+/// The samples of a 1.0 message, native histograms among them.
+pub fn samples_v1(message: &v1::WriteRequest) -> Vec<Sample> {
+    let mut samples = floats_v1(message);
+    for series in message.timeseries.iter().filter(|series| !series.histograms.is_empty()) {
+        let labels = labels_v1(series);
+        samples.extend(series.histograms.iter().map(|h| Sample::native(&labels, native(h))));
+    }
+    samples
+}
+
 /// The float samples of a 1.0 message.
 pub fn floats_v1(message: &v1::WriteRequest) -> Vec<Sample> {
     let each = message.timeseries.iter().flat_map(|series| {
@@ -117,46 +140,4 @@ pub fn decompress(body: &[u8]) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; length.min(64 << 20)];
     snap::raw::Decoder::new().decompress(body, &mut bytes).map_err(|e| e.to_string())?;
     Ok(bytes)
-}
-
-/// A histogram as the oracle looks at it.
-pub fn native(histogram: &Histogram) -> NativeHistogram {
-    let number = |n: u64| n as f64;
-    let buckets = |spans: &[weir_wire::oracle::BucketSpan], deltas: &[i64], counts: &[f64]| {
-        let mut summed = 0;
-        let integers = deltas.iter().map(|delta| {
-            summed += delta;
-            summed as f64
-        });
-        let counts: Vec<f64> = if counts.is_empty() { integers.collect() } else { counts.to_vec() };
-        let mut at = 0;
-        let mut places = Vec::new();
-        for span in spans {
-            at += span.offset;
-            for _ in 0..span.length {
-                places.push(at);
-                at += 1;
-            }
-        }
-        places.into_iter().zip(counts).collect()
-    };
-    let h = histogram;
-    NativeHistogram {
-        timestamp: h.timestamp,
-        count: match h.count {
-            Some(Count::Int(n)) => number(n),
-            Some(Count::Float(n)) => n,
-            None => 0.0,
-        },
-        sum: h.sum,
-        schema: h.schema,
-        zero_threshold: h.zero_threshold,
-        zero_count: match h.zero_count {
-            Some(ZeroCount::Int(n)) => number(n),
-            Some(ZeroCount::Float(n)) => n,
-            None => 0.0,
-        },
-        positive: buckets(&h.positive_spans, &h.positive_deltas, &h.positive_counts),
-        negative: buckets(&h.negative_spans, &h.negative_deltas, &h.negative_counts),
-    }
 }

@@ -9,9 +9,10 @@
 //! total is preceded by a 0; late is what is not past the frontier when it arrives.
 //!
 //! Where it cannot know on which side of the frontier a sample arrived, it computes both worlds and
-//! accepts what lies between them. It does not do relabelling (a rule file with it is refused),
-//! native histograms as input, reloads that change a rule, or `elect`; and it takes it that no more
-//! than four samples of a series are in the air at once, which is what the gateway remembers.
+//! accepts what lies between them; of native histograms, which it has no bounds for, it takes those that
+//! came in doubt for early. It does not know reloads that change a rule, gauge histograms, custom buckets,
+//! or zero buckets of several widths in one group; and it takes it that no more than four samples of a
+//! series are in the air at once, which is what the gateway remembers.
 
 mod arrival;
 mod compare;
@@ -19,6 +20,7 @@ mod group;
 mod histogram;
 mod intake;
 mod overflow;
+mod relabel;
 mod replicas;
 mod rules;
 mod selector;
@@ -33,7 +35,7 @@ use crate::samples::{Labels, Sample, is_stale};
 
 pub use arrival::Arrival;
 pub use compare::{Differences, compare, compare_values};
-pub use histogram::{HistogramOutputs, NativeHistogram, compare_histograms};
+pub use histogram::{ExpectedHistogram, HistogramOutputs, NativeHistogram, compare_histograms};
 pub use rules::{Grouping, Rule, read_rules};
 
 use intake::Intake;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub cluster_label: String,
     /// `ha.replica_label`.
     pub replica_label: String,
+    /// `ha.mode` is `elect`.
+    pub elects: bool,
     /// The labels that tell a target.
     pub target_labels: Vec<String>,
 }
@@ -63,6 +67,7 @@ impl Default for Settings {
             grace_ms: 30_000,
             cluster_label: "cluster".into(),
             replica_label: "__replica__".into(),
+            elects: false,
             target_labels: vec!["job".into(), "instance".into()],
         }
     }
@@ -90,6 +95,28 @@ pub enum Expected {
 
 /// Output samples by series and timestamp.
 pub type Outputs = BTreeMap<Labels, BTreeMap<i64, Expected>>;
+
+/// Everything that is said.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    floats: Outputs,
+    histograms: HistogramOutputs,
+}
+
+impl Said {
+    /// Adds a sample as it came.
+    fn add(&mut self, labels: &Labels, sample: &Sample) {
+        let at = sample.timestamp;
+        if let Some(histogram) = &sample.histogram {
+            let series = self.histograms.entry(labels.clone()).or_default();
+            series.entry(at).or_insert_with(|| ExpectedHistogram::Is((**histogram).clone()));
+            return;
+        }
+        let is_marker = is_stale(sample.value);
+        let expected = if is_marker { Expected::Marker } else { Expected::Value(sample.value) };
+        self.floats.entry(labels.clone()).or_default().entry(at).or_insert(expected);
+    }
+}
 
 /// Which way doubts are decided: where the frontier stood when a sample came, whether a silent
 /// series had been forgotten.
@@ -135,9 +162,9 @@ impl Oracle {
     ) -> Outputs {
         let (early, unsure) = self.in_world(World::Early, arrivals, through, spoken);
         if !unsure {
-            return early;
+            return early.floats;
         }
-        merge(early, self.in_world(World::Late, arrivals, through, spoken).0)
+        merge(early.floats, self.in_world(World::Late, arrivals, through, spoken).0.floats)
     }
 
     /// Compares what a backend received, in its order, with what it must have received: of the
@@ -151,20 +178,27 @@ impl Oracle {
 
     /// What passes through raw: series that no rule takes, and inputs of rules that keep them.
     pub fn passed(&self, arrivals: &[Arrival]) -> Outputs {
-        self.take_in(World::Early, arrivals).passed()
+        self.take_in(World::Early, arrivals).passed().floats
     }
 
-    /// Histograms of `native_histogram` outputs: the values behind each.
+    /// All native histograms that must come: those of outputs up to `through`, and those that pass.
     pub fn expected_histograms(&self, arrivals: &[Arrival], through: i64) -> HistogramOutputs {
-        let intake = self.take_in(World::Early, arrivals);
-        let members = intake.members();
-        let mut out = HistogramOutputs::new();
-        for (number, rule) in self.rules.iter().enumerate() {
-            for (group, members) in group::groups(rule, number, &members) {
-                group::histograms(rule, &group, &members, through, &mut out);
-            }
-        }
-        out
+        self.in_world(World::Early, arrivals, through, &BTreeSet::new()).0.histograms
+    }
+
+    /// Compares the native histograms that a backend received with those that must come; outputs up to
+    /// `through`.
+    pub fn judge_histograms<'a>(
+        &self,
+        arrivals: &[Arrival],
+        received: impl Iterator<Item = (&'a Labels, &'a NativeHistogram)>,
+        through: i64,
+    ) -> Differences {
+        let expected = self.expected_histograms(arrivals, through);
+        let raw = self.take_in(World::Early, arrivals).passed().histograms;
+        let received =
+            received.filter(|(labels, h)| h.timestamp <= through || raw.contains_key(*labels));
+        compare_histograms(&expected, received, i64::MAX)
     }
 
     fn take_in(&self, world: World, arrivals: &[Arrival]) -> Intake<'_> {
@@ -179,7 +213,7 @@ impl Oracle {
         arrivals: &[Arrival],
         through: i64,
         spoken: &BTreeSet<&Labels>,
-    ) -> (Outputs, bool) {
+    ) -> (Said, bool) {
         let intake = self.take_in(world, arrivals);
         let mut outputs = intake.passed();
         let members = intake.members();

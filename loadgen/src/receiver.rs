@@ -96,7 +96,11 @@ impl Receiver {
             stopping: AtomicBool::new(false),
         });
         let theirs = Arc::clone(&shared);
-        let accepting = std::thread::spawn(move || accept(&listener, &theirs));
+        let accepting = std::thread::spawn(move || {
+            let shared = Arc::clone(&theirs);
+            let is_stopping = || theirs.stopping.load(Ordering::SeqCst);
+            http::serve_each(&listener, is_stopping, move |stream| serve(stream, &shared));
+        });
         Ok(Self { address, shared, accepting: Some(accepting) })
     }
 
@@ -177,17 +181,6 @@ impl Drop for Receiver {
         if let Some(thread) = self.accepting.take() {
             thread.join().ok();
         }
-    }
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for stream in listener.incoming() {
-        if shared.stopping.load(Ordering::SeqCst) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        let shared = Arc::clone(shared);
-        std::thread::spawn(move || serve(stream, &shared).ok());
     }
 }
 

@@ -5,6 +5,7 @@
 //! where; [`table`], [`page`] and [`json`] show them.
 
 pub mod bounds;
+pub mod checked;
 pub mod json;
 pub mod machine;
 pub mod page;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use crate::sender::Tally;
 use bounds::Verdict;
+use checked::Checked;
 use machine::Machine;
 use quantiles::Quantiles;
 use timeline::Moment;
@@ -59,6 +61,8 @@ pub struct Report {
     pub limit: Option<f64>,
     /// What was asked, and whether it was met.
     pub bounds: Vec<Verdict>,
+    /// What the oracle found, where it was asked.
+    pub checked: Option<Checked>,
     /// Second by second.
     pub timeline: Vec<Moment>,
 }

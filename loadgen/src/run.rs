@@ -19,7 +19,7 @@ use crate::report::machine::Machine;
 use crate::report::progress::Progress;
 use crate::report::timeline::{Moment, Recorder};
 use crate::report::{Load, Report, Target, Times, Trial};
-use crate::sender::{Drive, Endpoint, Fleet, FleetConfig, Observer, Tally};
+use crate::sender::{Drive, Endpoint, Fleet, FleetConfig, Observer, Spread, Tally, owners};
 use crate::source::Source;
 use crate::units::{seconds, short};
 use crate::watch::{Sight, Watcher, process};
@@ -87,9 +87,13 @@ pub fn run(
     };
     let source = Arc::new(source);
     progress.say(&format!("preparing {} samples a round", short(source.samples() as f64)));
+    let endpoint = match plan.endpoint.spread {
+        Spread::Owners => owners::ask(&plan.endpoint)?,
+        _ => plan.endpoint.clone(),
+    };
     let config = FleetConfig {
         source: Arc::clone(&source),
-        endpoint: plan.endpoint.clone(),
+        endpoint,
         connections: plan.connections,
         retries_429: plan.retries_429,
         observer,
@@ -297,6 +301,7 @@ impl<'a> Running<'a> {
             trials: self.trials,
             limit: self.limit,
             bounds: Vec::new(),
+            checked: None,
             timeline,
             totals: self.totals,
         };

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::oracle::NativeHistogram;
+
 /// A series' labels, `__name__` among them.
 pub type Labels = BTreeMap<String, String>;
 
@@ -38,7 +40,7 @@ pub fn display(labels: &Labels) -> String {
     format!("{}{{{}}}", name(labels), pairs.join(","))
 }
 
-/// One float sample of a series.
+/// One sample of a series.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// The series.
@@ -49,13 +51,22 @@ pub struct Sample {
     pub value: f64,
     /// Start timestamp, 0 for none (remote write 2.0 only).
     pub start: i64,
+    /// The native histogram that it is instead of a float.
+    pub histogram: Option<Arc<NativeHistogram>>,
 }
 
 impl Sample {
     /// A sample without start timestamp.
     pub fn new(labels: &Arc<Labels>, timestamp: i64, value: f64) -> Self {
         let labels = Arc::clone(labels);
-        Self { labels, timestamp, value, start: 0 }
+        Self { labels, timestamp, value, start: 0, histogram: None }
+    }
+
+    /// A native histogram; its value is no number, and the stale marker where its sum is.
+    pub fn native(labels: &Arc<Labels>, histogram: NativeHistogram) -> Self {
+        let value = if is_stale(histogram.sum) { stale_marker() } else { f64::NAN };
+        let timestamp = histogram.timestamp;
+        Self { histogram: Some(Arc::new(histogram)), ..Self::new(labels, timestamp, value) }
     }
 }
 

@@ -37,6 +37,7 @@ pub enum Purpose {
     Backoff,
     Motion,
     Place,
+    Exemplar,
 }
 
 /// The finaliser of splitmix64.

@@ -2,7 +2,7 @@
 //!
 //! Each connection is a plain thread with its own slots and their bodies, one request at a time, so
 //! a series' samples stay in order as with a shard of a Prometheus. In reading order: [`endpoint`]
-//! says where to, [`routes`] which of several places, [`connection`] carries a body there, [`answer`]
+//! says where to, [`routes`] which of several places, [`owners`] what a tier says of that, [`connection`] carries a body there, [`answer`]
 //! reads what comes back, [`retry`] what it means, [`tally`] counts, and [`fleet`] keeps the connections.
 //!
 //! Invariant: a connection waits for nothing but its schedule, its server and its own retries. What
@@ -12,6 +12,7 @@ pub mod answer;
 pub mod connection;
 pub mod endpoint;
 pub mod fleet;
+pub mod owners;
 pub mod retry;
 pub mod routes;
 pub mod tally;

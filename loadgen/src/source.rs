@@ -5,6 +5,7 @@
 use crate::body::{Body, Scratch};
 use crate::replay::Replay;
 use crate::sender::Endpoint;
+use crate::sender::owners::Doors;
 use crate::workload::{Request, Slot, Step, Workload};
 
 /// Requests of one kind or the other.
@@ -81,6 +82,14 @@ impl Source {
         match self {
             Self::Made(workload) => body.fill(workload, request, scratch),
             Self::Replayed(replay) => replay.fill(request, body, endpoint.compression, scratch),
+        }
+    }
+
+    /// The place of the owner of a request's first series.
+    pub fn place(&self, request: &Request, doors: &Doors) -> Option<usize> {
+        match self {
+            Self::Made(workload) => workload.with_first(request, |series| doors.place(series))?,
+            Self::Replayed(_) => None,
         }
     }
 

@@ -1,23 +1,30 @@
 //! `weir-loadgen torture`: real gateways among faults, under the oracle the whole time.
 //!
-//! A gateway or a tier of several, a receiver behind it and a small fleet of senders before it run while one fault after
-//! another happens: kills, stops, signals, reloads, a full disk, a backend that is away, slow or
-//! lies, senders that die in the middle of a request. Now and then, and in the end, all that was
-//! acknowledged is compared with all that arrived. Invariant: whatever happens, nothing that was
-//! acknowledged is lost, doubled, wrong or late.
+//! A gateway or a tier of several, a receiver behind it, a small fleet of senders and real agents before
+//! it run while one fault after another happens: kills, stops, signals, reloads, a full disk, a full log,
+//! a clock that is wrong, a backend that is away, slow or lies, senders that die in the middle of a
+//! request, targets that die in the middle of a page. Now and then, and in the end, all that was
+//! acknowledged, and all that agents had in their buffers, is compared with all that arrived. Invariant:
+//! whatever happens, nothing of that is lost, doubled, wrong or late, and agents have scraped whatever
+//! they do not say they could not.
 //!
-//! The seed decides which faults come and for how long; the machine decides what they meet. It does
-//! not step the clock, which would be everybody's on this host, and takes no power away: a kill
-//! leaves what was written in the page cache.
+//! The seed decides which faults come and for how long; the machine decides what they meet. It takes
+//! no power away: a kill leaves what was written in the page cache.
 
+mod agent;
 pub mod cli;
+pub mod clocks;
 pub mod dice;
+mod disk;
 mod faults;
+mod field;
 mod fleet;
 mod ground;
+mod moves;
 mod node;
 mod processes;
 mod summary;
+mod target;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -33,6 +40,8 @@ use ground::Ground;
 pub struct Plan {
     /// The gateway's binary.
     pub gateway: PathBuf,
+    /// The agent's binary.
+    pub agent: PathBuf,
     /// How many faults, over all tiers; `None` for as many as there is time for.
     pub faults: Option<usize>,
     /// How long at most; `None` for as long as the faults take.
@@ -43,6 +52,14 @@ pub struct Plan {
     pub tiers: usize,
     /// Gateways of each tier; they share its senders and its receiver, and a fault picks one.
     pub gateways: usize,
+    /// Senders of each tier that are the torture's own; with none, agents are all there is.
+    pub senders: usize,
+    /// Agents of each tier, with targets that they scrape.
+    pub agents: usize,
+    /// Virtual shards of a tier change hands.
+    pub moves: bool,
+    /// Gateways have clocks of their own, which are set wrong.
+    pub clocks: bool,
     /// Only kills, however the gateway stands at that moment.
     pub kills_only: bool,
     /// A verdict after so many faults of a tier.
@@ -83,18 +100,20 @@ fn one(
 ) -> Result<Summary, String> {
     let began = Instant::now();
     let mut dice = Dice::new(seed);
-    let gateways = plan.gateways.max(1);
-    let mut ground = Ground::prepare(&plan.gateway, gateways, (number, seed))?;
-    if number == 0 && !ground.disk_can_be_filled() {
+    let mut ground = Ground::prepare(plan, (number, seed))?;
+    let victims = ground.victims();
+    if number == 0 && !victims.disks {
         say("no tmpfs can be mounted here: no disk is filled");
+    }
+    if number == 0 && plan.clocks && !victims.clocks {
+        say("libfaketime is not installed: no clock is set");
     }
     let goes_on = |done: usize| {
         faults.is_none_or(|all| done < all) && plan.duration.is_none_or(|d| began.elapsed() < d)
     };
     let mut done = 0;
     while goes_on(done) {
-        let disk = ground.disk_can_be_filled();
-        let fault = Fault::pick(&mut dice, plan.kills_only, disk, gateways > 1);
+        let fault = Fault::pick(&mut dice, plan.kills_only, victims);
         ground.suffer(fault, &mut dice)?;
         done += 1;
         if done % plan.verdict_every.max(1) == 0 {
@@ -108,4 +127,8 @@ fn one(
     let summary = ground.end()?;
     say(&format!("tier {number}: done, {done} faults, {}", summary.differences));
     Ok(summary)
+}
+
+fn pause(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
 }

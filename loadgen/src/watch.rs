@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use weir_http::{Client, ClientConfig, ClientTlsConfig, HeaderMap, Uri};
+use weir_http::{Client, ClientConfig, HeaderMap, Uri};
 
 use crate::sender::Endpoint;
 
@@ -115,28 +115,12 @@ impl Eyes {
             let scheme = endpoint.url.scheme_str()?;
             format!("{scheme}://{}/metrics", endpoint.authority()).parse().ok()
         });
-        let tls = ClientTlsConfig {
-            ca_file: endpoint.ca_file.clone(),
-            insecure_skip_verify: endpoint.insecure,
-            ..ClientTlsConfig::default()
-        };
-        let config = ClientConfig {
-            tls,
-            reply_bytes_max: 16 << 20,
-            http2: false,
-            ..ClientConfig::default()
-        };
-        let client = Client::new(config, Instant::now()).ok();
+        let config = ClientConfig { reply_bytes_max: 16 << 20, ..ClientConfig::default() };
+        let client = endpoint.client(config).ok();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok();
         let page =
             runtime.zip(client).zip(url).map(|((runtime, client), url)| (runtime, client, url));
-        let mut headers = HeaderMap::new();
-        for (name, value) in &endpoint.headers {
-            if let (Ok(name), Ok(value)) = (name.parse::<weir_http::HeaderName>(), value.parse()) {
-                headers.insert(name, value);
-            }
-        }
-        Self { pid, page, headers }
+        Self { pid, page, headers: endpoint.header_map() }
     }
 
     fn look(&mut self) -> Sight {

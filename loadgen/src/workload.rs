@@ -19,6 +19,7 @@ pub mod values;
 
 use std::sync::Arc;
 
+use crate::oracle::NativeHistogram;
 use crate::samples::{Labels, Sample};
 use crate::seed::{Purpose, Seed};
 use churn::{Incarnation, Life, Place};
@@ -54,7 +55,23 @@ pub struct Shape {
     pub replicas: Replicas,
     /// What goes wrong.
     pub mishaps: Mishaps,
+    /// What samples have beside values.
+    pub extras: Extras,
 }
+
+/// What samples have beside values.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Extras {
+    /// Native histograms count in whole numbers, as a scraper sends them.
+    pub whole_counts: bool,
+    /// Counters and histograms say when they began (2.0).
+    pub starts: bool,
+    /// Share of counters that have an exemplar.
+    pub exemplars: f64,
+}
+
+/// Resolution of native histograms.
+pub const NATIVE_SCHEMA: i32 = 3;
 
 /// What senders pack into a request unless they are told otherwise.
 const SAMPLES_PER_REQUEST: u32 = 2000;
@@ -75,6 +92,7 @@ impl Shape {
             life: defaults.life,
             replicas: Replicas::default(),
             mishaps: Mishaps::default(),
+            extras: Extras::default(),
         }
     }
 }
@@ -106,6 +124,12 @@ pub struct Series<'a> {
     pub buckets: u16,
     /// Which clock stamps it.
     pub clock: u16,
+    /// Its native histogram counts in whole numbers.
+    pub whole_counts: bool,
+    /// It says when it began: one value more, milliseconds since the epoch.
+    pub has_start: bool,
+    /// The trace of its exemplar.
+    pub exemplar: Option<u64>,
 }
 
 impl Workload {
@@ -171,21 +195,46 @@ impl Workload {
     /// The request's series, in their order on the wire.
     pub fn each_series(&self, request: &Request, mut each: impl FnMut(&Series<'_>)) {
         let (_, replica) = self.place(request.number % self.slots());
+        let extras = self.shape.extras;
         for run in self.runs(request) {
             let target = self.target_labels(run.target, request.since, replica);
             let clock = self.clock(run.target);
             for spec in &self.catalogue.specs()[run.first..run.first + run.count] {
                 let labels = spec.labels(&target);
-                each(&Series { labels, buckets: spec.buckets, clock });
+                let (buckets, whole_counts) = (spec.buckets, extras.whole_counts);
+                let has_start = extras.starts && spec.is_counter();
+                let exemplar = self.exemplar(run.target, spec);
+                each(&Series { labels, buckets, clock, whole_counts, has_start, exemplar });
             }
         }
+    }
+
+    /// Looks at the labels of the request's first series.
+    pub fn with_first<T>(
+        &self,
+        request: &Request,
+        look: impl FnOnce(&[(&str, &str)]) -> T,
+    ) -> Option<T> {
+        let (_, replica) = self.place(request.number % self.slots());
+        let run = self.runs(request).next()?;
+        let target = self.target_labels(run.target, request.since, replica);
+        let spec = self.catalogue.specs().get(run.first)?;
+        Some(look(&spec.labels(&target)))
     }
 
     /// Adds the request's values, in their order on the wire.
     pub fn values(&self, request: &Request, values: &mut Vec<f64>) {
         for run in self.runs(request) {
             let moment = self.moment(run.target, request);
-            values::extend(values, self.catalogue.motions(run.first, run.count), moment);
+            if !self.shape.extras.starts {
+                values::extend(values, self.catalogue.motions(run.first, run.count), moment);
+                continue;
+            }
+            let born = self.shape.life.born(self.seed, self.target_place(run.target), request.time);
+            for at in run.first..run.first + run.count {
+                values::extend(values, self.catalogue.motions(at, 1), moment);
+                values.extend(self.catalogue.specs()[at].is_counter().then_some(born as f64));
+            }
         }
     }
 
@@ -195,24 +244,35 @@ impl Workload {
         stamps.extend((0..mishaps.clocks()).map(|clock| request.time + mishaps.offset(clock)));
     }
 
-    /// The request's float samples, for those who check what came of them.
+    /// The request's samples, for those who check what came of them.
     pub fn samples(&self, request: &Request) -> Vec<Sample> {
         let (mut values, mut stamps, mut samples) = (Vec::new(), Vec::new(), Vec::new());
         self.values(request, &mut values);
         self.stamps(request, &mut stamps);
         let mut values = values.into_iter();
         self.each_series(request, |series| {
-            if series.buckets > 0 {
-                // Its buckets, the one around zero, count and sum.
-                values.by_ref().take(usize::from(series.buckets) + 3).for_each(drop);
-                return;
-            }
             let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
             let labels: Arc<Labels> = Arc::new(series.labels.iter().map(own).collect());
             let stamp = stamps[usize::from(series.clock)];
-            samples.push(Sample::new(&labels, stamp, values.next().unwrap_or_default()));
+            let mut sample = match series.buckets {
+                0 => Sample::new(&labels, stamp, values.next().unwrap_or_default()),
+                buckets => Sample::native(&labels, native(stamp, buckets, &mut values)),
+            };
+            if series.has_start {
+                sample.start = values.next().unwrap_or_default() as i64;
+            }
+            samples.push(sample);
         });
         samples
+    }
+
+    /// The trace of a series' exemplar, if it has one.
+    fn exemplar(&self, target: u64, spec: &Spec) -> Option<u64> {
+        let share = self.shape.extras.exemplars;
+        let place = spec.place;
+        let has_one =
+            spec.is_counter() && self.seed.happens(share, Purpose::Exemplar, target, place);
+        has_one.then(|| self.seed.number(Purpose::Exemplar, target, !place))
     }
 
     /// Labels of a target in order, at a time.
@@ -300,6 +360,15 @@ impl Workload {
         };
         specs.iter().map(value).collect()
     }
+}
+
+/// A native histogram from its values: buckets, the one around zero, count and sum.
+fn native(timestamp: i64, buckets: u16, values: &mut impl Iterator<Item = f64>) -> NativeHistogram {
+    let positive = (0..i32::from(buckets)).zip(values.by_ref()).collect();
+    let mut next = || values.next().unwrap_or_default();
+    let (zero_count, count, sum) = (next(), next(), next());
+    let schema = NATIVE_SCHEMA;
+    NativeHistogram { timestamp, count, sum, schema, zero_count, positive, ..Default::default() }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::clocks::Clock;
 use crate::metrics::Page;
 use crate::processes::{Program, free_address};
 use crate::{binaries, http, wait};
@@ -22,6 +23,8 @@ pub struct Agent {
     folder: PathBuf,
     /// Where its configuration comes from.
     origin: Vec<String>,
+    /// Its own, if it is not the host's.
+    clock: Option<Clock>,
 }
 
 impl Agent {
@@ -41,12 +44,49 @@ impl Agent {
         agent
     }
 
+    /// [`Agent::start`] where everything but the agent's own storage is read-only, as in a container
+    /// with a read-only root. `None` where the kernel lets nobody make a namespace.
+    pub fn start_sealed(config: &str, folder: &Path) -> Option<Self> {
+        const SEALED: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
+        let mut probe = Command::new(SEALED[0]);
+        let may = probe.args(&SEALED[1..]).arg("true").output().is_ok_and(|o| o.status.success());
+        if !may {
+            return None;
+        }
+        fs::write(folder.join("weir-agent.yml"), config).expect("configuration is written");
+        fs::create_dir_all(folder.join("weir-agent")).expect("its storage");
+        let file = folder.join("weir-agent.yml").display().to_string();
+        let origin = vec!["--config.file".to_owned(), file];
+        // The folder may lie on another file system than the root does. `exec` keeps the process.
+        let seal = "mount --bind \"$0/weir-agent\" \"$0/weir-agent\" && mount --rbind \"$0\" \"$0\" \
+                    && mount -o remount,ro,bind \"$0\" && mount -o remount,ro,bind / \
+                    && ! touch \"$0/x\" 2>/dev/null && exec \"$@\"";
+        let mut sealed = SEALED.map(str::to_owned).to_vec();
+        sealed.extend(["sh".to_owned(), "-c".to_owned(), seal.to_owned()]);
+        sealed.push(folder.display().to_string());
+        let address = free_address();
+        let program = spawn_in(&sealed, address, folder, &origin, None);
+        let agent = Self { program, address, folder: folder.to_owned(), origin, clock: None };
+        agent.wait_ready();
+        Some(agent)
+    }
+
     /// [`Agent::start`] for one of several on this host.
     pub fn start_named(name: &str, config: &str, folder: &Path) -> Self {
         fs::write(folder.join("weir-agent.yml"), config).expect("configuration is written");
         let file = folder.join("weir-agent.yml").display().to_string();
         let origin = ["--config.file", &file, "--agent.name", name].map(String::from);
         let agent = Self::spawn(origin.into(), folder);
+        agent.wait_ready();
+        agent
+    }
+
+    /// [`Agent::start`] with a clock of its own.
+    pub fn start_with_clock(config: &str, folder: &Path, clock: Clock) -> Self {
+        fs::write(folder.join("weir-agent.yml"), config).expect("configuration is written");
+        let file = folder.join("weir-agent.yml").display().to_string();
+        let origin = vec!["--config.file".to_owned(), file];
+        let agent = Self::spawn_with(origin, folder, Some(clock));
         agent.wait_ready();
         agent
     }
@@ -72,16 +112,25 @@ impl Agent {
     }
 
     fn spawn(origin: Vec<String>, folder: &Path) -> Self {
+        Self::spawn_with(origin, folder, None)
+    }
+
+    fn spawn_with(origin: Vec<String>, folder: &Path, clock: Option<Clock>) -> Self {
         let address = free_address();
-        let program = spawn(address, folder, &origin);
-        Self { program, address, folder: folder.to_owned(), origin }
+        let program = spawn(address, folder, &origin, clock.as_ref());
+        Self { program, address, folder: folder.to_owned(), origin, clock }
     }
 
     /// SIGKILL, and a new process on the same buffer and address.
     pub fn crash_and_restart(&mut self) {
         self.program.kill();
-        self.program = spawn(self.address, &self.folder, &self.origin);
+        self.program = spawn(self.address, &self.folder, &self.origin, self.clock.as_ref());
         self.wait_ready();
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.program.signal(Signal::HUP);
     }
 
     /// SIGTERM, and waits for the end.
@@ -123,12 +172,28 @@ impl Agent {
     }
 }
 
-fn spawn(address: SocketAddr, folder: &Path, origin: &[String]) -> Program {
-    let mut command = Command::new(binary());
+fn spawn(address: SocketAddr, folder: &Path, origin: &[String], clock: Option<&Clock>) -> Program {
+    spawn_in(&[], address, folder, origin, clock)
+}
+
+/// With another command in front.
+fn spawn_in(
+    front: &[String],
+    address: SocketAddr,
+    folder: &Path,
+    origin: &[String],
+    clock: Option<&Clock>,
+) -> Program {
+    let mut words = front.iter().map(std::ffi::OsStr::new).chain([binary().as_os_str()]);
+    let mut command = Command::new(words.next().expect("the binary at least"));
+    command.args(words);
     command.args(origin);
     command.arg("--storage.agent.path").arg(folder.join("weir-agent"));
     command.arg("--web.listen-address").arg(address.to_string());
     command.args(["--push.enable", "--web.enable-remote-write-receiver", "--web.enable-lifecycle"]);
+    if let Some(clock) = clock {
+        clock.rule(&mut command);
+    }
     Program::start("weir-agent-lite", &mut command, folder)
 }
 

@@ -77,14 +77,9 @@ impl CountingTarget {
         });
         let theirs = Arc::clone(&shared);
         let serving = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if theirs.stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&theirs);
-                // A scraper that goes away early is not this thread's concern.
-                std::thread::spawn(move || answer(stream, &shared).ok());
-            }
+            let shared = Arc::clone(&theirs);
+            let is_stopping = || theirs.stopping.load(Ordering::SeqCst);
+            http::serve_each(&listener, is_stopping, move |stream| answer(stream, &shared));
         });
         Self { address, shared, serving: Some(serving) }
     }

@@ -52,6 +52,11 @@ impl Gateway {
         self.wait_started();
     }
 
+    /// Where one that was prepared, and never started, is to be reached.
+    pub fn settle(&mut self, address: SocketAddr) {
+        self.address = address;
+    }
+
     /// Waits until one that was spawned has told its address and is ready.
     pub fn wait_started(&mut self) {
         self.address = self.wait_address();

@@ -35,7 +35,7 @@ pub mod wait;
 
 pub use weir_loadgen::oracle::stored::remote_read;
 pub use weir_loadgen::receiver::http;
-pub use weir_loadgen::torture::dice;
+pub use weir_loadgen::torture::{clocks, dice};
 pub use weir_loadgen::{oracle, samples};
 
 /// The receiver that stands in for a backend, in the test's own process.

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use weir_model::{Label, ShardKey, VShard, vshard_of_group};
+
 use crate::oracle::{self, Differences, Expected, Oracle, Outputs};
 use crate::samples::{History, Labels, Sample, is_stale, labels, name, stale_marker};
 use crate::sender::Places;
@@ -130,6 +132,25 @@ pub fn samples_of(sender: usize, tick: i64, now: i64) -> Vec<Sample> {
         }
     }
     samples
+}
+
+/// The virtual shards of so many senders' series, and of their groups.
+pub fn vshards_of(senders: usize) -> Vec<VShard> {
+    let (tenant, key, mut busy) = ("anonymous", ShardKey::default(), Vec::new());
+    for (sender, target) in (0..senders).flat_map(|s| (0..4).map(move |t| (s, t))) {
+        let instance = format!("host-{sender}-{target}:9100");
+        let labels = [("instance", instance.as_str()), ("job", "load")];
+        let labels = labels.map(|(name, value)| Label::new(name, value));
+        busy.push(key.vshard(tenant, &labels));
+    }
+    let metrics = ["requests_total", "sometimes_total", "in_flight", "sometimes"];
+    for (metric, zone) in metrics.iter().flat_map(|m| ["even", "odd"].map(|z| (*m, z))) {
+        let pairs = [("__name__", metric), ("job", "load"), ("zone", zone)];
+        let [metric, job, zone] = pairs.map(|(name, value)| Label::new(name, value));
+        busy.push(vshard_of_group(tenant, [metric, job, zone].into_iter()));
+        busy.push(vshard_of_group(tenant, [metric, zone].into_iter()));
+    }
+    busy
 }
 
 /// Whether a series is one that no rule takes.

@@ -33,10 +33,13 @@ impl Peer {
         args: &[String],
         folder: &Path,
     ) -> Self {
+        // Prometheus serves its metrics before it takes anything.
+        let ready = if program == "prometheus" { "/-/ready" } else { "/metrics" };
         let mut command = Command::new(packages::find(program));
         let program = Program::start(name, command.args(args), folder);
-        wait::until(&format!("{name} answers at {address}"), UP_WITHIN, || {
-            http::get(address, "/metrics").map_err(|e| e.to_string())
+        wait::until(&format!("{name} is ready at {address}"), UP_WITHIN, || {
+            let answer = http::get(address, ready).map_err(|e| e.to_string())?;
+            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
         });
         Self { program, address }
     }

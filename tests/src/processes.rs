@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -87,9 +87,8 @@ impl Drop for Program {
     }
 }
 
-/// An address on loopback that was free a moment ago, for programs that cannot say which one they
-/// took. Each call gives another one.
+/// An address on loopback for programs that cannot say which one they took; nobody takes it by chance.
+/// Each call gives another one.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address")
+    weir_loadgen::ports::lasting_address().expect("a free port")
 }

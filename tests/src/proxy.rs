@@ -2,8 +2,10 @@
 //!
 //! Whoever is told the proxy's address instead of the real one is behind the link, in both
 //! directions. Invariant: bytes pass unchanged and in order, or not at all; what was held passes
-//! later, as after a partition that TCP has outlived. The clock is asked for delays only.
+//! later, as after a partition that TCP has outlived. What has passed can be said again, as by a sender
+//! that has not heard the answer. The clock is asked for delays only.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +44,12 @@ struct Shared {
     changed: Condvar,
     sent: AtomicU64,
     answered: AtomicU64,
+    /// What those who connected have said, by connection.
+    said: Mutex<BTreeMap<u64, Vec<u8>>>,
 }
+
+/// Bytes of one connection that are remembered.
+const REMEMBERED: usize = 1 << 20;
 
 #[derive(Default)]
 struct State {
@@ -64,6 +71,7 @@ impl Proxy {
             changed: Condvar::new(),
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            said: Mutex::default(),
         });
         let theirs = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || {
@@ -90,6 +98,20 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
+    /// Says every whole HTTP/1.1 POST to this path again that has passed; how many there were.
+    pub fn say_again(&self, path: &str) -> usize {
+        let said = self.shared.said().clone();
+        let posts: Vec<&[u8]> = said.values().flat_map(|bytes| posts(bytes, path)).collect();
+        for post in &posts {
+            let mut stream = TcpStream::connect(self.shared.to).expect("somebody listens");
+            stream.write_all(post).expect("it is read");
+            // The answer's first byte: it has been taken, or not.
+            let mut answer = [0];
+            stream.read_exact(&mut answer).expect("an answer");
+        }
+        posts.len()
+    }
+
     /// Bytes that have passed: from those who connected, and back.
     pub fn passed(&self) -> (u64, u64) {
         let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
@@ -110,7 +132,8 @@ impl Drop for Proxy {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    There,
+    /// On this connection.
+    There(u64),
     Back,
 }
 
@@ -123,6 +146,18 @@ enum Gate {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn said(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<u8>>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, number: u64, bytes: &[u8]) {
+        if let Some(said) = self.said().get_mut(&number)
+            && said.len() + bytes.len() <= REMEMBERED
+        {
+            said.extend_from_slice(bytes);
+        }
     }
 
     fn ends(&self) -> bool {
@@ -160,7 +195,7 @@ impl Shared {
 
 fn serve(near: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     // A partition drops the first packet like any other.
-    if matches!(shared.gate(Way::There), Gate::End) {
+    if matches!(shared.gate(Way::There(0)), Gate::End) {
         return reset(&near);
     }
     let far = TcpStream::connect_timeout(&shared.to, Duration::from_secs(5))?;
@@ -171,7 +206,13 @@ fn serve(near: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let (back_from, back_to) = (far.try_clone()?, near.try_clone()?);
     let theirs = Arc::clone(shared);
     let back = std::thread::spawn(move || pump(&back_from, &back_to, Way::Back, &theirs).ok());
-    let outcome = pump(&near, &far, Way::There, shared);
+    let number = {
+        let mut said = shared.said();
+        let number = said.len() as u64;
+        said.insert(number, Vec::new());
+        number
+    };
+    let outcome = pump(&near, &far, Way::There(number), shared);
     back.join().ok();
     outcome
 }
@@ -197,7 +238,13 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, way: Way, shared: &Shared) -> 
         if to.write_all(&bytes[..count]).is_err() {
             return reset(from).and(reset(to));
         }
-        let counter = if way == Way::There { &shared.sent } else { &shared.answered };
+        let counter = match way {
+            Way::There(number) => {
+                shared.remember(number, &bytes[..count]);
+                &shared.sent
+            }
+            Way::Back => &shared.answered,
+        };
         counter.fetch_add(count as u64, Ordering::SeqCst);
     }
     // An end is news as well, and held as such.
@@ -205,6 +252,22 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, way: Way, shared: &Shared) -> 
         return reset(from).and(reset(to));
     }
     to.shutdown(Shutdown::Write)
+}
+
+/// The whole POSTs to a path in what was said on a connection, as they stand.
+fn posts<'a>(mut said: &'a [u8], path: &str) -> Vec<&'a [u8]> {
+    let mut posts = Vec::new();
+    while let Some(end) = said.windows(4).position(|four| four == b"\r\n\r\n") {
+        let head = String::from_utf8_lossy(&said[..end]).to_ascii_lowercase();
+        let len = head.split("\r\n").find_map(|line| line.strip_prefix("content-length:"));
+        let len: usize = len.and_then(|len| len.trim().parse().ok()).unwrap_or(0);
+        let Some((request, rest)) = said.split_at_checked(end + 4 + len) else { break };
+        if head.starts_with(&format!("post {path} ")) {
+            posts.push(request);
+        }
+        said = rest;
+    }
+    posts
 }
 
 fn is_timeout(error: &io::Error) -> bool {
@@ -222,6 +285,7 @@ mod tests {
     use super::*;
     use crate::http;
     use crate::stub::{Reply, Stub};
+    use crate::wait;
 
     fn ask(proxy: &Proxy) -> io::Result<u16> {
         http::get(proxy.address(), "/").map(|answer| answer.status)
@@ -232,8 +296,11 @@ mod tests {
         let stub = Stub::start(|_| Reply::page("here"));
         let proxy = Proxy::start(stub.address());
         assert_eq!(ask(&proxy).expect("an answer"), 200);
-        let (sent, answered) = proxy.passed();
-        assert!(sent > 10 && answered > 10, "{sent}, {answered}");
+        // Counted once it has passed, so perhaps after its end has been read.
+        wait::until("both ways are counted", Duration::from_secs(20), || {
+            let (sent, answered) = proxy.passed();
+            (sent > 10 && answered > 10).then_some(()).ok_or_else(|| format!("{sent}, {answered}"))
+        });
         proxy.behave(Manner::Reset);
         assert!(ask(&proxy).is_err());
         proxy.behave(Manner::Delay(Duration::from_millis(5)));
@@ -254,7 +321,7 @@ mod tests {
             proxy.behave(manner);
             std::thread::scope(|scope| {
                 let asking = scope.spawn(|| ask(&proxy));
-                crate::wait::until_true("it arrives, or not", Duration::from_secs(5), || {
+                wait::until_true("it arrives, or not", Duration::from_secs(5), || {
                     let arrived = heard.load(Ordering::SeqCst) - before;
                     // One that is held is seen to hang by the answer that is not there.
                     arrived == arrives && !asking.is_finished()

@@ -50,21 +50,36 @@ impl Tier {
         tier
     }
 
+    /// As [`Tier::start_linked`]; all of them make this mistake (`crates/model/src/mutation.rs`).
+    pub fn start_erring(
+        count: usize,
+        config: &str,
+        rules: &str,
+        mistake: Option<&'static str>,
+    ) -> Self {
+        let mut tier = Self::prepare(count, config, rules, true);
+        tier.gateways.iter_mut().for_each(|gateway| gateway.mutate(mistake));
+        tier.launch();
+        tier
+    }
+
     fn prepare(count: usize, config: &str, rules: &str, linked: bool) -> Self {
-        let inner: Vec<SocketAddr> =
-            (0..count).map(|_| lasting_address().expect("a free port")).collect();
+        let address = |_| lasting_address().expect("a free port");
+        let inner: Vec<SocketAddr> = (0..count).map(address).collect();
+        let doors: Vec<SocketAddr> = (0..count).map(address).collect();
         let mut links = Vec::new();
         for (from, to) in pairs(count).filter(|_| linked) {
             links.push(Link { from, to, proxy: Proxy::start(inner[to]) });
         }
         let gateways = inner.iter().enumerate().map(|(number, own)| {
-            let gateway = Gateway::prepare("", rules);
+            let mut gateway = Gateway::prepare("", rules);
+            gateway.settle(doors[number]);
             let mut seen = inner.clone();
             for link in links.iter().filter(|link| link.from == number) {
                 seen[link.to] = link.proxy.address();
             }
             let peers = gateway.folder().join("peers.yml");
-            fs::write(&peers, members(&seen)).expect("members are written");
+            fs::write(&peers, members(&seen, &doors)).expect("members are written");
             let name = name(number);
             let cluster = format!("{{name: {name}, listen: {own:?}, peers_file: {peers:?}}}");
             gateway.configure(&format!("{config}cluster: {cluster}\n"), rules);
@@ -138,6 +153,12 @@ impl Tier {
         link.expect("a tier with links").proxy.behave(manner);
     }
 
+    /// What one gateway has posted to another at this path is said again; how many requests.
+    pub fn say_again(&self, from: usize, to: usize, path: &str) -> usize {
+        let link = self.links.iter().find(|link| (link.from, link.to) == (from, to));
+        link.expect("a tier with links").proxy.say_again(path)
+    }
+
     /// Everything to and from a gateway is treated so from now on.
     pub fn isolate(&self, number: usize, manner: Manner) {
         let its = |link: &&Link| link.from == number || link.to == number;
@@ -196,11 +217,13 @@ fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).flat_map(move |from| (0..count).map(move |to| (from, to))).filter(|(a, b)| a != b)
 }
 
-/// The file of all members at these addresses.
-fn members(addresses: &[SocketAddr]) -> String {
+/// The file of all members at these addresses, and with these for senders.
+fn members(addresses: &[SocketAddr], doors: &[SocketAddr]) -> String {
     let mut file = "members:\n".to_owned();
-    for (number, address) in addresses.iter().enumerate() {
-        writeln!(file, "  - {{name: {}, address: \"{address}\"}}", name(number)).expect("a string");
+    for (number, (address, door)) in addresses.iter().zip(doors).enumerate() {
+        let name = name(number);
+        writeln!(file, "  - {{name: {name}, address: \"{address}\", push: \"{door}\"}}")
+            .expect("a string");
     }
     file
 }

@@ -22,6 +22,18 @@ pub fn until_true(what: &str, within: Duration, mut ask: impl FnMut() -> bool) {
     until(what, within, || ask().then_some(()).ok_or_else(|| "it is not so".into()));
 }
 
+/// Waits for what may never come: whether it came.
+pub fn perhaps(within: Duration, mut ask: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while !ask() {
+        if began.elapsed() >= within {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    true
+}
+
 /// Waits for a moment of the wall clock, in milliseconds since the epoch.
 ///
 /// For what is driven by the clock itself (samples at a pace, a window that must end) and for

@@ -63,7 +63,9 @@ fn cores_are_summed_before_they_leave_the_host() {
         of(&all, "cpu_seconds_total").into_iter().partition(|s| s.labels.contains_key("core"));
     let last = reduced.iter().max_by_key(|s| s.timestamp).expect("outputs");
     assert!(is_stale(last.value), "{last:?}");
-    assert!(raw.iter().all(|s| s.timestamp >= last.timestamp - 500), "raw while a rule took it");
+    // A scrape is stamped with when it was due: on a busy machine some time before the rules changed.
+    let earliest = raw.iter().map(|s| s.timestamp).min().expect("raw samples");
+    assert!(earliest >= last.timestamp - 2_000, "raw at {earliest} while a rule took it: {last:?}");
     assert!(of(&all, "load").len() > 4 && of(&all, "up").len() > 4);
     let late = agent.metrics().count("weir_rule_late_samples_total", &[]);
     assert_eq!(late, 0.0);

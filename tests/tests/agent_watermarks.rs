@@ -29,16 +29,16 @@ fn agent_config(gateway: &Gateway, target: &Target, more: &str) -> String {
     )
 }
 
-/// The newest window of which an output has arrived, by its end.
-fn newest(backend: &Backend) -> Option<i64> {
+/// The newest window of which this output has arrived, by its end.
+fn newest(backend: &Backend, output: &str) -> Option<i64> {
     let samples = backend.samples();
-    samples.iter().filter(|s| name(&s.labels) == OUTPUT).map(|s| s.timestamp).max()
+    samples.iter().filter(|s| name(&s.labels) == output).map(|s| s.timestamp).max()
 }
 
 /// Waits for the output of a window that ends after `after`; how long after its end it arrived.
-fn lag_after(backend: &Backend, after: i64) -> (i64, i64) {
+fn lag_after(backend: &Backend, output: &str, after: i64) -> (i64, i64) {
     wait::until("the output of the next window", SOON, || {
-        let end = newest(backend).filter(|end| *end > after).ok_or("not yet")?;
+        let end = newest(backend, output).filter(|end| *end > after).ok_or("not yet")?;
         Ok((end, wait::now_ms() - end))
     })
 }
@@ -57,7 +57,7 @@ fn with_agents_only_windows_close_early_and_with_others_after_grace() {
     // Three windows in turn; a machine that is busy for a moment is given another try.
     let (mut early, mut last) = (0, wait::now_ms());
     wait::until("three windows in turn leave early", SOON, || {
-        let (end, lag_ms) = lag_after(&backend, last);
+        let (end, lag_ms) = lag_after(&backend, OUTPUT, last);
         last = end;
         early = if lag_ms <= EARLY_MS { early + 1 } else { 0 };
         if early == 3 { Ok(()) } else { Err(format!("the last left {lag_ms} ms after its end")) }
@@ -70,8 +70,36 @@ fn with_agents_only_windows_close_early_and_with_others_after_grace() {
     sender::send_until_acknowledged(gateway.address(), &[stock], SOON);
     // What was closed meanwhile is on its way; the window after it waits.
     let sent = wait::now_ms();
-    let (_, lag_ms) = lag_after(&backend, sent);
+    let (_, lag_ms) = lag_after(&backend, OUTPUT, sent);
     assert!(lag_ms >= GRACE_MS, "a window closed {lag_ms} ms after its end");
+    gateway.assert_audited();
+}
+
+/// The settings of one who sets none: a scrape each 5 s, and a beat of 5 s.
+#[test]
+fn windows_leave_early_at_default_settings() {
+    const RULES: &str =
+        "- {match: '{__name__=\"load\"}', interval: 10s, by: [job], outputs: [sum_last]}\n";
+    const OUTPUT: &str = "load:10s_by_job_sum_last";
+    let (backend, target) = (Backend::start(), Target::start());
+    target.say(Some("load 1\n".to_owned()));
+    let gateway = Gateway::start(&sending_to(&backend.url(), "30s", ""), RULES);
+    let config = format!(
+        "global: {{scrape_interval: 5s, scrape_timeout: 4s}}\n\
+         scrape_configs: [{{job_name: app, static_configs: [{{targets: ['{}']}}]}}]\n\
+         remote_write: [{{url: 'http://{}/api/v1/write'}}]\n",
+        target.address(),
+        gateway.address()
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let _agent = Agent::start_named("a", &config, folder.path());
+    let (mut early, mut last) = (0, wait::now_ms());
+    wait::until("two windows in turn leave early", SOON, || {
+        let (end, lag_ms) = lag_after(&backend, OUTPUT, last);
+        last = end;
+        early = if lag_ms <= EARLY_MS { early + 1 } else { 0 };
+        if early == 2 { Ok(()) } else { Err(format!("the last left {lag_ms} ms after its end")) }
+    });
     gateway.assert_audited();
 }
 
@@ -88,7 +116,7 @@ fn nothing_of_a_backlog_is_late() {
     let folder = tempfile::tempdir().expect("a folder");
     let few = ", max_samples_per_send: 3, max_shards: 1";
     let agent = Agent::start_named("a", &agent_config(&gateway, &target, few), folder.path());
-    lag_after(&backend, 0);
+    lag_after(&backend, OUTPUT, 0);
     // Fewer samples are let in than the agent scrapes.
     gateway.configure(&slow, RULES);
     gateway.hang_up();
@@ -101,7 +129,7 @@ fn nothing_of_a_backlog_is_late() {
     gateway.configure(&sending, RULES);
     gateway.hang_up();
     let lifted = wait::now_ms();
-    lag_after(&backend, lifted);
+    lag_after(&backend, OUTPUT, lifted);
     let page = gateway.metrics();
     assert_eq!(page.count("weir_samples_total", &[("class", "late")]), 0.0);
     assert_eq!(page.count("weir_rule_late_samples_total", &[]), 0.0);

@@ -15,8 +15,8 @@ use weir_tests::backend::{Backend, Reply};
 use weir_tests::gateway::{Gateway, sending_to};
 use weir_tests::load::{Load, Rules, passed_on};
 use weir_tests::oracle::Expected;
-use weir_tests::samples::History;
-use weir_tests::wait;
+use weir_tests::samples::{History, Sample, labels, name};
+use weir_tests::{sender, wait};
 
 const RULES: Rules = Rules { short_s: 10, long_s: 60 };
 /// Longer than a restart, so that nothing that was acknowledged came late.
@@ -69,6 +69,39 @@ fn kills_at_any_moment_lose_double_and_change_nothing() {
     }
     let summary = judge(gateway, &backend, load, &killed_at, &format!("killed: {struck:?}"));
     std::io::stdout().write_all(summary.as_bytes()).expect("stdout");
+}
+
+/// Two targets go on over a restart, and one has died before it: windows waited for that one until
+/// `windows.backlog_wait_max` was over, which is 5 min.
+#[test]
+fn a_target_that_died_before_a_restart_holds_no_window_up() {
+    const OUTPUT: &str = "up_now:2s_by_job_count_series";
+    let backend = Backend::start();
+    let rules = "- {match: up_now, interval: 2s, by: [job], staleness_interval: 4s, outputs: [count_series]}\n";
+    let mut gateway = Gateway::start(&sending_to(&backend.url(), "2s", ""), rules);
+    let say = |gateway: &Gateway, targets: &[&str]| {
+        let now = wait::now_ms();
+        let series = |instance: &&str| labels("up_now", &[("instance", instance), ("job", "j")]);
+        let sample = |instance| Sample::new(&series(instance), now, 1.0);
+        let samples: Vec<Sample> = targets.iter().map(sample).collect();
+        sender::send_until_acknowledged(gateway.address(), &samples, SOON);
+        wait::for_clock(now + 500);
+        now
+    };
+    for _ in 0..6 {
+        say(&gateway, &["a:1", "b:1", "dead:1"]);
+    }
+    gateway.crash_and_restart();
+    let restarted = say(&gateway, &["a:1", "b:1"]);
+    wait::until("a window of after the restart is said", SOON, || {
+        say(&gateway, &["a:1", "b:1"]);
+        let said = backend.samples();
+        let said = said.iter().filter(|s| name(&s.labels) == OUTPUT);
+        let last = said.max_by_key(|s| s.timestamp).map(|s| (s.timestamp, s.value));
+        let is_past = last.is_some_and(|(end, value)| end > restarted + 6_000 && value == 2.0);
+        if is_past { Ok(()) } else { Err(format!("{last:?} was the last one")) }
+    });
+    gateway.assert_audited();
 }
 
 /// The places where the gateway ends itself when it is told to, with how many passes it may make

@@ -145,6 +145,7 @@ fn while_etcd_is_away_all_goes_on_by_the_table_that_is_known() {
         timestamp: wait::now_ms(),
         value: 1.0,
         start: 0,
+        histogram: None,
     };
     let answer = sender::send_v1(gateways[0].address(), &[sample]).expect("an answer");
     assert_eq!(answer.status, 204, "{}", answer.text());

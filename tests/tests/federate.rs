@@ -126,8 +126,7 @@ fn a_series_without_an_instance_says_so_as_in_prometheus() {
 
 #[test]
 fn a_real_prometheus_scrapes_them() {
-    // After the restart each target says one thing, and is not to be waited for long.
-    let mut gateway = Gateway::start("windows: {grace: 1s, backlog_wait_max: 5s}\n", RULES);
+    let mut gateway = Gateway::start("windows: {grace: 1s}\n", RULES);
     let prometheus = scraping(&gateway, "1s");
     let listen = prometheus.address;
     let mut ends = Vec::new();

@@ -11,6 +11,7 @@ use weir_remote::verdict::REASONS;
 use weir_remote::{Destination, Destinations, Metrics, Sender};
 use weir_telemetry::Scrape;
 
+use crate::buffer::Buffer;
 use crate::pools::Pools;
 use crate::scrape::ScrapeCounters;
 
@@ -106,13 +107,17 @@ fn collect_counters(counters: &ScrapeCounters, scrape: &mut Scrape) {
         let interval = [("interval", interval.to_string())];
         let labels = [(interval[0].0, interval[0].1.as_str())];
         let name = "prometheus_target_interval_length_seconds";
-        scrape.counter(&format!("{name}_count"), help, &labels, count);
-        scrape.counter_f64(&format!("{name}_sum"), help, &labels, sum.as_secs_f64());
+        scrape.summary(name, help, &labels, (count, sum.as_secs_f64()));
     }
 }
 
 /// The buffer.
-pub fn collect_buffer(journal: &Journal, scrape: &mut Scrape) {
+pub fn collect_buffer(journal: &Journal, buffer: &Buffer, scrape: &mut Scrape) {
+    let (recovered, failures) = buffer.drafted();
+    let help = "Samples that the process before had scraped when it was killed.";
+    scrape.counter("weir_agent_draft_samples_recovered_total", help, &[], recovered);
+    let help = "Times that a scrape could not be kept before its beat.";
+    scrape.counter("weir_agent_draft_failures_total", help, &[], failures);
     let help = "Bytes of the buffer on disk, delivered parts that are not cut yet included.";
     scrape.gauge("weir_agent_buffer_bytes", help, &[], journal.bytes() as f64);
     let help = "Frames in the buffer.";
@@ -208,11 +213,12 @@ fn collect_endpoint(sender: &Sender, name: &[(&str, &str); 2], scrape: &mut Scra
 }
 
 /// Registers what has no other home.
-pub fn register(registry: &weir_telemetry::Registry, journal: &Arc<Journal>) {
+pub fn register(registry: &weir_telemetry::Registry, journal: &Arc<Journal>, buffer: &Buffer) {
     weir_telemetry::process::build_info(registry, "weir_agent", env!("CARGO_PKG_VERSION"), "");
     registry.set_collector("process", Arc::new(weir_telemetry::ProcessCollector::new()));
-    let journal = Arc::clone(journal);
-    registry.set_collector("buffer", Arc::new(move |s: &mut Scrape| collect_buffer(&journal, s)));
+    let (journal, buffer) = (Arc::clone(journal), buffer.clone());
+    let collect = move |scrape: &mut Scrape| collect_buffer(&journal, &buffer, scrape);
+    registry.set_collector("buffer", Arc::new(collect));
 }
 
 fn read(counter: &AtomicU64) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_agent_config::{Host, read};
+use weir_agent_config::{Config, Host, read};
 use weir_journal::Config as JournalConfig;
 
 use super::*;
@@ -25,7 +25,7 @@ fn a_restart_goes_on_with_the_epoch_and_what_was_released() {
     let custody = Custody::open(dir.path(), &journal).expect("it opens");
     let mut signed = config();
     let key = key(&signed.destinations[0]);
-    custody.sign(&mut signed);
+    custody.sign(&mut signed.destinations);
     assert!(signed.destinations.iter().all(|d| d.headers.is_empty()));
     custody.begin(&key, 0xab, 1, None);
     custody.handle(&key, &Standing { epoch: 0xab, received: 9, released: 9, through: 77 }, 1, 0);
@@ -34,7 +34,7 @@ fn a_restart_goes_on_with_the_epoch_and_what_was_released() {
     let custody = Custody::open(dir.path(), &journal).expect("it opens");
     assert_eq!(custody.inquiry(&key), Inquiry { epoch: Some(0xab), through: 77 });
     assert_eq!(custody.held_from(), Some(1));
-    custody.sign(&mut signed);
+    custody.sign(&mut signed.destinations);
     let header = |at: usize| signed.destinations[at].headers.get(EPOCH_HEADER).cloned();
     assert_eq!((header(0).as_deref(), header(1)), (Some("00000000000000ab"), None));
     custody.retain(|other| *other != key);

@@ -92,6 +92,6 @@ impl BodyWriter {
         let packed = self.compressor.compress(Encoding::Zstd, &self.plain, &mut self.packed);
         packed.map_err(|why| SinkError(format!("zstd: {why}")))?;
         let summary = Summary { samples, plain_bytes: self.plain.len() as u64, ..summary };
-        Ok(Some(Body { bytes: self.packed.as_slice().into(), summary }))
+        Ok(Some(Body { bytes: self.packed.as_slice().into(), summary, owner: None, draft: 0 }))
     }
 }

@@ -68,7 +68,7 @@ fn scrape(at: Timestamp, series: &[(&[(&str, &str)], f64)]) -> Body {
     let (mut plain, mut packed) = (Vec::new(), Vec::new());
     writer.finish(&mut plain);
     Compressor::default().compress(Encoding::Zstd, &plain, &mut packed).expect("memory");
-    Body { bytes: packed, summary: Summary::default() }
+    Body { bytes: packed, summary: Summary::default(), owner: None, draft: 0 }
 }
 
 fn cpu(core: &'static str) -> Vec<(&'static str, &'static str)> {
@@ -141,6 +141,7 @@ fn a_reload_keeps_rules_that_stay_and_ends_the_series_of_those_that_go() {
 #[test]
 fn a_body_that_cannot_be_read_is_an_error() {
     let (reducer, _) = reducer(PER_HOST);
-    let body = Body { bytes: b"no zstd".to_vec(), summary: Summary::default() };
+    let body =
+        Body { bytes: b"no zstd".to_vec(), summary: Summary::default(), owner: None, draft: 0 };
     assert!(reducer.take(1, T, vec![body]).is_err());
 }

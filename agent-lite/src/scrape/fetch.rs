@@ -10,7 +10,7 @@ use std::time::Duration;
 use flate2::write::MultiGzDecoder;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, StatusCode, Uri, header::HeaderValue};
-use weir_http::client::Stream;
+use weir_http::client::{Stream, Whole, Wire, WireError};
 use weir_http::{Client, ClientError};
 
 /// Bytes of a page where `body_size_limit` is 0. A target is not trusted with all of the memory.
@@ -62,15 +62,43 @@ pub struct FetchSettings {
     pub body_bytes_max: usize,
 }
 
-/// Reads the page at `url` into `page`, whose content is replaced, and returns its content type.
+/// How a target is reached: what is found out at the first fetch, and kept for the next ones.
+#[derive(Debug, Default)]
+pub enum Way {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// By a connection of its own.
+    Wire(Wire),
+    /// As the client does it.
+    Client,
+}
+
+/// A page that was fetched: behind this place in the buffer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetched {
+    /// Its content type; empty if the target does not say.
+    pub content_type: String,
+    /// Where it begins.
+    pub at: usize,
+}
+
+/// Reads the page at `url` into `page`, whose content is replaced.
 pub async fn fetch(
     client: &Client,
     url: &Uri,
     settings: &FetchSettings,
+    way: &mut Way,
     page: &mut Vec<u8>,
-) -> Result<String, FetchError> {
+) -> Result<Fetched, FetchError> {
     page.clear();
-    let within = tokio::time::timeout(settings.timeout, exchange(client, url, settings, page));
+    let fetching = async {
+        match by_wire(client, url, settings, way, page).await? {
+            Some(fetched) => Ok(fetched),
+            None => exchange(client, url, settings, page).await,
+        }
+    };
+    let within = tokio::time::timeout(settings.timeout, fetching);
     let timed_out = Err(FetchError::Timeout(settings.timeout));
     let outcome = match within.await {
         // The client's own clock may be the first to strike.
@@ -83,19 +111,45 @@ pub async fn fetch(
     outcome
 }
 
+/// Pages that come as they are, over plain HTTP, need no more than a socket. `None`: ask the client.
+async fn by_wire(
+    client: &Client,
+    url: &Uri,
+    settings: &FetchSettings,
+    way: &mut Way,
+    page: &mut Vec<u8>,
+) -> Result<Option<Fetched>, FetchError> {
+    if matches!(way, Way::Unknown) {
+        let wire = (!settings.asks_for_gzip(url)).then(|| client.wire(url, headers(url, settings)));
+        *way = wire.flatten().map_or(Way::Client, Way::Wire);
+    }
+    let Way::Wire(wire) = way else {
+        return Ok(None);
+    };
+    match wire.get(settings.limit(), page).await {
+        Ok(Whole { content_type, at }) => return Ok(Some(Fetched { content_type, at })),
+        Err(WireError::TooLarge) => return Err(FetchError::BodyLimit),
+        Err(WireError::Broken(why)) => return Err(ClientError::Broken(why).into()),
+        Err(WireError::Silent) => {}
+        Err(WireError::Unusual) => *way = Way::Client,
+    }
+    page.clear();
+    Ok(None)
+}
+
 async fn exchange(
     client: &Client,
     url: &Uri,
     settings: &FetchSettings,
     page: &mut Vec<u8>,
-) -> Result<String, FetchError> {
+) -> Result<Fetched, FetchError> {
     let mut answer = client.stream(url, headers(url, settings), settings.timeout).await?;
     if answer.status != StatusCode::OK {
         return Err(FetchError::Status(answer.status));
     }
     let header = |name: HeaderName| answer.headers.get(name).and_then(|v| v.to_str().ok());
     let content_type = header(CONTENT_TYPE).unwrap_or_default().to_owned();
-    let limit = if settings.body_bytes_max == 0 { BODY_BYTES_MAX } else { settings.body_bytes_max };
+    let limit = settings.limit();
     if header(CONTENT_ENCODING) == Some("gzip") {
         unpack(&mut answer, settings.timeout, limit, page).await?;
     } else {
@@ -107,7 +161,17 @@ async fn exchange(
             page.write_all(&bytes).map_err(|_| FetchError::BodyLimit)?;
         }
     }
-    Ok(content_type)
+    Ok(Fetched { content_type, at: 0 })
+}
+
+impl FetchSettings {
+    fn limit(&self) -> usize {
+        if self.body_bytes_max == 0 { BODY_BYTES_MAX } else { self.body_bytes_max }
+    }
+
+    fn asks_for_gzip(&self, url: &Uri) -> bool {
+        self.compression && !is_on_this_host(url)
+    }
 }
 
 fn headers(url: &Uri, settings: &FetchSettings) -> HeaderMap {
@@ -115,8 +179,7 @@ fn headers(url: &Uri, settings: &FetchSettings) -> HeaderMap {
     if let Ok(accept) = HeaderValue::from_str(&settings.accept) {
         headers.insert(ACCEPT, accept);
     }
-    let packed = settings.compression && !is_on_this_host(url);
-    let encoding = if packed { "gzip" } else { "identity" };
+    let encoding = if settings.asks_for_gzip(url) { "gzip" } else { "identity" };
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     let timeout = settings.timeout.as_secs_f64().to_string();
     if let Ok(timeout) = HeaderValue::try_from(timeout) {

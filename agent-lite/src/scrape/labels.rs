@@ -43,6 +43,13 @@ pub(super) fn of_report(name: &str, target: &Labels, settings: &Settings) -> Lab
     labels
 }
 
+/// What the target's series have in common, unless its page or relabelling says otherwise.
+pub(super) fn of_target(target: &Labels, settings: &Settings) -> LabelsBuilder {
+    let mut labels = LabelsBuilder::from_labels(target.iter());
+    add_external(&mut labels, settings);
+    labels
+}
+
 fn add_external(labels: &mut LabelsBuilder, settings: &Settings) {
     for (name, value) in &settings.external_labels {
         if labels.get(name).is_empty() {

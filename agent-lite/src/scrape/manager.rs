@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use weir_model::{Labels, Timestamp};
 
 use super::counters::ScrapeCounters;
+use super::placement::Placement;
 use super::shared::{Shared, Sink};
 use super::task::{Endpoint, Job, Order, TargetStatus, Task};
 
@@ -103,6 +104,19 @@ impl Manager {
         let horizon = self.shared.horizons.least();
         self.shared.flush();
         horizon
+    }
+
+    /// From now on bodies are gathered by these owners; what waits is handed over as it was.
+    pub fn place(&self, placement: Arc<Placement>) {
+        self.shared.flush();
+        self.shared.with_scratch(|scratch, bodies| {
+            // What came in between is whole bodies, too.
+            let flushed = scratch.flush(bodies);
+            scratch.placement = placement;
+            if let Err(error) = flushed {
+                tracing::error!(%error, "samples of scrapes cannot be written");
+            }
+        });
     }
 
     /// Ends all series and all tasks, each after the scrape that it is at.

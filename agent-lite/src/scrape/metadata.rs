@@ -2,7 +2,8 @@
 //!
 //! Help texts are longer than samples, so they are not sent with each scrape as Prometheus sends
 //! them in remote write 2.0, but with a target's first one, when they have changed, and every few
-//! minutes. Kept is a hash of them alone.
+//! minutes. Kept are hashes alone, one for each line: a line that stood at the same place on the page
+//! before, behind the same lines, is not read again.
 
 use std::borrow::Cow;
 
@@ -19,10 +20,12 @@ const REPEAT_MS: i64 = 5 * 60_000;
 const CHANGED_MS: i64 = 60_000;
 
 /// What is known of a target's metadata.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct MetadataState {
     /// Of all metadata of the last page.
     hash: u64,
+    /// The same up to each of its lines.
+    lines: Vec<u64>,
     /// The same when it was sent last, and when that was.
     sent: Option<(u64, Timestamp)>,
 }
@@ -37,12 +40,28 @@ impl MetadataState {
         })
     }
 
-    /// A page was taken whose metadata has this hash; `sent` says whether it was sent.
-    pub(super) fn taken(&mut self, hash: u64, time: Timestamp, sent: bool) {
-        self.hash = hash;
-        if sent {
-            self.sent = Some((hash, time));
+    /// Begins a page at `time`; `is_known` says whether lines mean what they meant on the last one.
+    pub(super) fn begin(&mut self, time: Timestamp, is_known: bool) -> PageMetadata {
+        let mut lines = std::mem::take(&mut self.lines);
+        if !is_known {
+            lines.clear();
         }
+        PageMetadata { is_due: self.is_due(time), lines, ..PageMetadata::default() }
+    }
+
+    /// A page at `time` was taken, with this metadata.
+    pub(super) fn taken(&mut self, mut page: PageMetadata, time: Timestamp) {
+        page.lines.truncate(page.lines_met);
+        page.lines.shrink_to(2 * page.lines_met);
+        (self.hash, self.lines) = (page.hash, page.lines);
+        if page.is_due {
+            self.sent = Some((page.hash, time));
+        }
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.lines.capacity() * size_of::<u64>()
     }
 }
 
@@ -51,11 +70,27 @@ impl MetadataState {
 pub(super) struct PageMetadata {
     /// Whether it is kept, to be sent.
     pub(super) is_due: bool,
-    pub(super) hash: u64,
+    hash: u64,
+    /// Hashes of the lines met here, and behind them those of the page before.
+    lines: Vec<u64>,
+    lines_met: usize,
 }
 
 impl PageMetadata {
-    /// Takes a line of metadata.
+    /// Notes a line of a text page; whether it need not be read.
+    #[inline]
+    pub(super) fn meet(&mut self, line: &[u8]) -> bool {
+        self.hash = xxh3_64_with_seed(line, self.hash);
+        let is_known = self.lines.get(self.lines_met) == Some(&self.hash);
+        if !is_known {
+            self.lines.truncate(self.lines_met);
+            self.lines.push(self.hash);
+        }
+        self.lines_met += 1;
+        is_known && !self.is_due
+    }
+
+    /// Takes what a line says, or another format's part.
     pub(super) fn take(&mut self, entry: Entry<'_>, families: &mut Vec<Family>) {
         match entry {
             Entry::Type { family, kind } => {
@@ -75,6 +110,10 @@ impl PageMetadata {
     }
 
     fn add(&mut self, what: u64, family: &str, text: &str) {
+        if self.lines_met > 0 {
+            // Its lines are in the hash.
+            return;
+        }
         let seed = xxh3_64_with_seed(family.as_bytes(), self.hash ^ what);
         self.hash = xxh3_64_with_seed(text.as_bytes(), seed);
     }
@@ -143,11 +182,12 @@ mod tests {
     fn metadata_is_sent_at_first_when_it_changes_and_now_and_then() {
         let mut state = MetadataState::default();
         assert!(state.is_due(0));
-        state.taken(1, 1_000, true);
+        let page = |hash, is_due| PageMetadata { hash, is_due, ..PageMetadata::default() };
+        state.taken(page(1, true), 1_000);
         assert!(!state.is_due(200_000) && state.is_due(301_000) && state.is_due(0));
-        state.taken(2, 16_000, false);
+        state.taken(page(2, false), 16_000);
         assert!(!state.is_due(60_999) && state.is_due(61_000));
-        state.taken(2, 61_000, true);
+        state.taken(page(2, true), 61_000);
         assert!(!state.is_due(122_000));
     }
 }

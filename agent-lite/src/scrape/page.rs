@@ -27,6 +27,8 @@ pub(super) struct Page<'a> {
     pub(super) time: Timestamp,
     /// No sample may be later.
     pub(super) latest: Timestamp,
+    /// Whether the page before had this format.
+    pub(super) is_known: bool,
     pub(super) has_exemplars: bool,
     pub(super) metadata: PageMetadata,
     pub(super) counts: Counts,
@@ -46,7 +48,18 @@ struct Found {
 impl Page<'_> {
     /// Reads it to its end.
     pub(super) fn read(&mut self, mut parser: Parser<'_>) -> Result<(), ScrapeError> {
-        while let Some(entry) = parser.next()? {
+        loop {
+            if let Some(line) = parser.comment() {
+                if self.metadata.meet(line) && parser.pass_comment()? {
+                    continue;
+                }
+            } else if let Some(value) = self.next_expected(&mut parser) {
+                self.expected(value);
+                continue;
+            }
+            let Some(entry) = parser.next()? else {
+                break;
+            };
             match entry {
                 Entry::Series(series) => self.series(&series)?,
                 Entry::Histogram(histogram) => self.histogram(histogram)?,
@@ -54,6 +67,27 @@ impl Page<'_> {
             }
         }
         self.over.take().map_or(Ok(()), Err)
+    }
+
+    /// The value of the series that should come next, if it does, and without more to it.
+    #[inline]
+    fn next_expected(&self, parser: &mut Parser<'_>) -> Option<f64> {
+        let expected = self.cache.expected().filter(|_| self.is_known)?;
+        parser.next_known(|raw| self.scratch.hasher.bytes(raw) == expected)
+    }
+
+    /// Takes the series that was expected.
+    #[inline]
+    fn expected(&mut self, value: f64) {
+        self.counts.scraped += 1;
+        if let Met::Series { id, repeated } = self.cache.meet_expected() {
+            self.counts.post_relabel += 1;
+            let found = Found { id, repeated, is_new: false };
+            if self.admit(&found, None, is_stale(value)) {
+                self.scratch.rows.push(id, value);
+                self.taken(&found, None);
+            }
+        }
     }
 
     #[inline]

@@ -14,12 +14,14 @@ use super::exemplars::NewestExemplars;
 use super::gather::{Body, Gather};
 use super::labels;
 use super::limits::ScrapeError;
-use super::metadata::{MetadataState, PageMetadata};
+use super::metadata::MetadataState;
 use super::page::Page;
+use super::placement::{Placed, Placement};
 use super::report::{self, Report};
 use super::rows::Rows;
 use super::series::SeriesCache;
 use super::settings::Settings;
+use crate::draft::Part;
 
 /// How far ahead of now a page's timestamps may lie, as in Prometheus.
 const AHEAD_MAX_MS: i64 = 10 * 60_000;
@@ -78,6 +80,7 @@ pub struct Scratch {
     pub(super) rows: Rows,
     pub(super) labels: LabelsBuilder,
     pub(super) exemplars: Vec<Exemplar>,
+    pub(super) placement: Arc<Placement>,
     gather: Gather,
 }
 
@@ -89,6 +92,7 @@ impl Scratch {
             rows: Rows::default(),
             labels: LabelsBuilder::default(),
             exemplars: Vec::new(),
+            placement: Arc::default(),
             gather: Gather::default(),
         }
     }
@@ -96,6 +100,11 @@ impl Scratch {
     /// Ends the body that waits for more scrapes, if there is one, and appends it to `out`.
     pub fn flush(&mut self, out: &mut Vec<Body>) -> std::io::Result<()> {
         self.gather.flush(out)
+    }
+
+    /// What the bodies that wait have got since the last time.
+    pub(super) fn drafts(&mut self, keep: impl FnMut(&Part<'_>)) {
+        self.gather.drafts(keep);
     }
 
     /// Samples that wait for it.
@@ -112,8 +121,11 @@ pub struct Scraper {
     cache: SeriesCache,
     metadata: MetadataState,
     exemplars: NewestExemplars,
+    /// Of the last page that was taken: what was read there need not be read again in this format.
+    format: Option<Format>,
     /// Whether the report series have been said and not ended.
     is_reporting: bool,
+    placed: Placed,
 }
 
 impl Scraper {
@@ -127,7 +139,9 @@ impl Scraper {
             cache,
             metadata: MetadataState::default(),
             exemplars: NewestExemplars::default(),
+            format: None,
             is_reporting: false,
+            placed: Placed::default(),
         }
     }
 
@@ -146,8 +160,8 @@ impl Scraper {
         }
         scratch.rows.clear();
         self.cache.begin();
-        let metadata =
-            PageMetadata { is_due: self.metadata.is_due(attempt.time), ..PageMetadata::default() };
+        let is_known = self.format == Some(format);
+        let metadata = self.metadata.begin(attempt.time, is_known);
         let mut reading = Page {
             settings: &self.settings,
             target: &self.labels,
@@ -156,6 +170,7 @@ impl Scraper {
             scratch,
             time: attempt.time,
             latest: attempt.time.saturating_add(AHEAD_MAX_MS),
+            is_known,
             has_exemplars: format != Format::Text,
             metadata,
             counts: Counts::default(),
@@ -167,8 +182,9 @@ impl Scraper {
         let rows = &mut scratch.rows;
         match &read {
             Ok(()) => {
+                self.format = Some(format);
                 self.cache.commit(|id| rows.push(id, STALE_NAN));
-                self.metadata.taken(metadata.hash, attempt.time, metadata.is_due);
+                self.metadata.taken(metadata, attempt.time);
             }
             Err(_) => {
                 rows.clear();
@@ -223,7 +239,7 @@ impl Scraper {
 
     /// Bytes of memory held for the target's series.
     pub fn held_bytes(&self) -> usize {
-        self.cache.held_bytes() + self.exemplars.held_bytes()
+        self.cache.held_bytes() + self.exemplars.held_bytes() + self.metadata.held_bytes()
     }
 
     fn nothing(
@@ -275,7 +291,10 @@ impl Scraper {
         scratch: &mut Scratch,
         out: &mut Vec<Body>,
     ) -> std::io::Result<()> {
-        let written = scratch.gather.add(&scratch.rows, &self.cache, time, out);
+        let (target, settings) = (&self.labels, &self.settings);
+        let owner =
+            scratch.placement.owner(&mut self.placed, || labels::of_target(target, settings));
+        let written = scratch.gather.add(owner, (&scratch.rows, &self.cache), time, out);
         scratch.rows.clear();
         if let Some(moved) = self.cache.tidy() {
             self.exemplars.renumber(&moved);

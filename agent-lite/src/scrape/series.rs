@@ -2,7 +2,8 @@
 //!
 //! No text of the page is kept: an entry has the seeded 128-bit hash of a series' bytes, and the
 //! place of its labels in an arena, as remote write 2.0 has them. Pages keep their order, so the
-//! entry after the last one met is tried before any table is asked.
+//! entry after the last one met is tried before any table is asked; a target whose pages need none has
+//! none.
 //!
 //! Invariant: after a page that was taken, the entries are exactly the series on it, and the live
 //! ones are those whose last sample is no stale marker. A page that fails leaves no new entry.
@@ -40,7 +41,7 @@ struct Entry {
     /// Where its labels begin in the arena.
     at: u32,
     /// The last page that had it.
-    seen: u32,
+    seen: u16,
     flags: u8,
 }
 
@@ -65,7 +66,9 @@ pub(super) enum Met {
 #[derive(Debug)]
 pub(super) struct SeriesCache {
     entries: Vec<Entry>,
-    by_hash: HashTable<u32>,
+    /// Made when it is first asked, and given up after a page that does not ask.
+    by_hash: Option<HashTable<u32>>,
+    is_asked: bool,
     /// Entries by their labels: for births, given up when there are none.
     by_labels: Option<HashTable<u32>>,
     arena: Vec<u8>,
@@ -73,7 +76,7 @@ pub(super) struct SeriesCache {
     newest: HashMap<u32, Timestamp>,
     /// What `newest` was before the page in hand.
     newest_before: Vec<(u32, Option<Timestamp>)>,
-    page: u32,
+    page: u16,
     expected: u32,
     reports: usize,
     /// Entries and bytes of the arena before the page in hand.
@@ -89,7 +92,8 @@ impl SeriesCache {
     pub(super) fn new(reports: impl Iterator<Item = LabelsBuilder>) -> Self {
         let mut cache = Self {
             entries: Vec::new(),
-            by_hash: HashTable::new(),
+            by_hash: None,
+            is_asked: false,
             by_labels: None,
             arena: Vec::new(),
             symbols: SymbolTable::default(),
@@ -112,7 +116,12 @@ impl SeriesCache {
 
     /// Begins a page.
     pub(super) fn begin(&mut self) {
-        self.page += 1;
+        self.page = self.page.checked_add(1).unwrap_or_else(|| {
+            // From the beginning: none has been seen on this one.
+            self.entries.iter_mut().for_each(|entry| entry.seen = 0);
+            1
+        });
+        self.is_asked = false;
         self.expected = self.reports as u32;
         self.before = (self.entries.len(), self.arena.len());
         self.newest_before.clear();
@@ -127,14 +136,29 @@ impl SeriesCache {
         let guess = self.expected;
         let found = match self.entries.get(guess as usize) {
             Some(entry) if entry.hash == hash => Some(guess),
-            _ => {
-                let entries = &self.entries;
-                self.by_hash.find(hash[0], |&at| entries[at as usize].hash == hash).copied()
-            }
+            _ => self.look_up(hash),
         };
-        let Some(at) = found else {
-            return Met::New;
-        };
+        match found {
+            Some(at) => self.meet_at(at),
+            None => Met::New,
+        }
+    }
+
+    /// The hash of the series that comes next if the page has the order of the one before.
+    #[inline]
+    pub(super) fn expected(&self) -> Option<u128> {
+        let [low, high] = self.entries.get(self.expected as usize)?.hash;
+        Some(u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// What [`SeriesCache::meet`] says of the series expected, of which there must be one.
+    #[inline]
+    pub(super) fn meet_expected(&mut self) -> Met {
+        self.meet_at(self.expected)
+    }
+
+    #[inline]
+    fn meet_at(&mut self, at: u32) -> Met {
         self.expected = at + 1;
         let page = self.page;
         let entry = &mut self.entries[at as usize];
@@ -147,6 +171,14 @@ impl SeriesCache {
             return self.see(id);
         }
         self.see(at)
+    }
+
+    fn look_up(&mut self, hash: [u64; 2]) -> Option<u32> {
+        self.is_asked = true;
+        let entries = &self.entries;
+        let reports = self.reports;
+        let by_hash = self.by_hash.get_or_insert_with(|| index_of_hashes(entries, reports));
+        by_hash.find(hash[0], |&at| entries[at as usize].hash == hash).copied()
     }
 
     #[inline]
@@ -188,7 +220,9 @@ impl SeriesCache {
         let hash = halves(hash);
         let id = self.entries.len() as u32;
         let entries = &self.entries;
-        self.by_hash.insert_unique(hash[0], id, |&other| entries[other as usize].hash[0]);
+        if let Some(by_hash) = &mut self.by_hash {
+            by_hash.insert_unique(hash[0], id, |&other| entries[other as usize].hash[0]);
+        }
         self.entries.push(Entry { hash, at, seen: self.page, flags });
         self.expected = id + 1;
     }
@@ -248,7 +282,9 @@ impl SeriesCache {
     pub(super) fn rollback(&mut self, ended: impl FnMut(u32)) {
         let (entries, arena) = self.before;
         if self.entries.len() > entries {
-            self.by_hash.retain(|&mut at| (at as usize) < entries);
+            if let Some(by_hash) = &mut self.by_hash {
+                by_hash.retain(|&mut at| (at as usize) < entries);
+            }
             self.by_labels = None;
             self.entries.truncate(entries);
             self.arena.truncate(arena);
@@ -268,6 +304,9 @@ impl SeriesCache {
     /// up memory that is not needed. Where ids change, the new ones by the old ones are returned.
     pub(super) fn tidy(&mut self) -> Option<Vec<u32>> {
         let moved = std::mem::take(&mut self.has_unseen).then(|| self.forget_unseen());
+        if !self.is_asked {
+            self.by_hash = None;
+        }
         let had_births = self.entries.len() > self.before.0;
         if self.used() > 2 * self.used_bytes + SLACK_BYTES {
             self.rebuild();
@@ -321,10 +360,9 @@ impl SeriesCache {
 
     /// Bytes of memory that it holds.
     pub(super) fn held_bytes(&self) -> usize {
-        let by_labels = self.by_labels.as_ref().map_or(0, HashTable::allocation_size);
+        let indexes = [&self.by_hash, &self.by_labels].into_iter().flatten();
         self.entries.capacity() * size_of::<Entry>()
-            + self.by_hash.allocation_size()
-            + by_labels
+            + indexes.map(HashTable::allocation_size).sum::<usize>()
             + self.arena.capacity()
             + self.symbols.held_bytes()
             + self.newest.allocation_size()
@@ -336,7 +374,7 @@ impl SeriesCache {
 
     /// Keeps the entries of the page in hand, in their order.
     fn forget_unseen(&mut self) -> Vec<u32> {
-        let (page, reports) = (self.page, self.reports);
+        let page = self.page;
         let mut moved = vec![GONE; self.entries.len()];
         let mut kept = 0;
         for (place, entry) in moved.iter_mut().zip(&self.entries) {
@@ -349,13 +387,7 @@ impl SeriesCache {
         for entry in self.entries.iter_mut().filter(|e| e.is(ALIAS)) {
             entry.at = moved[entry.at as usize];
         }
-        self.by_hash.clear();
-        let entries = &self.entries;
-        let hash = |at: u32| entries[at as usize].hash[0];
-        for at in reports as u32..entries.len() as u32 {
-            self.by_hash.insert_unique(hash(at), at, |&other| hash(other));
-        }
-        self.by_labels = None;
+        (self.by_hash, self.by_labels) = (None, None);
         self.newest = std::mem::take(&mut self.newest)
             .into_iter()
             .map(|(id, newest)| (moved[id as usize], newest))
@@ -396,8 +428,19 @@ impl SeriesCache {
         self.arena.shrink_to_fit();
         self.newest_before.shrink_to_fit();
         let entries = &self.entries;
-        self.by_hash.shrink_to_fit(|&at| entries[at as usize].hash[0]);
+        if let Some(by_hash) = &mut self.by_hash {
+            by_hash.shrink_to_fit(|&at| entries[at as usize].hash[0]);
+        }
     }
+}
+
+fn index_of_hashes(entries: &[Entry], reports: usize) -> HashTable<u32> {
+    let mut index = HashTable::with_capacity(entries.len());
+    let hash = |at: u32| entries[at as usize].hash[0];
+    for at in reports as u32..entries.len() as u32 {
+        index.insert_unique(hash(at), at, |&other| hash(other));
+    }
+    index
 }
 
 fn index_of_labels(entries: &[Entry], arena: &[u8]) -> HashTable<u32> {

@@ -16,21 +16,25 @@ use super::counters::ScrapeCounters;
 use super::gather::Body;
 use super::horizon::Horizons;
 use super::scraper::Scratch;
+use crate::draft::Part;
 
 /// Scrapes at one time.
 const CONCURRENT_MAX: usize = 256;
 
-/// Page buffers kept, and the most that one may hold to be kept.
-const PAGES_KEPT: usize = 2;
+/// Page buffers kept (few scrapes meet), and the most that one may hold to be kept.
+const PAGES_KEPT: usize = 1;
 const PAGE_BYTES_KEPT: usize = 1 << 20;
 
 /// The lane of all scrapes, for they share bodies: any number.
-const LANE: u64 = 0x7363_7261_7065_7300;
+pub const LANE: u64 = 0x7363_7261_7065_7300;
 
 /// Takes what is to be sent.
 pub trait Sink: Send + Sync + 'static {
     /// Takes bodies, in order, all or none. Must not block for long.
     fn take(&self, lane: u64, now: Timestamp, bodies: Vec<Body>) -> Result<(), SinkError>;
+
+    /// Keeps what a body has got, until it is taken, over the end of the process; or does not.
+    fn keep(&self, _part: &Part<'_>) {}
 }
 
 /// Why bodies were not taken; they are lost.
@@ -78,6 +82,7 @@ impl Shared {
         let done = work(&mut scratch, &mut bodies);
         // With the lock: bodies share a lane, and leave in the order of their scrapes.
         self.send(bodies);
+        scratch.drafts(|part| self.sink.keep(part));
         done
     }
 

@@ -13,7 +13,7 @@ use weir_http::{Client, ClientError};
 use weir_model::{Labels, Millis, Timestamp};
 use weir_wire::exposition::{Format, ScrapeProtocol, protocol};
 
-use super::fetch::{FetchError, FetchSettings, fetch};
+use super::fetch::{FetchError, FetchSettings, Way, fetch};
 use super::limits::ScrapeError;
 use super::scraper::{Attempt, Outcome, Scraper};
 use super::settings::Settings;
@@ -107,6 +107,7 @@ impl Task {
         let mut due = schedule.first(now_ms());
         let horizon = self.shared.horizons.enter(due);
         let mut last: Option<Instant> = None;
+        let mut way = Way::default();
         loop {
             let order = self.wait(due).await;
             match order {
@@ -116,7 +117,8 @@ impl Task {
                         self.shared.counters.interval(interval, begun - last);
                     }
                     let time = schedule.stamp(due, now_ms());
-                    Box::pin(self.scrape(&mut scraper, &job, time, begun)).await;
+                    let scrape = self.scrape(&mut scraper, &job, &mut way, time, begun);
+                    Box::pin(scrape).await;
                     let tick = schedule.next(due, now_ms());
                     due = tick.due;
                     horizon.reach(due);
@@ -128,11 +130,11 @@ impl Task {
                         let labels = self.endpoint.labels.clone();
                         scraper = Scraper::new(new.settings.clone(), labels);
                     }
-                    job = new;
+                    (job, way) = (new, Way::default());
                 }
                 Some(Order::Leave) => match self.leave(due, interval).await {
                     // It is back, and nothing has been ended.
-                    Ok(back) => job = back,
+                    Ok(back) => (job, way) = (back, Way::default()),
                     Err(end) => return self.end(&mut scraper, end),
                 },
                 Some(Order::Stop) => return self.end(&mut scraper, Some(now_ms())),
@@ -184,17 +186,27 @@ impl Task {
         }
     }
 
-    async fn scrape(&self, scraper: &mut Scraper, job: &Job, time: Timestamp, begun: Instant) {
+    async fn scrape(
+        &self,
+        scraper: &mut Scraper,
+        job: &Job,
+        way: &mut Way,
+        time: Timestamp,
+        begun: Instant,
+    ) {
         let mut page = self.shared.page();
         let fetched = match &job.forced_error {
             Some(error) => Err(error.clone()),
-            None => self.fetch(job, &mut page).await,
+            None => self.fetch(job, way, &mut page).await,
         };
-        self.shared.counters.page_bytes.fetch_add(page.len() as u64, Ordering::Relaxed);
         let timeout = self.endpoint.timeout.to_std();
         let attempt = Attempt { time, elapsed: &|| begun.elapsed(), timeout };
         let outcome = self.shared.with_scratch(|scratch, bodies| match fetched {
-            Ok(format) => scraper.page(&attempt, format, &page, scratch, bodies),
+            Ok((format, at)) => {
+                let page = page.get(at..).unwrap_or_default();
+                self.shared.counters.page_bytes.fetch_add(page.len() as u64, Ordering::Relaxed);
+                scraper.page(&attempt, format, page, scratch, bodies)
+            }
             Err(error) => scraper.failure(&attempt, error, scratch, bodies),
         });
         self.shared.return_page(page);
@@ -206,7 +218,13 @@ impl Task {
         }
     }
 
-    async fn fetch(&self, job: &Job, page: &mut Vec<u8>) -> Result<Format, ScrapeError> {
+    /// The format of the page, and where in the buffer it begins.
+    async fn fetch(
+        &self,
+        job: &Job,
+        way: &mut Way,
+        page: &mut Vec<u8>,
+    ) -> Result<(Format, usize), ScrapeError> {
         let url = self.endpoint.url.parse();
         let url = url.map_err(|e: hyper::http::uri::InvalidUri| {
             FetchError::Client(ClientError::Url(e.to_string()))
@@ -219,9 +237,9 @@ impl Task {
         };
         // The semaphore is never closed.
         let _place = self.shared.places.acquire().await;
-        let content_type = fetch(&job.client, &url, &settings, page).await?;
-        let content_type = Some(content_type.as_str()).filter(|text| !text.is_empty());
-        Ok(protocol::format(content_type, job.fallback)?)
+        let fetched = fetch(&job.client, &url, &settings, way, page).await?;
+        let content_type = Some(fetched.content_type.as_str()).filter(|text| !text.is_empty());
+        Ok((protocol::format(content_type, job.fallback)?, fetched.at))
     }
 
     fn note(&self, outcome: &Outcome, scraper: &Scraper, time: Timestamp) {

@@ -34,7 +34,7 @@ pub use load::{load, read, read_for_others};
 pub use report::check_report;
 
 /// Samples of a request that the agent writes, and so of one that its senders put together.
-pub const BODY_SAMPLES_MAX: usize = 10_000;
+pub const BODY_SAMPLES_MAX: usize = 25_000;
 
 /// The whole file.
 #[derive(Clone, Debug)]

@@ -38,7 +38,7 @@ pub enum Primitive {
     Moments = 8,
     /// Timestamp and value of the newest sample.
     Last = 9,
-    /// Series alive at the window's end.
+    /// Series of numbers alive at the window's end.
     Live = 10,
     /// Sum of the live series' latest values.
     LiveSum = 11,
@@ -46,9 +46,11 @@ pub enum Primitive {
     LiveMin = 12,
     /// Largest of them.
     LiveMax = 13,
+    /// Series of native histograms alive at the window's end.
+    LiveHistograms = 14,
 }
 
-const PRIMITIVES: [(Primitive, usize); 14] = [
+const PRIMITIVES: [(Primitive, usize); 15] = [
     (Primitive::Touched, 1),
     (Primitive::Increase, 1),
     (Primitive::IncreasePrometheus, 1),
@@ -63,6 +65,7 @@ const PRIMITIVES: [(Primitive, usize); 14] = [
     (Primitive::LiveSum, 1),
     (Primitive::LiveMin, 1),
     (Primitive::LiveMax, 1),
+    (Primitive::LiveHistograms, 1),
 ];
 
 /// So many of [`PRIMITIVES`], the first ones, merge by adding up.
@@ -155,7 +158,8 @@ impl Layout {
 
     /// Whether anything was folded into a row.
     pub fn is_touched(&self, row: &[f64]) -> bool {
-        row[0] != 0.0 || self.get(row, Primitive::Live) != 0.0
+        let live = self.get(row, Primitive::Live) + self.get(row, Primitive::LiveHistograms);
+        row[0] != 0.0 || live != 0.0
     }
 
     /// Appends untouched rows, up to so many numbers in all.
@@ -290,7 +294,7 @@ fn needs(output: &OutputKind) -> &'static [Primitive] {
         OutputKind::Max => &[Primitive::Max, Primitive::Samples],
         OutputKind::Stddev | OutputKind::Stdvar => &[Primitive::Moments],
         OutputKind::Last => &[Primitive::Last],
-        OutputKind::CountSeries => &[Primitive::Live],
+        OutputKind::CountSeries => &[Primitive::Live, Primitive::LiveHistograms],
         OutputKind::SumLast | OutputKind::AvgLast => &[Primitive::Live, Primitive::LiveSum],
         OutputKind::MinLast => &[Primitive::Live, Primitive::LiveMin],
         OutputKind::MaxLast => &[Primitive::Live, Primitive::LiveMax],

@@ -24,15 +24,15 @@ struct Increase {
     first: Option<f64>,
     /// Timestamp of the number before.
     since: Option<Timestamp>,
-    /// What the sample's value counts as from now on (an HA switch may keep the higher one).
-    kept: f64,
+    /// The sample is an HA replica's that lags: the higher value before it stays the base.
+    lags: bool,
 }
 
 /// Folds the oldest waiting sample of a series into the windows of its plan's rules.
 pub(crate) fn fold_oldest(shard: &mut Vshard, at: u32, plan: &Plan, config: &Decisions) {
     if let Some(slot) = shard.series[at as usize].recent.due(Timestamp::MAX) {
-        let kept = fold(shard, at, slot, plan, config);
-        shard.series[at as usize].recent.fold_oldest(kept);
+        let lags = fold(shard, at, slot, plan, config);
+        shard.series[at as usize].recent.fold_oldest(lags);
     }
 }
 
@@ -47,14 +47,13 @@ pub(crate) fn fold_past(
     if shard.series[at as usize].recent.folded() == 0 || slot.value.is_nan() {
         return Placed::TooOld;
     }
-    let value = fold(shard, at, slot, plan, config);
-    let recent = &mut shard.series[at as usize].recent;
-    recent.fold_past(Slot { value, ..slot });
+    let lags = fold(shard, at, slot, plan, config);
+    shard.series[at as usize].recent.fold_past(slot, lags);
     Placed::Waiting
 }
 
-/// Folds the sample that comes after all that are folded. Returns what it counts as from now on.
-fn fold(shard: &mut Vshard, at: u32, slot: Slot, plan: &Plan, config: &Decisions) -> f64 {
+/// Folds the sample that comes after all that are folded. Whether it lags, and so is no base.
+fn fold(shard: &mut Vshard, at: u32, slot: Slot, plan: &Plan, config: &Decisions) -> bool {
     let series = &shard.series[at as usize];
     let before = series.recent.folded().checked_sub(1);
     let before = before.map(|i| series.recent.slot(i));
@@ -69,7 +68,7 @@ fn fold(shard: &mut Vshard, at: u32, slot: Slot, plan: &Plan, config: &Decisions
             fold_into(shard, key, rule, (slot, before), increase);
         }
     }
-    increase.kept
+    increase.lags
 }
 
 /// The cell of a series for the `index`th rule of its plan.
@@ -83,7 +82,7 @@ pub(crate) fn cell_of(shard: &Vshard, at: u32, plan: &Plan, index: usize) -> u32
 }
 
 fn increase_of(series: &Series, slot: Slot, start: Timestamp) -> Increase {
-    let nothing = Increase { kept: slot.value, ..Increase::default() };
+    let nothing = Increase::default();
     if slot.value.is_nan() {
         return nothing;
     }
@@ -102,7 +101,7 @@ fn increase_of(series: &Series, slot: Slot, start: Timestamp) -> Increase {
     }
     if slot.marks & LAGS != 0 && !mutation::is(Mutation::FalseResetAtSwitch) {
         // No reset: the higher value stays the base.
-        return Increase { kept: base.value, ..nothing };
+        return Increase { lags: true, ..nothing };
     }
     if mutation::is(Mutation::ResetIgnored) {
         return nothing;

@@ -2,7 +2,8 @@
 //!
 //! The incumbent's samples are taken. The other one takes over when it is more than 1.25 scrape
 //! distances past the newest accepted sample (`merge`), or 30 s past it (`elect`, Cortex's
-//! fail-over time). There is no switching back. No clock: replays decide the same.
+//! fail-over time). There is no switching back, and what the incumbent says of the time before it took over
+//! does not count. No clock: replays decide the same.
 
 use weir_model::Timestamp;
 use weir_model::mutation::{self, Mutation};
@@ -26,6 +27,8 @@ pub struct Replicas {
     pub accepted: Timestamp,
     /// Newest timestamp of the other replica.
     pub other: Timestamp,
+    /// Timestamp at which the incumbent took over; 0 if it always was.
+    pub since: Timestamp,
     /// The last three distances between accepted scrapes, newest first; 0 where unknown.
     pub distances: [u32; 3],
 }
@@ -55,7 +58,8 @@ impl Replicas {
         }
         let patience = self.patience(mode);
         if replica == self.incumbent {
-            if marker && self.other + patience > at && self.other != 0 {
+            let before = self.since != 0 && at < self.since;
+            if before || (marker && self.other + patience > at && self.other != 0) {
                 return Verdict::Lose;
             }
             self.accept(at);
@@ -65,7 +69,7 @@ impl Replicas {
         if marker || at <= self.accepted + patience {
             return Verdict::Lose;
         }
-        self.other = self.accepted;
+        (self.other, self.since) = (self.accepted, at);
         self.incumbent = replica;
         self.accepted = at;
         Verdict::Take
@@ -116,6 +120,25 @@ mod tests {
         assert_eq!(seconds(&mut r, B, 178), Verdict::Take);
         assert_eq!(seconds(&mut r, A, 190), Verdict::Lose, "no switch back");
         assert_eq!(seconds(&mut r, B, 193), Verdict::Take);
+    }
+
+    /// A request of the standby had lost, and came again once the standby had taken over: its samples then
+    /// stood among the other's, and left behind newer ones.
+    #[test]
+    fn what_lost_does_not_win_when_it_comes_again_after_a_switch() {
+        let mut r = Replicas::default();
+        for s in [100, 115, 130] {
+            assert_eq!(seconds(&mut r, A, s), Verdict::Take);
+            assert_eq!(seconds(&mut r, B, s - 1), Verdict::Lose);
+        }
+        assert_eq!(seconds(&mut r, B, 144), Verdict::Lose, "not yet late enough");
+        assert_eq!(seconds(&mut r, B, 160), Verdict::Take);
+        for again in [129, 144] {
+            assert_eq!(seconds(&mut r, B, again), Verdict::Lose);
+        }
+        assert_eq!(seconds(&mut r, B, 160), Verdict::Take, "of the same scrape");
+        assert_eq!(seconds(&mut r, A, 220), Verdict::Take);
+        assert_eq!(seconds(&mut r, A, 145), Verdict::Lose);
     }
 
     #[test]

@@ -125,7 +125,8 @@ fn increase_of(state: &HistogramState, next: &NativeHistogram) -> Increase {
     }
     let Some(base) = &state.base else {
         let born = state.born == next.timestamp;
-        return Increase { in_full: born.then(|| next.clone()), prometheus: None };
+        let in_full = if born { next.clone() } else { nothing(next) };
+        return Increase { in_full: Some(in_full), prometheus: Some(nothing(next)) };
     };
     let restarted = next.start > base.timestamp && next.start <= next.timestamp;
     let grown = if restarted || next.is_reset(base) {
@@ -135,6 +136,19 @@ fn increase_of(state: &HistogramState, next: &NativeHistogram) -> Increase {
         grown.sub(base).is_ok().then_some(grown)
     };
     Increase { in_full: grown.clone(), prometheus: grown }
+}
+
+/// A baseline counts nothing, and is a histogram all the same: an output that begins with a float and goes
+/// on with histograms is none that PromQL has a rate of.
+fn nothing(next: &NativeHistogram) -> NativeHistogram {
+    NativeHistogram {
+        timestamp: next.timestamp,
+        schema: next.schema,
+        zero_threshold: next.zero_threshold,
+        custom_values: next.custom_values.clone(),
+        integer: next.integer,
+        ..NativeHistogram::default()
+    }
 }
 
 /// Folded past window ends that are still open, the series was alive at those.
@@ -159,7 +173,7 @@ fn live_between(
 /// A series of histograms is alive at a window's end: it counts, and has no value to add.
 pub(crate) fn mark_alive(cells: &mut Cells, active: &ActiveRule, cell: u32, end: Timestamp) {
     cells.mark_alive(end, cell);
-    if let Some(live) = active.layout.offset(Primitive::Live) {
+    if let Some(live) = active.layout.offset(Primitive::LiveHistograms) {
         cells.row(end, &active.layout, cell)[live] += 1.0;
     }
 }

@@ -7,8 +7,10 @@
 //! hand is listened to in silence until it has caught up.
 
 pub mod afar;
+mod epochs;
 mod groups;
 mod handover;
+mod heard;
 mod origins;
 mod pending;
 mod speech;
@@ -27,8 +29,10 @@ use crate::snapshot::WaitingPart;
 use crate::sweep::Closing;
 use crate::window::next_end;
 
+pub use epochs::Epochs;
 pub(crate) use groups::HomeRule;
 pub use groups::RuleCounts;
+pub(crate) use heard::{Heard, HeardPart};
 pub use origins::{Origin, Origins};
 pub(crate) use pending::{Pending, PendingRow, Waiting};
 pub use speech::HomeGroup;
@@ -90,6 +94,8 @@ pub struct Home {
     pending: BTreeMap<(Timestamp, u16), Pending>,
     closed_through: Timestamp,
     lives_here: LivesHere,
+    kept: handover::Kept,
+    pub(crate) heard: Heard,
     /// Other nodes whose partials come here.
     pub origins: Origins,
     /// What the caller keeps with the groups' state and alone can read: where groups live.
@@ -108,6 +114,8 @@ impl Home {
             pending: BTreeMap::new(),
             closed_through: Timestamp::MIN / 2,
             lives_here: Arc::new(|_| true),
+            kept: handover::Kept::default(),
+            heard: Heard::default(),
             origins: Origins::default(),
             table: Vec::new(),
         }
@@ -143,14 +151,14 @@ impl Home {
     }
 
     /// Takes a worker's partial of a window.
-    pub fn handle_closing(&mut self, worker: usize, closing: Closing) {
+    pub fn handle_closing(&mut self, worker: usize, mut closing: Closing) {
         let dropped = worker == 0 && mutation::is(Mutation::WorkerDropped);
         if closing.end <= self.closed_through || dropped {
             return;
         }
         let layout = &self.config.rules[usize::from(closing.rule)].layout;
         let pending = self.pending.entry((closing.end, closing.rule)).or_default();
-        let mut complex = closing.complex;
+        let mut complex = std::mem::take(&mut closing.complex);
         for (at, &group) in closing.groups.iter().enumerate() {
             let Some(home) = self.numbers.get(&(worker, closing.rule, group)) else {
                 continue;
@@ -161,8 +169,7 @@ impl Home {
             let home_rule = &mut self.rules[usize::from(closing.rule)];
             let entry = pending.of(home.at, home_rule).local(layout);
             entry.alive |= closing.alive[at];
-            let stride = layout.stride();
-            layout.merge(&mut entry.row, &closing.rows[at * stride..(at + 1) * stride]);
+            layout.merge(&mut entry.row, closing.row(layout, at));
             if let Some(complex) = complex.remove(&(at as u32)) {
                 entry.complex.merge(*complex);
             }
@@ -315,9 +322,10 @@ impl Home {
         let at = self.rules[rule].place_of(part.key, &*self.lives_here);
         let pending = self.pending.entry((part.end, part.rule)).or_default();
         let waiting = pending.of(at, &mut self.rules[rule]);
+        let layout = &self.config.rules[rule].layout;
         match part.origin {
-            Some(origin) => waiting.set(origin, part.row),
-            None => *waiting.local(&self.config.rules[rule].layout) = part.row,
+            Some(origin) => waiting.set(origin, layout, part.row),
+            None => *waiting.local(layout) = part.row,
         }
     }
 
@@ -351,6 +359,12 @@ impl Home {
                 self.pending.insert((end, at), pending);
             }
         }
+        let place = |rule: u16| {
+            let before = old.rules.get(usize::from(rule))?;
+            places.get(&before.rule.identity()).copied()
+        };
+        self.kept.renumber(place);
+        self.heard.renumber(place);
         let gone = states.into_values().flat_map(|rule| rule.groups);
         let mut last_words = Vec::new();
         for group in gone.flatten() {
@@ -385,16 +399,23 @@ impl Home {
         let mut pending = self.pending.remove(&(end, rule)).unwrap_or_default();
         let active = &self.config.rules[usize::from(rule)];
         let home = &mut self.rules[usize::from(rule)];
-        let mut out = Vec::new();
+        let (mut out, mut late) = (Vec::new(), Vec::new());
+        let behind = self.origins.behind(end);
         home.counts.last_end = end;
         for at in 0..home.groups.len() {
             let Some(group) = home.groups[at].as_mut().filter(|group| group.lives_here) else {
                 continue;
             };
+            let waiting = pending.take(at as u32, group);
+            for origin in waiting.iter().flat_map(Waiting::origins) {
+                if behind.contains(&origin) {
+                    self.heard.note((origin, end, rule, group.key.clone()));
+                }
+            }
             if end <= group.spoken_through {
+                late.extend(waiting.map(|waiting| (at as u32, waiting.merged(&active.layout))));
                 continue;
             }
-            let waiting = pending.take(at as u32, group);
             home.counts.samples_in += waiting.as_ref().map_or(0, Waiting::local_samples);
             let part = waiting.map(|waiting| waiting.merged(&active.layout));
             if part.is_some() || !group.speaking.is_empty() {
@@ -403,6 +424,9 @@ impl Home {
             home.forget_if_idle(at as u32);
         }
         home.counts.samples_out += out.iter().map(Emission::sample_count).sum::<u64>();
+        for (at, part) in late {
+            self.carry(rule, at, &part, end);
+        }
         out
     }
 }

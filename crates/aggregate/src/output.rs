@@ -107,7 +107,10 @@ pub fn values(output: &OutputKind, closed: &Closed<'_>, totals: &Totals) -> Vec<
         OutputKind::SumSamples => float(sampled, get(Primitive::Sum)),
         OutputKind::SumSamplesTotal => float(going, totals.sum),
         OutputKind::CountSamples => float(sampled, samples),
-        OutputKind::CountSeries => float(live > 0.0, live),
+        OutputKind::CountSeries => {
+            let all = live + get(Primitive::LiveHistograms);
+            float(all > 0.0, all)
+        }
         OutputKind::Avg => float(sampled, get(Primitive::Sum) / samples),
         OutputKind::Min => float(sampled, get(Primitive::Min)),
         OutputKind::Max => float(sampled, get(Primitive::Max)),

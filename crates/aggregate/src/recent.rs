@@ -3,7 +3,8 @@
 //! The folded ones come first, then those that wait. A sample is folded when the frontier has
 //! passed it or when room is needed, always in the order of timestamps, so folding never has to
 //! be undone. Invariant: the newest folded number (not NaN) stays, for it is the base of the next
-//! increase. What is older than the newest folded sample cannot be put in its place any more.
+//! increase; where it is that of an HA replica that lags, so does the higher one before it, which still is
+//! the base. What is older than the newest folded sample cannot be put in its place any more.
 
 use weir_model::Timestamp;
 use weir_model::mutation::{self, Mutation};
@@ -16,7 +17,8 @@ const REACH_MS: i64 = u32::MAX as i64;
 
 /// The sample came behind the frontier: counters carry it, other outputs leave it out.
 pub const LATE: u8 = 1;
-/// It comes from the HA replica that took over, and that one is still behind what is known.
+/// It comes from the HA replica that took over, and that one is still behind what is known. Once it is folded:
+/// an older one is the base.
 pub const LAGS: u8 = 2;
 /// The series began after its target's previous scrape: its first value counts in full.
 pub const BIRTH: u8 = 4;
@@ -123,10 +125,24 @@ impl Recent {
         (at < self.len() && self.time(at) <= limit).then(|| self.slot(at))
     }
 
-    /// The number (not NaN) before the oldest waiting sample: what its increase is counted from.
+    /// The number (not NaN) before the oldest waiting sample: what its increase is counted from. Its value
+    /// is an older one's where an HA replica lags.
     #[inline]
     pub fn base(&self) -> Option<Slot> {
-        (0..self.folded()).rev().map(|at| self.slot(at)).find(|s| !s.value.is_nan())
+        let newest = (0..self.folded()).rev().find(|&at| !self.values[at].is_nan())?;
+        let base = if self.is_base(newest) { newest } else { self.base_at()? };
+        Some(Slot { value: self.values[base], ..self.slot(newest) })
+    }
+
+    /// Where the base's value stands: in the newest folded number that does not lag.
+    fn base_at(&self) -> Option<usize> {
+        (0..self.folded()).rev().find(|&at| self.is_base(at))
+    }
+
+    /// Whether a folded sample can be a base.
+    #[inline]
+    fn is_base(&self, at: usize) -> bool {
+        !self.values[at].is_nan() && self.marks[at] & LAGS == 0
     }
 
     /// The newest sample, folded or not, that is not past `at`.
@@ -175,13 +191,14 @@ impl Recent {
         let before = (0..self.len()).map(|at| self.slot(at));
         let before = before.filter(|s| s.timestamp < timestamp && !s.value.is_nan());
         let mut known: [Option<Slot>; 3] = [None; 3];
-        let mut highest = f64::NEG_INFINITY;
+        let (mut base, mut lagging) = (f64::NEG_INFINITY, false);
         for slot in before {
             known = [known[1], known[2], Some(slot)];
-            highest = highest.max(slot.value);
+            lagging = slot.value < base && slot.marks & LAGS != 0;
+            base = if lagging { base } else { slot.value };
         }
         let Some(last) = known[2] else { return false };
-        if !(switched || last.marks & LAGS != 0) || value >= highest {
+        if !(switched || lagging) || value >= base {
             return false;
         }
         let rise = |of: [Option<Slot>; 2]| match of {
@@ -193,23 +210,32 @@ impl Recent {
     }
 
     /// Takes a number that was folded past those that wait, without ever waiting itself, in the
-    /// place of the oldest folded one.
-    pub fn fold_past(&mut self, slot: Slot) {
+    /// place of the oldest folded one that is not needed; where `lags` the base is.
+    pub fn fold_past(&mut self, slot: Slot, lags: bool) {
         debug_assert!(self.folded > 0 && self.is_next(slot.timestamp));
+        let base = self.base_at().filter(|_| lags);
+        let Some(gone) = (0..self.folded()).find(|&at| Some(at) != base) else {
+            return;
+        };
         let at = self.folded() - 1;
-        self.remove(0);
+        self.remove(gone);
         self.insert(at, slot);
+        self.mark_lag(at, lags);
         self.folded += 1;
     }
 
-    /// Marks the oldest waiting sample as folded; `value` replaces it where an HA switch kept the
-    /// higher one as the base.
+    /// Marks the oldest waiting sample as folded; where `lags` it does not become the base.
     #[inline]
-    pub fn fold_oldest(&mut self, value: f64) {
+    pub fn fold_oldest(&mut self, lags: bool) {
         let at = self.folded();
         debug_assert!(at < self.len(), "nothing waits");
-        self.values[at] = value;
+        self.mark_lag(at, lags);
         self.folded += 1;
+    }
+
+    #[inline]
+    fn mark_lag(&mut self, at: usize, lags: bool) {
+        self.marks[at] = self.marks[at] & !LAGS | if lags { LAGS } else { 0 };
     }
 
     /// Puts a sample behind all others and forgets the oldest, if that is all there is to it: what
@@ -220,7 +246,7 @@ impl Recent {
             && self.folded == 2
             && slot.timestamp > self.newest
             && slot.timestamp.saturating_sub(self.time(0)) <= REACH_MS
-            && (self.values[0].is_nan() || !self.values[1].is_nan());
+            && (self.values[0].is_nan() || self.is_base(1));
         if simple {
             let ([_, b, c, d], [_, f, g, h], [_, j, k, l]) = (self.values, self.low, self.marks);
             self.values = [b, c, d, slot.value];
@@ -275,17 +301,12 @@ impl Recent {
         too_old.then_some(Placed::TooOld)
     }
 
-    /// The oldest folded sample, unless it is the only folded number: one must stay, and so must
-    /// the newest folded sample, for it tells whether the series is alive.
+    /// The oldest folded sample that is not the base: one must stay, and so must the newest folded
+    /// sample, for it tells whether the series is alive.
     fn forgettable(&self) -> Option<usize> {
-        let folded = self.folded();
-        let others_have_number = (1..folded).any(|at| !self.values[at].is_nan());
-        match folded {
-            0 | 1 => None,
-            _ if self.values[0].is_nan() || others_have_number => Some(0),
-            2 => None,
-            _ => Some(1),
-        }
+        let others = self.folded().checked_sub(1)?;
+        let base = self.base_at();
+        (0..others).find(|&at| Some(at) != base)
     }
 
     /// Takes out a folded sample.
@@ -351,9 +372,9 @@ mod tests {
             recent.place(slot(t, t as f64));
         }
         assert_eq!(recent.place(slot(5, 5.0)), Placed::Full);
-        recent.fold_oldest(1.0);
+        recent.fold_oldest(false);
         assert_eq!(recent.place(slot(5, 5.0)), Placed::Full, "the only base must stay");
-        recent.fold_oldest(2.0);
+        recent.fold_oldest(false);
         assert_eq!(recent.place(slot(5, 5.0)), Placed::Waiting);
         assert_eq!(times(&recent), [2, 3, 4, 5]);
         assert_eq!(recent.place(slot(1, 1.0)), Placed::TooOld);
@@ -364,10 +385,10 @@ mod tests {
     fn the_last_number_survives_markers() {
         let mut recent = Recent::default();
         recent.place(slot(1, 7.0));
-        recent.fold_oldest(7.0);
+        recent.fold_oldest(false);
         for t in 2..=4 {
             recent.place(slot(t, weir_model::STALE_NAN));
-            recent.fold_oldest(weir_model::STALE_NAN);
+            recent.fold_oldest(false);
         }
         assert_eq!(recent.place(slot(9, 8.0)), Placed::Waiting);
         assert_eq!(recent.base().unwrap().value, 7.0);
@@ -380,12 +401,12 @@ mod tests {
         let mut recent = Recent::default();
         for t in [1, 2] {
             recent.place(slot(t, t as f64));
-            recent.fold_oldest(t as f64);
+            recent.fold_oldest(false);
         }
         assert_eq!(recent.place(slot(month, 3.0)), Placed::Waiting);
         let far = slot(3 * month, 4.0);
         assert_eq!(recent.place(far), Placed::Full, "what waits is folded first");
-        recent.fold_oldest(3.0);
+        recent.fold_oldest(false);
         assert_eq!(recent.place(far), Placed::Waiting);
         assert_eq!(times(&recent), [3 * month], "nothing is remembered as newer than it was");
         assert_eq!(recent.place(slot(month, 3.0)), Placed::TooOld);
@@ -406,6 +427,30 @@ mod tests {
         assert!(recent.lags(50, 120.0, false), "still catching up");
         assert!(!recent.lags(50, 125.0, false));
         assert!(!recent.lags(50, 3.0, false), "a reset");
+    }
+
+    /// Of a gauge of an HA pair the latest value was the one before the switch, for a lag in a counter left the
+    /// higher value in the place of the lower one. And once four of a replica that lagged had been folded,
+    /// what came next was a reset.
+    #[test]
+    fn what_lags_keeps_its_value_and_the_base_stays_however_long_it_lags() {
+        let mut recent = Recent::default();
+        for (t, value) in [(10, 100.0), (20, 110.0), (30, 125.0)] {
+            recent.place(slot(t, value));
+            recent.fold_oldest(false);
+        }
+        for (t, value) in (4..12).zip([115.0, 116.0, 117.0, 119.0, 120.0, 121.0, 122.0, 124.0]) {
+            assert!(recent.lags(t * 10, value, t == 4), "{value}");
+            assert_eq!(recent.place(Slot { marks: LAGS, ..slot(t * 10, value) }), Placed::Waiting);
+            recent.fold_oldest(true);
+            assert_eq!(recent.newest_folded().unwrap().value, value);
+            let base = recent.base().unwrap();
+            assert_eq!((base.timestamp, base.value), (t * 10, 125.0));
+        }
+        assert!(!recent.lags(120, 126.0, false));
+        recent.place(slot(120, 126.0));
+        recent.fold_oldest(false);
+        assert_eq!(recent.base().unwrap().value, 126.0);
     }
 
     #[test]

@@ -101,8 +101,8 @@ impl Shard {
         (*its_plan, *its_cells) = (plan, list);
         if is_unmatched {
             // Nobody will fold what waits: its samples are the base of whoever comes next.
-            while let Some(slot) = recent.due(Timestamp::MAX) {
-                recent.fold_oldest(slot.value);
+            while recent.is_due(Timestamp::MAX) {
+                recent.fold_oldest(false);
             }
         }
     }

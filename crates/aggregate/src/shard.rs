@@ -23,6 +23,7 @@ use crate::group::{GroupNews, Groups};
 use crate::met::LastMet;
 use crate::plan::Plans;
 use crate::sweep::{Closings, Swept, advance};
+use crate::target::{Progress, Target};
 use crate::vshard::Vshard;
 
 use taking::Taking;
@@ -242,11 +243,14 @@ impl Shard {
         self.pairs.len()
     }
 
-    /// Newest timestamps of the targets that have sent anything past `since`, for the frontier's
+    /// How far the targets have come that have sent anything past `since`, for the frontier's
     /// catching up after a pause.
-    pub fn target_progress(&self, since: Timestamp, out: &mut Vec<Timestamp>) {
-        let targets = self.vshards.iter().flatten().flat_map(|s| &s.targets);
-        out.extend(targets.map(|t| t.newest).filter(|&newest| newest > since));
+    pub fn target_progress(&self, since: Timestamp, out: &mut Vec<Progress>) {
+        for (shard, vshard) in self.vshards.iter().zip(0..) {
+            let targets = shard.iter().flat_map(|shard| &shard.targets);
+            let of = |t: &Target| Progress { target: (VShard(vshard), t.key), newest: t.newest };
+            out.extend(targets.map(of).filter(|progress| progress.newest > since));
+        }
     }
 
     pub(crate) fn vshard_mut(&mut self, vshard: VShard) -> &mut Vshard {

@@ -16,4 +16,4 @@ pub use read::RestoreError;
 pub(crate) use waiting::{WaitingPart, read_row, write_row};
 
 /// Version of the layout.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;

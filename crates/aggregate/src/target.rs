@@ -3,7 +3,7 @@
 //! A target is told by its shard key (and, for HA pairs, its cluster). Births, the frontier's
 //! catching up and the choice of replicas ask here. Series without a target have none.
 
-use weir_model::Timestamp;
+use weir_model::{Timestamp, VShard};
 
 use crate::ha::Replicas;
 
@@ -23,6 +23,15 @@ pub struct Target {
     pub config_version: u32,
     /// HA replicas.
     pub replicas: Replicas,
+}
+
+/// How far a target has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Which: its virtual shard and its identity there.
+    pub target: (VShard, u64),
+    /// Its newest sample's timestamp.
+    pub newest: Timestamp,
 }
 
 impl Target {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -29,6 +29,7 @@ mod proxy;
 mod stream;
 mod transport;
 mod url;
+mod wire;
 
 use headers::SecretHeaders;
 pub use proxy::ProxyConfig;
@@ -36,6 +37,7 @@ pub use stream::Stream;
 pub(crate) use transport::{Transport, TransportConfig};
 pub use url::header_map;
 use url::{remove_secrets, resolve, split_userinfo};
+pub use wire::{Whole, Wire, WireError};
 
 /// How to reach one upstream. The defaults suit a remote-write receiver.
 #[derive(Clone, Debug)]
@@ -272,6 +274,24 @@ impl Client {
             counters.errors.fetch_add(1, Ordering::Relaxed);
         }
         outcome
+    }
+
+    /// A connection of one's own to ask for `url` again and again; `None` where it takes more than plain
+    /// HTTP. What this client counts and bounds is not counted and bounded there.
+    pub fn wire(&self, url: &Uri, mut headers: HeaderMap) -> Option<Wire> {
+        let inner = &self.inner;
+        let has_secrets =
+            !matches!(inner.auth, ClientAuth::None) || !inner.secret_headers.is_empty();
+        let authority = url.authority()?;
+        if has_secrets || !inner.transport.is_plain(url) || authority.as_str().contains('@') {
+            return None;
+        }
+        for (name, value) in &inner.headers {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+        let path = url.path_and_query().map_or("/", |path| path.as_str());
+        let port = authority.port_u16().unwrap_or(80);
+        (!headers.contains_key(HOST)).then(|| Wire::new(authority.host(), port, path, &headers))
     }
 
     /// The live counters.

@@ -6,7 +6,7 @@
 //! nothing of remote write, routing or answers: handlers are the caller's, and so is what to do
 //! about a failed request.
 //!
-//! TLS is rustls with the aws-lc-rs provider, always passed explicitly; no process default is set.
+//! TLS is rustls with the ring provider, always passed explicitly; no process default is set.
 
 pub mod auth;
 pub mod client;

@@ -1,4 +1,4 @@
-//! TLS for both sides: rustls, aws-lc-rs, certificates read again when their content changes.
+//! TLS for both sides: rustls on ring, certificates read again when their content changes.
 //!
 //! Invariant: a configuration in use was valid as a whole (key fits certificate, CA parses); a bad
 //! file keeps the last good one in use and is counted. The whole rustls configuration is swapped,
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
@@ -188,7 +188,7 @@ fn build(config: &ServerTlsConfig, contents: &[Vec<u8>]) -> Result<ServerConfig,
 }
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    Arc::new(ring::default_provider())
 }
 
 fn certificates(pem: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {

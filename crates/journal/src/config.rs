@@ -4,12 +4,14 @@
 //! the active segment and one more in the quota. Deliberately not here: reading them from a file.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{OpenError, Poisoned};
 use crate::frame::{FRAME_BYTES, HEADER_BYTES, frame_bytes};
+use crate::fs::{Fs, FsFile};
 
 /// Called by the writer thread after each group commit with the highest durable position, or once with
 /// the reason why there will be no more. It must not block.
@@ -33,12 +35,15 @@ pub struct Config {
     pub reserve_bytes: u64,
     /// Segments made ahead of time, beyond the active one and the reserve. 2 by default.
     pub spare_segments: usize,
-    /// Cut segments kept beyond those to be used again, which costs the disk less than new ones. 4 by
-    /// default.
+    /// Most cut segments kept beyond those to be used again, which costs less than making new ones; kept
+    /// are as many as were begun since the last ones were cut. 4 by default.
     pub recycled_segments: usize,
     /// Most bytes reserved or appended and not yet durable, 64 MiB by default; essential records may go
     /// to twice as much.
     pub queue_bytes: u64,
+    /// Write past the page cache where the file system can: for a journal that is read only after a crash.
+    /// False by default; what is read soon had better be in the cache.
+    pub past_cache: bool,
     /// Positions begin here, 1 by default, so that 0 can mean "none". An existing journal that ends
     /// before it goes on from it; the positions between count as lost. (A ledger may know of positions
     /// that a lying disk has lost; they must not be given out twice.)
@@ -59,6 +64,7 @@ impl Config {
             spare_segments: 2,
             recycled_segments: 4,
             queue_bytes: 64 << 20,
+            past_cache: false,
             first_position: 1,
             on_durable: None,
         }
@@ -78,6 +84,11 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Opens one of the journal's files, for reading and writing.
+    pub(crate) fn open_file(&self, fs: &dyn Fs, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        if self.past_cache { fs.open_direct(path) } else { fs.open(path) }
     }
 
     /// Bytes for frames in a new segment.
@@ -133,6 +144,7 @@ impl fmt::Debug for Config {
             .field("spare_segments", &self.spare_segments)
             .field("recycled_segments", &self.recycled_segments)
             .field("queue_bytes", &self.queue_bytes)
+            .field("past_cache", &self.past_cache)
             .field("first_position", &self.first_position)
             .finish_non_exhaustive()
     }

@@ -13,8 +13,11 @@ use std::sync::Arc;
 
 use rustix::fs::FallocateFlags;
 
+mod direct;
 #[cfg(any(test, feature = "faulty"))]
 pub mod faulty;
+
+use direct::DirectFile;
 
 /// Keeps a directory locked while it lives.
 pub trait Lock: Debug + Send + Sync {}
@@ -27,6 +30,11 @@ pub trait Fs: Debug + Send + Sync {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+    /// Opens an existing file whose writes go past the page cache, where the file system can do that. What
+    /// stands behind a write in its last block of the disk is lost.
+    fn open_direct(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.open(path)
+    }
     /// Renames, replacing what is at `to`; open files stay usable.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a name; open files stay readable.
@@ -121,6 +129,12 @@ impl Fs for DiskFs {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        let file = DiskFile(OpenOptions::new().read(true).write(true).open(path)?);
+        Ok(DirectFile::open(path, file)
+            .map_or_else(|file| Arc::new(file) as _, |file| Arc::new(file) as _))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

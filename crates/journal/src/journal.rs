@@ -21,7 +21,7 @@ use crate::recover::{Recovered, Recovery, recover};
 use crate::room::{Bounds, Importance, Reservation, Room, lock};
 use crate::segment::{Catalog, Segment, Spare, spare_name};
 use crate::spare;
-use crate::stats::{Stats, add};
+use crate::stats::{Stats, add, get};
 use crate::writer::{Entry, Writer};
 
 /// One log in one directory.
@@ -29,8 +29,8 @@ use crate::writer::{Entry, Writer};
 pub struct Journal {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Cutting is one caller's at a time.
-    cutting: Mutex<()>,
+    /// Cutting is one caller's at a time. Segments begun before the last time that some were cut.
+    cutting: Mutex<u64>,
     _lock: Box<dyn Lock>,
 }
 
@@ -100,7 +100,7 @@ impl Journal {
         let journal = Self {
             shared: Arc::clone(&shared),
             threads: Mutex::new(Vec::new()),
-            cutting: Mutex::new(()),
+            cutting: Mutex::new(0),
             _lock: dir_lock,
         };
         journal.start(active, next)?;
@@ -204,20 +204,32 @@ impl Journal {
         Reader::new(Arc::clone(&self.shared), from)
     }
 
-    /// Gives up whole segments whose records are all below `position`. They are used again or removed;
-    /// readers that are in one may finish it.
+    /// Gives up whole segments whose records are all below `position`. As many as were begun since the
+    /// last ones were cut are kept to be used again, the others removed; readers that are in one may
+    /// finish it.
     pub fn cut_below(&self, position: u64) -> Result<(), CutError> {
-        let _one_at_a_time = lock(&self.cutting);
+        let mut begun_before = lock(&self.cutting);
+        let begun = get(&self.shared.stats.segments_started);
+        let config = &self.shared.config;
+        let again = usize::try_from(begun - *begun_before).unwrap_or(usize::MAX);
+        let keep = config.spares_wanted() + again.min(config.recycled_segments);
+        let mut is_idle = true;
         loop {
             let Some(segment) = lock(&self.shared.catalog).pop_below(position) else {
-                return Ok(());
+                break;
             };
-            let spare = self.shared.retire(segment)?;
+            let spare = self.shared.retire(segment, keep)?;
             let mut room = lock(&self.shared.room);
             room.live -= 1;
             room.spares.extend(spare);
             self.shared.spare_wanted.notify_one();
+            is_idle = false;
         }
+        if !is_idle {
+            *begun_before = begun;
+            self.shared.shed(keep)?;
+        }
+        Ok(())
     }
 
     /// The oldest position that may still be there; the next one to come if there is none.
@@ -334,9 +346,9 @@ impl Shared {
 
     /// Makes a spare file of a segment that is no longer in the catalog, or removes it. Each is synced, so
     /// that a crash never leaves an older segment without a younger one.
-    fn retire(&self, segment: Arc<Segment>) -> Result<Option<Spare>, CutError> {
+    fn retire(&self, segment: Arc<Segment>, keep: usize) -> Result<Option<Spare>, CutError> {
         let dir = &self.config.dir;
-        let enough = lock(&self.room).spares.len() >= self.config.spares_max();
+        let enough = lock(&self.room).spares.len() >= keep;
         let path = segment.path.clone();
         // A reader that holds it must not see another segment's bytes in it.
         let unused = Arc::try_unwrap(segment).ok();
@@ -355,6 +367,16 @@ impl Shared {
         };
         self.fs.sync_dir(dir).at("sync", dir)?;
         Ok(spare)
+    }
+
+    /// Removes spare files beyond `keep`: what a burst has left.
+    fn shed(&self, keep: usize) -> Result<(), CutError> {
+        let surplus = lock(&self.room).take_surplus(keep, &self.bounds);
+        for spare in surplus {
+            self.fs.remove(&spare.path).at("remove", &spare.path)?;
+            lock(&self.room).live -= 1;
+        }
+        Ok(())
     }
 }
 

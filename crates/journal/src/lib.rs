@@ -29,7 +29,9 @@
 //! syncs, and publishes the new durable position: the next group is what came meanwhile. A group lies in
 //! one segment, and is written only when the one before is durable. When a segment is full the writer
 //! takes a spare file; a helper thread makes these ahead of time and zero-fills them, because a sync of a
-//! file whose length or extents change costs the file system a journal commit of its own.
+//! file whose length or extents change costs the file system a journal commit of its own. A journal that is
+//! read only after a crash is written past the page cache ([`Config::past_cache`], `fs/direct.rs`): whole
+//! blocks, of which the first repeats what it held.
 //!
 //! # Files
 //! All integers are little-endian. The directory holds:

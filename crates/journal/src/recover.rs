@@ -136,7 +136,7 @@ impl<'a> House<'a> {
                 fs.remove(&path).at("remove", &path)?;
             } else if let Some(number) = spare_number(&name) {
                 house.spare_number = house.spare_number.max(number.saturating_add(1));
-                let file = fs.open(&path).at("open", &path)?;
+                let file = config.open_file(fs, &path).at("open", &path)?;
                 let whole = file.len().at("measure", &path)? == config.segment_bytes;
                 if whole && house.spares.len() < config.spares_max() {
                     house.spares.push(Spare { path, file, recycled: true });
@@ -160,7 +160,7 @@ impl<'a> House<'a> {
         if id.first < report.next {
             return Err(OpenError::Overlap { path, first: id.first, reached: report.next });
         }
-        let file = self.fs.open(&path).at("open", &path)?;
+        let file = self.config.open_file(self.fs, &path).at("open", &path)?;
         let len = file.len().at("measure", &path)?;
         let bytes = read_up_to(&*file, 0, len as usize).at("read", &path)?;
         let mut found = scan(&bytes, id, limit);
@@ -300,8 +300,7 @@ impl<'a> House<'a> {
     fn create_spare(&mut self, fill: bool) -> Result<Spare, IoError> {
         let number = self.spare_number;
         self.spare_number += 1;
-        let len = self.config.segment_bytes;
-        create_spare(self.fs, &self.config.dir, number, len, fill)
+        create_spare(self.fs, self.config, number, fill)
     }
 
     /// Makes what the first reservations need, if the disk has room: the reserve, and another where the

@@ -9,6 +9,7 @@
 //! `⌈k/2⌉ u`. What fits into the active segment as a whole fits too.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::ReserveError;
 use crate::journal::Shared;
@@ -38,6 +39,10 @@ pub(crate) struct Room {
     pub(crate) spares: Vec<Spare>,
     /// Segments in use, the active one included.
     pub(crate) live: usize,
+    /// When the active one was begun, and whether the one before was full within [`QUICK`] of its
+    /// beginning.
+    pub(crate) begun: Instant,
+    pub(crate) is_quick: bool,
     /// The helper thread shall end.
     pub(crate) closing: bool,
 }
@@ -54,7 +59,49 @@ pub(crate) struct Bounds {
 
 impl Room {
     pub(crate) fn new(active_left: u64, spares: Vec<Spare>, live: usize) -> Self {
-        Self { in_flight: 0, unplaced: 0, largest: 0, active_left, spares, live, closing: false }
+        Self {
+            in_flight: 0,
+            unplaced: 0,
+            largest: 0,
+            active_left,
+            spares,
+            live,
+            begun: Instant::now(),
+            is_quick: false,
+            closing: false,
+        }
+    }
+
+    /// Takes out spare files beyond `keep`, but for those that what was granted may need. They count as
+    /// in use, for the quota, until they are removed.
+    pub(crate) fn take_surplus(&mut self, keep: usize, bounds: &Bounds) -> Vec<Spare> {
+        let mut surplus = Vec::new();
+        while self.spares.len() > keep
+            && let Some(spare) = self.spares.pop()
+        {
+            if !self.holds(self.unplaced + bounds.reserve_bytes, self.largest, bounds.usable_bytes)
+            {
+                self.spares.push(spare);
+                break;
+            }
+            surplus.push(spare);
+            self.live += 1;
+        }
+        surplus
+    }
+
+    /// The file of the segment to come, which counts as in use from now on: while it is on its way the
+    /// helper must not take its place in the quota for free.
+    pub(crate) fn take_next(&mut self) -> Option<Spare> {
+        self.live += 1;
+        self.spares.pop()
+    }
+
+    /// Another segment is the active one; [`Room::take_next`] has counted it.
+    pub(crate) fn begin(&mut self, left: u64) {
+        self.active_left = left;
+        self.is_quick = self.begun.elapsed() < QUICK;
+        self.begun = Instant::now();
     }
 
     /// Another spare segment is wanted, and allowed.
@@ -100,6 +147,9 @@ impl Room {
         bytes <= self.active_left.max(by_largest).max(by_pairs)
     }
 }
+
+/// A segment that is full within this time is no sooner filled with zeros than with records.
+const QUICK: Duration = Duration::from_secs(10);
 
 /// Room for one record, given back when dropped.
 #[derive(Debug)]
@@ -150,4 +200,31 @@ impl Drop for Reservation {
 /// Locks, also after a thread has panicked: the accounts are kept consistent at each step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::fs::faulty::FaultyFs;
+    use crate::segment::create_spare;
+
+    /// A helper that looked while a spare file became a segment once made one more than the quota allows.
+    #[test]
+    fn a_file_on_its_way_into_use_counts_for_the_quota() {
+        let config = Config { segment_bytes: 1024, ..Config::new("/j") };
+        let spares = vec![create_spare(&FaultyFs::new(1), &config, 0, false).unwrap()];
+        let bounds = Bounds {
+            usable_bytes: 1000,
+            reserve_bytes: 0,
+            queue_bytes: 1000,
+            spares_wanted: 1,
+            quota_segments: Some(2),
+        };
+        let mut room = Room::new(0, spares, 1);
+        let next = room.take_next();
+        assert!(next.is_some() && !room.wants_spare(&bounds));
+        room.begin(1000);
+        assert!(!room.wants_spare(&bounds));
+    }
 }

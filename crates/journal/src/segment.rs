@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::config::Config;
 use crate::error::{At, IoError};
 use crate::frame::{HEADER_BYTES, SegmentId};
 use crate::fs::{Fs, FsFile, write_all_at};
@@ -119,20 +120,21 @@ pub(crate) const UNFINISHED: &str = ".tmp";
 /// to come need no change of the file's metadata.
 pub(crate) fn create_spare(
     fs: &dyn Fs,
-    dir: &Path,
+    config: &Config,
     n: u64,
-    len: u64,
     fill: bool,
 ) -> Result<Spare, IoError> {
+    let (dir, len) = (&config.dir, config.segment_bytes);
     let path = dir.join(spare_name(n));
     let unfinished = dir.join(spare_name(n) + UNFINISHED);
     let make = || -> io::Result<Arc<dyn FsFile>> {
-        let file = fs.create(&unfinished)?;
-        let fill = match file.allocate(len) {
+        let created = fs.create(&unfinished)?;
+        let fill = match created.allocate(len) {
             Ok(()) => fill,
             Err(error) if error.kind() == io::ErrorKind::Unsupported => true,
             Err(error) => return Err(error),
         };
+        let file = if config.past_cache { fs.open_direct(&unfinished)? } else { created };
         if fill {
             zero_fill(&*file, len)?;
         }

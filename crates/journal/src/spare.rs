@@ -24,17 +24,12 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         if room.closing {
             return;
         }
-        // Writing zeros takes its time; when a segment is needed soon, one that is only allocated will do.
+        // Writing zeros takes its time, and costs more than the syncs that it saves where segments follow
+        // each other quickly or one is needed soon: then one that is only allocated will do.
         let soon = room.active_left < shared.bounds.usable_bytes / 4;
-        let fill = !(room.spares.is_empty() && soon);
+        let fill = !(room.is_quick || room.spares.is_empty() && soon);
         drop(room);
-        let spare = create_spare(
-            &*shared.fs,
-            &shared.config.dir,
-            shared.next_spare_number(),
-            shared.config.segment_bytes,
-            fill,
-        );
+        let spare = create_spare(&*shared.fs, &shared.config, shared.next_spare_number(), fill);
         let mut room = lock(&shared.room);
         shared.stats.disk_full.store(spare.is_err(), Ordering::Relaxed);
         match spare {

@@ -181,17 +181,11 @@ impl Writer {
     fn roll(&mut self) -> Result<(), IoError> {
         let shared = &self.shared;
         let config = &shared.config;
-        let spare = lock(&shared.room).spares.pop();
+        let spare = lock(&shared.room).take_next();
         let spare = match spare {
             Some(spare) => spare,
             // Room is granted only where there are spares; this is for what lies outside a grant.
-            None => create_spare(
-                &*shared.fs,
-                &config.dir,
-                shared.next_spare_number(),
-                config.segment_bytes,
-                false,
-            )?,
+            None => create_spare(&*shared.fs, config, shared.next_spare_number(), false)?,
         };
         add(&shared.stats.segments_started, 1);
         add(&shared.stats.segments_recycled, u64::from(spare.recycled));
@@ -200,8 +194,7 @@ impl Writer {
         self.offset = HEADER_BYTES as u64;
         lock(&shared.catalog).push(Arc::clone(&self.active));
         let mut room = lock(&shared.room);
-        room.live += 1;
-        room.active_left = self.left();
+        room.begin(self.left());
         shared.spare_wanted.notify_one();
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! Names and values are UTF-8. Nothing here judges whether a name is legal: that is a limit's task.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::varint;
 
@@ -45,10 +46,10 @@ pub enum LabelsError {
 
 /// An owned label set, kept as its canonical bytes: for each label in the order of names,
 /// LEB128 length and bytes of the name, then of the value. The encoding is frozen
-/// (`docs/WIRE.md`): series identity and virtual shards are hashes over it.
+/// (`docs/WIRE.md`): series identity and virtual shards are hashes over it. A clone shares them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Labels {
-    canonical: Box<[u8]>,
+    canonical: Arc<[u8]>,
 }
 
 impl Labels {
@@ -65,7 +66,7 @@ impl Labels {
         debug_assert!(sorted.windows(2).all(|w| w[0].name < w[1].name), "labels out of order");
         let mut canonical = Vec::with_capacity(sorted.len() * 24);
         write_canonical(sorted.iter().copied(), &mut canonical);
-        Self { canonical: canonical.into_boxed_slice() }
+        Self { canonical: canonical.into() }
     }
 
     /// Reads back what [`Labels::canonical`] gave, checking that it is a label set.
@@ -213,7 +214,7 @@ impl LabelsBuilder {
     pub fn build(&self) -> Labels {
         let mut canonical = Vec::with_capacity(self.pairs.len() * 24);
         write_canonical(self.iter(), &mut canonical);
-        Labels { canonical: canonical.into_boxed_slice() }
+        Labels { canonical: canonical.into() }
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {

@@ -89,6 +89,21 @@ mutations! {
     PassedMarkerLost = "passed_marker_lost",
     /// Rates are over the window's length, not over the time between samples.
     RateOverWindow = "rate_over_window",
+    /// A part that another member sends again is added to what it sent before.
+    PartAdded = "part_added",
+    /// A place of another member's stream that was taken is taken again.
+    PlaceForgotten = "place_forgotten",
+    /// A window does not wait for the other members.
+    MarkNotAwaited = "mark_not_awaited",
+    /// A window that lacks a member's part claims to be complete.
+    WaivedInSilence = "waived_in_silence",
+    /// Output groups stay where they were when their virtual shard moves.
+    GroupsLeftBehind = "groups_left_behind",
+    /// Who has given virtual shards away goes on to take their samples.
+    MoveNotFenced = "move_not_fenced",
+    /// A state that was taken over is not known as such: nothing waits for its giver, and it counts for new
+    /// when it comes again.
+    AdoptedTwice = "adopted_twice",
 }
 
 /// The one that is made, from 1; 0 for none.

@@ -14,6 +14,7 @@ use weir_model::Millis;
 use weir_relabel::Program;
 
 use crate::retry::Backoff;
+use crate::shares::{self, Share};
 use crate::verdict::Kind;
 use weir_wire::{Encoding, Version};
 
@@ -89,9 +90,31 @@ pub struct Destination {
     /// `tenant_label`: the label that carries the tenant; it replaces one of the same name.
     /// Default none.
     pub tenant_label: Option<String>,
+    /// `direct`, Weir's own: whether an agent may go to the owners of its targets, where this is a
+    /// tier. Default true.
+    pub direct: bool,
+    /// Which frames it takes; not configured.
+    pub share: Share,
 }
 
 impl Destination {
+    /// The part of it that goes to one member of a tier, at `url` where one is known, and else where
+    /// the whole goes.
+    pub fn branch(&self, member: &str, url: Option<&str>) -> Self {
+        let mut others: Vec<String> = self.urls().map(str::to_owned).collect();
+        let first = url.map_or_else(|| others.remove(0), str::to_owned);
+        others.retain(|other| *other != first);
+        let owner = shares::owner_number(&self.name, member);
+        Self {
+            name: shares::branch_name(&self.name, member),
+            round_robin_dns: self.round_robin_dns && others.is_empty(),
+            url: first,
+            other_urls: others,
+            share: Share::Branch { trunk: self.name.clone(), owner },
+            ..self.clone()
+        }
+    }
+
     /// The URLs of all endpoints.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.url).chain(&self.other_urls).map(String::as_str)

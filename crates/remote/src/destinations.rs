@@ -18,10 +18,11 @@ use tokio::time::Instant;
 use weir_journal::fs::Fs;
 use weir_journal::{Journal, Ledger};
 
-use crate::config::Destination;
+use crate::config::{Destination, OnFull};
 use crate::metrics::State;
 use crate::seams::Transport;
 use crate::sender::{Parts, Sender};
+use crate::shares::{Claims, Share, members_of};
 use crate::source::{Cursors, JournalFrames};
 use crate::transport::HttpTransport;
 
@@ -29,6 +30,8 @@ use crate::transport::HttpTransport;
 const LEDGER: &str = "destinations";
 /// How often it is looked whether a queue is full.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// The same where none can be: a reload may bring one that can.
+const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long requests on their way may take when a reload changes or removes their destination.
 /// What is not answered by then is sent again, if it still has somewhere to go.
 const RESTART_WITHIN: Duration = Duration::from_secs(5);
@@ -59,6 +62,7 @@ pub struct Destinations<T = HttpTransport> {
     queue: Arc<Journal>,
     durable: watch::Receiver<u64>,
     cursors: Arc<Cursors>,
+    claims: Claims,
     /// Whether it was stopped; reloads and the stop come one after the other.
     stopped: tokio::sync::Mutex<bool>,
     watcher: JoinHandle<()>,
@@ -101,13 +105,22 @@ impl<T: Transport> Destinations<T> {
             queue,
             durable,
             cursors,
+            claims: Claims::default(),
             stopped: tokio::sync::Mutex::new(false),
         };
+        started.claims.set(destinations);
         for (destination, transport) in destinations.iter().zip(transports) {
             started.spawn(destination, external_labels, transport)?;
         }
         started.forget_others(destinations, &stored);
         Ok(started)
+    }
+
+    /// The members of a tier for which this destination had branches when the ledger was last stored.
+    pub fn branches(fs: &dyn Fs, dir: &Path, trunk: &str) -> Result<Vec<String>, String> {
+        let ledger = Ledger::open(fs, dir, LEDGER).map_err(|e| e.to_string())?;
+        let names = ledger.load().keys().map(String::as_str);
+        Ok(members_of(trunk, names).map(str::to_owned).collect())
     }
 
     /// Brings other destinations into force: those that did not change go on untouched, changed
@@ -134,6 +147,7 @@ impl<T: Transport> Destinations<T> {
             ending.spawn(gone.sender.stop(RESTART_WITHIN));
         }
         ending.join_all().await;
+        self.claims.set(destinations);
         for (destination, transport) in changed.iter().zip(transports) {
             self.spawn(destination, external_labels, transport)?;
         }
@@ -242,7 +256,7 @@ impl<T: Transport> Destinations<T> {
         let sender = Sender::spawn(Parts {
             destination: destination.clone(),
             external_labels: labels.collect(),
-            frames: JournalFrames::new(queue, position, durable),
+            frames: JournalFrames::new(queue, position, durable).only(self.claims.of(destination)),
             position,
             cursor: self.cursors.store(name),
             transport,
@@ -303,7 +317,14 @@ fn begin(
         Some(lowest) => lowest.min(end),
         None => queue.first(),
     };
-    for Destination { name, .. } in destinations {
+    // A branch begins where its trunk stands, so trunks come first.
+    let (trunks, branches): (Vec<_>, Vec<_>) =
+        destinations.iter().partition(|d| d.share == Share::Trunk);
+    for Destination { name, share, .. } in trunks.into_iter().chain(branches) {
+        let fresh = match share {
+            Share::Branch { trunk, .. } => cursors.get(trunk).unwrap_or(fresh),
+            Share::Trunk => fresh,
+        };
         let position = cursors.begin(name, fresh).map_err(|e| e.to_string())?;
         // A queue that was deleted, or that a disk has lost, begins anew below its cursors.
         if position > queue.next_position() {
@@ -316,13 +337,16 @@ fn begin(
 }
 
 async fn watch_queues(running: Arc<Mutex<BTreeMap<String, Running>>>, blocked: Arc<AtomicBool>) {
-    let mut interval = tokio::time::interval(WATCH_INTERVAL);
     loop {
-        interval.tick().await;
-        let is_full = lock(&running).values().any(|r| r.sender.is_full());
+        let (blocks, is_full) = {
+            let running = lock(&running);
+            let blocks = running.values().any(|r| r.destination.queue.on_full == OnFull::Block);
+            (blocks, running.values().any(|r| r.sender.is_full()))
+        };
         if blocked.swap(is_full, Ordering::Relaxed) != is_full {
             tracing::warn!(is_full, "the send queue of a blocking destination");
         }
+        tokio::time::sleep(if blocks { WATCH_INTERVAL } else { IDLE_INTERVAL }).await;
     }
 }
 

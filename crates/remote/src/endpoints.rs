@@ -19,11 +19,17 @@ const FAILING_MS_MAX: u64 = 10_000;
 /// Until an endpoint that was left is asked again.
 const PAUSE: Backoff = Backoff { min: Duration::from_secs(30), max: Duration::from_secs(300) };
 
+/// The same for one that all senders prefer: the others only send on what is its own.
+const PAUSE_OF_PREFERRED: Backoff =
+    Backoff { min: Duration::from_secs(5), max: Duration::from_secs(30) };
+
 /// The endpoints of a destination, as one sender sees them.
 #[derive(Debug)]
 pub struct Endpoints {
     /// The best first.
     ranked: Vec<Endpoint>,
+    /// Comes before all others.
+    preferred: Option<String>,
     current: usize,
     seed: u64,
     failovers: u64,
@@ -57,7 +63,13 @@ pub struct Moved {
 impl Endpoints {
     /// Endpoints of these names, which are unique. `seed` makes the ranking the sender's own.
     pub fn new(names: &[String], seed: u64) -> Self {
-        let mut endpoints = Self { ranked: Vec::new(), current: 0, seed, failovers: 0, turns: 0 };
+        Self::with_preferred(names, None, seed)
+    }
+
+    /// The same, and one of them is the best for every sender.
+    pub fn with_preferred(names: &[String], preferred: Option<String>, seed: u64) -> Self {
+        let ranked = Vec::new();
+        let mut endpoints = Self { ranked, preferred, current: 0, seed, failovers: 0, turns: 0 };
         endpoints.set_names(names);
         endpoints
     }
@@ -75,8 +87,10 @@ impl Endpoints {
                 self.ranked.push(Endpoint::new(name));
             }
         }
-        let seed = self.seed;
-        self.ranked.sort_by_key(|endpoint| xxh3_64_with_seed(endpoint.name.as_bytes(), seed));
+        let (seed, preferred) = (self.seed, &self.preferred);
+        self.ranked.sort_by_key(|Endpoint { name, .. }| {
+            (preferred.as_ref() != Some(name), xxh3_64_with_seed(name.as_bytes(), seed))
+        });
         self.current = self.ranked.iter().position(|e| e.name == in_use).unwrap_or(0);
     }
 
@@ -115,6 +129,8 @@ impl Endpoints {
         let (current, from) = (self.current, self.in_use().to_owned());
         self.turns += 1;
         let is_sole = self.ranked.len() == 1;
+        let is_preferred = self.preferred.as_deref() == Some(name);
+        let pause = if is_preferred { PAUSE_OF_PREFERRED } else { PAUSE };
         let endpoint = &mut self.ranked[at];
         if is_well {
             *endpoint = Endpoint::new(name);
@@ -122,12 +138,12 @@ impl Endpoints {
         } else if at == current && !is_sole {
             let has_failed = endpoint.fail(began_ms, now_ms);
             if has_failed {
-                endpoint.pause(now_ms, random, self.turns);
+                endpoint.pause(pause, now_ms, random, self.turns);
                 self.failovers += 1;
                 self.current = self.next_after(at, now_ms);
             }
         } else if at < current {
-            endpoint.pause(now_ms, random, self.turns);
+            endpoint.pause(pause, now_ms, random, self.turns);
         }
         (self.current != current).then(|| Moved { from, to: self.in_use().to_owned() })
     }
@@ -168,10 +184,10 @@ impl Endpoint {
             || now_ms.saturating_sub(self.failing_since_ms) >= FAILING_MS_MAX
     }
 
-    fn pause(&mut self, now_ms: u64, random: f64, turn: u64) {
+    fn pause(&mut self, pause: Backoff, now_ms: u64, random: f64, turn: u64) {
         self.turn = turn;
         self.pauses += 1;
-        let pause = PAUSE.delay(self.pauses, random);
+        let pause = pause.delay(self.pauses, random);
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         self.paused_until_ms = Some(now_ms.saturating_add(pause_ms));
         self.failures = 0;

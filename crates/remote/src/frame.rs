@@ -1,7 +1,7 @@
-//! A frame of the send queue: one EMIT or one PASS, as gateway and agent write it and senders read it.
+//! A frame of the send queue: one EMIT, PASS or PLACED, as gateway and agent write it and senders read it.
 //!
-//! Layout: version (1 byte), kind (1), flags (1), source position, zigzag window end (EMIT only),
-//! zigzag time of writing, length of the tenant — all LEB128 — the tenant, the lane key (8 bytes,
+//! Layout: version (1 byte), kind (1), flags (1), source position, zigzag window end (EMIT only), owner's
+//! number (8 bytes, little-endian, PLACED only), zigzag time of writing, length of the tenant — all LEB128 — the tenant, the lane key (8 bytes,
 //! little-endian, only with its flag), the summary (LEB128: samples, native histograms, exemplars,
 //! plain bytes; only with its flag), then to the end of the payload the body: a remote write 2.0 request, plain, as one snappy block or as zstd. The body is what `weir-wire` writes, so values
 //! keep their bits from here to every backend and every resend. Checksums are the journal's task.
@@ -31,6 +31,11 @@ pub enum FrameKind {
     },
     /// Samples that pass through raw.
     Pass,
+    /// The same, all of one owner's series: see [`crate::shares`].
+    Placed {
+        /// Names the owner.
+        owner: u64,
+    },
 }
 
 /// What a body holds, told by a writer who vouches for it: every label set in it is valid, so that it
@@ -82,7 +87,7 @@ pub enum FrameError {
     /// Written by a later version.
     #[error("the frame has version {0}, this program reads version {VERSION}")]
     Version(u8),
-    /// Neither EMIT nor PASS.
+    /// None of the three.
     #[error("the frame has the unknown kind {0}")]
     Kind(u8),
     /// Flags without a meaning.
@@ -100,6 +105,7 @@ impl FrameHeader<'_> {
         let kind = match self.kind {
             FrameKind::Emit { .. } => 1,
             FrameKind::Pass => 2,
+            FrameKind::Placed { .. } => 3,
         };
         let flags = flag(self.last_of_position, LAST_OF_POSITION)
             | flag(self.recovered, RECOVERED)
@@ -112,6 +118,9 @@ impl FrameHeader<'_> {
         varint::write(self.source_position, out);
         if let FrameKind::Emit { window_end } = self.kind {
             varint::write(varint::zigzag(window_end), out);
+        }
+        if let FrameKind::Placed { owner } = self.kind {
+            out.extend_from_slice(&owner.to_le_bytes());
         }
         varint::write(varint::zigzag(self.written_ms), out);
         varint::write(self.tenant.len() as u64, out);
@@ -143,15 +152,20 @@ pub fn read(payload: &[u8]) -> Result<(FrameHeader<'_>, &[u8]), FrameError> {
         ZSTD => Some(Encoding::Zstd),
         _ => return Err(FrameError::Flags(flags)),
     };
-    let mut number = || varint::read(&mut rest).ok_or(FrameError::Truncated);
-    let source_position = number()?;
+    let number = |rest: &mut &[u8]| varint::read(rest).ok_or(FrameError::Truncated);
+    let source_position = number(&mut rest)?;
     let kind = match kind {
-        1 => FrameKind::Emit { window_end: varint::unzigzag(number()?) },
+        1 => FrameKind::Emit { window_end: varint::unzigzag(number(&mut rest)?) },
         2 => FrameKind::Pass,
+        3 => {
+            let (owner, after) = rest.split_first_chunk().ok_or(FrameError::Truncated)?;
+            rest = after;
+            FrameKind::Placed { owner: u64::from_le_bytes(*owner) }
+        }
         other => return Err(FrameError::Kind(other)),
     };
-    let written_ms = varint::unzigzag(number()?);
-    let tenant_len = usize::try_from(number()?).map_err(|_| FrameError::Truncated)?;
+    let written_ms = varint::unzigzag(number(&mut rest)?);
+    let tenant_len = usize::try_from(number(&mut rest)?).map_err(|_| FrameError::Truncated)?;
     let (tenant, mut body) = rest.split_at_checked(tenant_len).ok_or(FrameError::Truncated)?;
     let mut lane = None;
     if flags & LANE != 0 {
@@ -231,6 +245,12 @@ mod tests {
             b"\x01\x02\x71\x00\x01\x00\x08\x07\x06\x05\x04\x03\x02\x01\xac\x02\x01\x02\x05body"
         );
         assert_eq!(read(&bytes), Ok((SCRAPED, &b"body"[..])));
+        let kind = FrameKind::Placed { owner: 0x0807_0605_0403_0201 };
+        let placed = FrameHeader { kind, ..EMIT };
+        bytes.clear();
+        placed.write(&mut bytes);
+        assert_eq!(bytes, b"\x01\x03\x05\xac\x02\x01\x02\x03\x04\x05\x06\x07\x08\x0a\x02t1");
+        assert_eq!(read(&bytes), Ok((placed, &b""[..])));
     }
 
     #[test]
@@ -246,7 +266,7 @@ mod tests {
             read(&bytes).unwrap_err()
         };
         assert_eq!(changed(0, 2), FrameError::Version(2));
-        assert_eq!(changed(1, 3), FrameError::Kind(3));
+        assert_eq!(changed(1, 4), FrameError::Kind(4));
         assert_eq!(changed(2, 0x80), FrameError::Flags(0x80));
         assert_eq!(changed(2, SNAPPY | ZSTD), FrameError::Flags(SNAPPY | ZSTD));
         assert_eq!(read(b"\x01\x02\x20\x00\x00\x00\x00"), Err(FrameError::Truncated));
@@ -256,12 +276,16 @@ mod tests {
     proptest! {
         #[test]
         fn headers_come_back(
-            emit in any::<Option<i64>>(), source_position in any::<u64>(), written_ms in any::<i64>(),
+            emit in any::<Option<i64>>(), owner in any::<Option<u64>>(), source_position in any::<u64>(), written_ms in any::<i64>(),
             tenant in ".{0,20}", flags in 0u8..8, zstd in any::<Option<bool>>(),
             lane in any::<Option<u64>>(), summary in any::<Option<[u64; 4]>>(), body in any::<Vec<u8>>(),
         ) {
             let header = FrameHeader {
-                kind: emit.map_or(FrameKind::Pass, |window_end| FrameKind::Emit { window_end }),
+                kind: match (emit, owner) {
+                    (Some(window_end), _) => FrameKind::Emit { window_end },
+                    (None, Some(owner)) => FrameKind::Placed { owner },
+                    (None, None) => FrameKind::Pass,
+                },
                 source_position, written_ms, tenant: &tenant,
                 last_of_position: flags & 1 != 0, recovered: flags & 2 != 0,
                 atomic: flags & 4 != 0, lane,

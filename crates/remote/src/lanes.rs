@@ -25,6 +25,8 @@ pub struct Fill {
     pub samples_max: usize,
     /// How long a unit waits for its request to fill.
     pub deadline_ms: u64,
+    /// Units of frames before this position do not wait.
+    pub due_below: u64,
 }
 
 /// What the units of one request have in common.
@@ -127,10 +129,12 @@ impl Lanes {
         self.lanes[lane % LANES].queue.push_back(queued);
     }
 
-    /// Takes the oldest units that make a request: full, overdue, or wanted now (`flush`).
+    /// Takes the oldest units that make a request: full, overdue, or wanted now (`flush`, or by their
+    /// frame's position).
     pub fn take(&mut self, fill: Fill, now_ms: u64, flush: bool) -> Option<Batch> {
         let is_due = |c: &Candidate| {
-            flush || c.is_full(fill) || now_ms.saturating_sub(c.since_ms) >= fill.deadline_ms
+            let is_overdue = now_ms.saturating_sub(c.since_ms) >= fill.deadline_ms;
+            flush || c.is_full(fill) || is_overdue || c.position < fill.due_below
         };
         let candidates = self.candidates(fill).into_iter().filter(is_due);
         let key = candidates.min_by_key(|c| c.position)?.key;
@@ -234,7 +238,7 @@ mod tests {
     use super::*;
     use crate::unit::tests::{series, unit};
 
-    const FILL: Fill = Fill { samples_max: 4, deadline_ms: 100 };
+    const FILL: Fill = Fill { samples_max: 4, deadline_ms: 100, due_below: 0 };
 
     fn of_tenant(position: u64, tenant: &str, recovered: bool) -> Unit {
         Unit {
@@ -264,6 +268,17 @@ mod tests {
         lanes.release(&batch.lanes);
         let batch = lanes.take(FILL, 120, false).unwrap();
         assert_eq!((positions(&batch), lanes.samples()), (vec![4], 0));
+    }
+
+    #[test]
+    fn frames_in_a_hurry_do_not_wait_for_a_full_request() {
+        let mut lanes = Lanes::default();
+        for position in 7..9 {
+            lanes.push(position as usize, of_tenant(position, "t", false), 10);
+        }
+        assert!(lanes.take(Fill { due_below: 7, ..FILL }, 10, false).is_none());
+        let batch = lanes.take(Fill { due_below: 8, ..FILL }, 10, false).unwrap();
+        assert_eq!(positions(&batch), [7, 8], "who fits goes along");
     }
 
     #[test]

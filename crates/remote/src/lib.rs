@@ -6,7 +6,8 @@
 //! series in order; [`outbox`] is the state machine, with [`verdict`] (what an answer means),
 //! [`retry`] (when to try again), [`ramp`] (how many at once), [`split`] (who is to blame) and [`cursor`] (how far we are); [`sender`] drives it, at the [`pace`] that a backlog may have, and
 //! [`seams`] are what it needs from outside; [`source`] is the journal's side of that, [`transport`]
-//! the HTTP client's, on [`endpoints`]. [`destinations`] are all senders of a program, on one journal.
+//! the HTTP client's, on [`endpoints`]. [`destinations`] are all senders of a program, on one journal;
+//! [`shares`] says which of them takes a frame.
 //!
 //! Invariant: a frame is behind the stored cursor only if each of its samples was delivered, set
 //! aside or given up, the latter two counted by reason. Not here: who writes the frames, and when the
@@ -29,6 +30,7 @@ pub mod request;
 pub mod retry;
 pub mod seams;
 pub mod sender;
+pub mod shares;
 pub mod source;
 pub mod split;
 pub mod transport;

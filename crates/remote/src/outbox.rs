@@ -96,6 +96,9 @@ pub enum Outcome {
 
 /// Memory for what is read ahead of the requests; the rest waits on disk.
 const HELD_BYTES_MAX: usize = 64 << 20;
+/// How long a compression is not tried that the other side has refused; it may have been replaced by one
+/// that takes it.
+const COMPRESSION_AGAIN_MS: u64 = 60 * 60 * 1000;
 /// Frames that may wait for an earlier one to be done.
 const OPEN_FRAMES_MAX: usize = 100_000;
 
@@ -106,12 +109,15 @@ pub struct Outbox {
     protocol: Version,
     compression: Encoding,
     compression_proven: bool,
+    /// When the compression that was given up is tried again.
+    compression_again_ms: Option<u64>,
     lanes: Lanes,
     cursor: Cursor,
     deliveries: BTreeMap<u64, Delivery>,
     next_id: u64,
     ramp: Ramp,
     is_stopping: bool,
+    due_below: u64,
     random: u64,
     report: Report,
 }
@@ -131,12 +137,14 @@ impl Outbox {
             protocol: settings.protocol,
             compression: settings.compression,
             compression_proven: false,
+            compression_again_ms: None,
             lanes: Lanes::default(),
             cursor: Cursor::new(position),
             deliveries: BTreeMap::new(),
             next_id: 0,
             ramp: Ramp::new(settings.queue.max_shards),
             is_stopping: false,
+            due_below: 0,
             random: seed,
             report,
             settings,
@@ -185,8 +193,17 @@ impl Outbox {
         self.is_stopping = true;
     }
 
+    /// What frames before this position bring need not fill a request.
+    pub fn hurry(&mut self, below: u64) {
+        self.due_below = self.due_below.max(below);
+    }
+
     /// The next request that may be made now. Ask until there is none.
     pub fn poll_request(&mut self, now: Now) -> Option<Request> {
+        if self.compression_again_ms.is_some_and(|at| now.mono_ms >= at) {
+            self.compression_again_ms = None;
+            (self.compression, self.compression_proven) = (self.settings.compression, false);
+        }
         while self.ramp.allows(self.on_their_way(), now.mono_ms)
             && let Some(id) = self.ready(now).or_else(|| self.begin(now))
         {
@@ -262,6 +279,7 @@ impl Outbox {
         Fill {
             samples_max: queue.max_samples_per_send,
             deadline_ms: u64::try_from(queue.batch_send_deadline.as_millis()).unwrap_or(u64::MAX),
+            due_below: self.due_below,
         }
     }
 

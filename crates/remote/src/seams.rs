@@ -26,6 +26,8 @@ pub enum Queued {
         /// What was appended.
         payload: Bytes,
     },
+    /// One that another destination takes, at this position.
+    Elsewhere(u64),
     /// Positions that are not there: cut, or damaged on disk.
     Missing {
         /// The first one.
@@ -88,6 +90,8 @@ pub struct EndpointView {
     pub in_use: String,
     /// How often another one had to be taken.
     pub failovers: u64,
+    /// [`weir_ring::OWNERS_HEADER`] of the last answer that had one: this is a tier.
+    pub owners: Option<String>,
 }
 
 /// An answer.

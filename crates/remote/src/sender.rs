@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use weir_model::Timestamp;
@@ -68,6 +68,9 @@ struct Shared {
     stored: AtomicU64,
     done: AtomicU64,
     is_full: AtomicBool,
+    /// Frames before this position are in a hurry.
+    due_below: AtomicU64,
+    hurried: Notify,
 }
 
 /// Asks a sender's transport for its endpoint.
@@ -97,6 +100,8 @@ impl Sender {
             stored: AtomicU64::new(parts.position),
             done: AtomicU64::new(parts.position),
             is_full: AtomicBool::new(false),
+            due_below: AtomicU64::new(0),
+            hurried: Notify::new(),
         });
         let (stop, stopped) = watch::channel(None);
         let driver = Driver::new(parts, shared.clone(), stopped);
@@ -128,6 +133,12 @@ impl Sender {
     /// Every frame before this position is done with: delivered, set aside or given up.
     pub fn done_below(&self) -> u64 {
         self.shared.done.load(Ordering::Acquire)
+    }
+
+    /// What frames before this position bring is sent without waiting for its request to fill.
+    pub fn hurry(&self, below: u64) {
+        self.shared.due_below.fetch_max(below, Ordering::AcqRel);
+        self.shared.hurried.notify_one();
     }
 
     /// Whether the queue is full for a destination that blocks: senders get 503.
@@ -223,6 +234,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
             let has_more = self.read_frames();
             let frames = &self.frames;
             self.outbox.give_up(self.now(), &|from| frames.backlog(from).bytes);
+            self.outbox.hurry(self.shared.due_below.load(Ordering::Acquire));
             self.send_requests();
             self.publish();
             self.keep_cursor().await;
@@ -265,6 +277,7 @@ impl<F: Frames, T: Transport> Driver<F, T> {
             Some(ended) = self.requests.join_next_with_id() => Wake::Ended(ended),
             _ = self.stop.changed(), if is_running => Wake::Stop,
             () = self.frames.wait(), if is_running => Wake::Again,
+            () = self.shared.hurried.notified() => Wake::Again,
             () = tokio::time::sleep_until(wake) => Wake::Again,
         }
     }
@@ -294,6 +307,9 @@ impl<F: Frames, T: Transport> Driver<F, T> {
                         Some(due_ms) => self.paced = Some(Paced { position, payload, due_ms }),
                         None => self.take_frame(position, &payload),
                     }
+                }
+                Ok(Some(Queued::Elsewhere(position))) => {
+                    self.open(position, position + 1, 0, 0, Vec::new());
                 }
                 Ok(Some(Queued::Missing { from, to })) => {
                     let missing = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use weir_journal::{Item, Journal, Ledger, Reader};
 
 use crate::seams::{Backlog, CursorStore, Frames, FramesError, Queued};
+use crate::shares::Taken;
 
 /// One destination's reader of a journal.
 #[derive(Debug)]
@@ -18,13 +19,19 @@ pub struct JournalFrames {
     journal: Arc<Journal>,
     reader: Reader,
     durable: watch::Receiver<u64>,
+    taken: Option<Taken>,
 }
 
 impl JournalFrames {
     /// Reads from this position. `durable` is told of group commits: the sender of that channel
     /// belongs into the journal's `on_durable`.
     pub fn new(journal: Arc<Journal>, from: u64, durable: watch::Receiver<u64>) -> Self {
-        Self { reader: journal.reader(from), journal, durable }
+        Self { reader: journal.reader(from), journal, durable, taken: None }
+    }
+
+    /// Reads only what a destination takes.
+    pub fn only(self, taken: Taken) -> Self {
+        Self { taken: Some(taken), ..self }
     }
 }
 
@@ -32,6 +39,11 @@ impl Frames for JournalFrames {
     fn next(&mut self) -> Result<Option<Queued>, FramesError> {
         let item = self.reader.next().map_err(|e| FramesError(e.to_string()))?;
         Ok(item.map(|item| match item {
+            Item::Record(record)
+                if self.taken.as_ref().is_some_and(|taken| !taken.takes(&record.payload)) =>
+            {
+                Queued::Elsewhere(record.position)
+            }
             Item::Record(record) => {
                 Queued::Frame { position: record.position, payload: record.payload }
             }
@@ -83,6 +95,11 @@ impl Cursors {
     pub fn begin(&self, name: &str, fresh: u64) -> Result<u64, FramesError> {
         let stored = self.lock().map.get(name).copied();
         stored.map_or_else(|| self.save(name, fresh).map(|()| fresh), Ok)
+    }
+
+    /// A destination's stored cursor.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.lock().map.get(name).copied()
     }
 
     /// Stores a destination's cursor.

@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 
 use weir_http::client::header_map;
 use weir_http::{Client, ClientConfig, Uri};
+use weir_ring::OWNERS_HEADER;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Destination;
 use crate::endpoints::{Endpoints, Moved};
 use crate::request::Post;
 use crate::seams::{EndpointView, PostError, Reply, Transport};
+use crate::shares::Share;
 
 /// How often a name is resolved anew, where its addresses are the endpoints.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -46,6 +48,8 @@ struct Resolved {
 #[derive(Debug)]
 struct State {
     endpoints: Endpoints,
+    /// What the last answer of a tier named.
+    owners: Option<String>,
     routes: BTreeMap<String, Route>,
 }
 
@@ -84,7 +88,10 @@ impl HttpTransport {
         });
         let client = Client::new(config, now).map_err(|e| named(e.to_string()))?;
         let names: Vec<String> = routes.keys().cloned().collect();
-        let state = State { endpoints: Endpoints::new(&names, host_seed()), routes };
+        let first = destination.url.parse::<Uri>().map(|url| shown(&url)).ok();
+        let preferred = first.filter(|_| destination.share != Share::Trunk);
+        let endpoints = Endpoints::with_preferred(&names, preferred, host_seed());
+        let state = State { endpoints, owners: None, routes };
         Ok(Self {
             client,
             timeout: destination.timeout,
@@ -148,6 +155,9 @@ impl HttpTransport {
         let reply =
             sent.map_err(|e| PostError { maybe_sent: e.maybe_sent(), text: e.to_string() })?;
         let header = |name: &str| reply.headers.get(name)?.to_str().ok().map(str::to_owned);
+        if let Some(owners) = header(OWNERS_HEADER) {
+            self.state().owners = Some(owners);
+        }
         Ok(Reply::new(reply.status.as_u16(), &header, &reply.body))
     }
 
@@ -213,7 +223,7 @@ impl Transport for HttpTransport {
         let state = self.state();
         let (in_use, failovers) =
             (state.endpoints.in_use().to_owned(), state.endpoints.failovers());
-        Some(EndpointView { in_use, failovers })
+        Some(EndpointView { in_use, failovers, owners: state.owners.clone() })
     }
 }
 

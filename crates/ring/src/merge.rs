@@ -68,6 +68,7 @@ mod tests {
         let member = |name: &&str| Member {
             name: (*name).into(),
             address: format!("{name}:9202"),
+            push: String::new(),
             capacity: 1,
         };
         Table::fill(names.iter().map(member).collect()).unwrap()
@@ -94,7 +95,8 @@ mod tests {
         let old = table(&["a", "b"]);
         let mut members = old.members().to_vec();
         for name in ["c", "d"] {
-            members.push(Member { name: name.into(), address: "x:1".into(), capacity: 1 });
+            let address = "x:1".to_owned();
+            members.push(Member { name: name.into(), address, push: String::new(), capacity: 1 });
         }
         let vshard = old.owned_by("a").iter().next().unwrap();
         let new = old.with_members(members).unwrap().moved(vshard, "d").unwrap();
@@ -108,8 +110,12 @@ mod tests {
     #[test]
     fn members_change_within_a_version_but_for_owners() {
         let moved = table(&["a", "b", "c"]);
-        let member =
-            |name: &str, capacity| Member { name: name.into(), address: "y:1".into(), capacity };
+        let member = |name: &str, capacity| Member {
+            name: name.into(),
+            address: "y:1".into(),
+            push: String::new(),
+            capacity,
+        };
         let new = moved.among(&[member("d", 1), member("b", 7)]);
         let names: Vec<(&str, u16)> =
             new.members().iter().map(|m| (m.name.as_str(), m.capacity)).collect();

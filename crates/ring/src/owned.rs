@@ -45,6 +45,12 @@ impl OwnedSet {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
+    /// How many of these are not in the other set.
+    pub fn len_without(&self, other: &Self) -> usize {
+        let words = self.0.iter().zip(&other.0);
+        words.map(|(word, other)| (word & !other).count_ones() as usize).sum()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -132,6 +138,8 @@ mod tests {
         assert_eq!(set.to_bytes()[..2], [0x81, 0]);
         set.remove(VShard(63));
         assert!(!set.contains(VShard(63)) && set.len() == 4);
+        let other: OwnedSet = [7, 8, 4095].map(VShard).into_iter().collect();
+        assert_eq!((set.len_without(&other), other.len_without(&set)), (2, 1));
         assert_eq!(OwnedSet::ALL.len(), usize::from(VSHARDS));
         assert_eq!(OwnedSet::from_bytes(&[0; 511]), None);
     }

@@ -67,6 +67,7 @@ mod tests {
         let member = |(at, &capacity): (usize, &u16)| Member {
             name: format!("gw-{at}"),
             address: format!("10.0.0.{at}:9202"),
+            push: String::new(),
             capacity,
         };
         capacities.iter().enumerate().map(member).collect()

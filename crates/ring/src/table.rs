@@ -15,6 +15,8 @@ pub struct Member {
     pub name: String,
     /// Where other members reach it, `host:port`.
     pub address: String,
+    /// Where senders reach it, `host:port`; empty where nobody knows.
+    pub push: String,
     /// Its weight; 0 for one that is being drained.
     pub capacity: u16,
 }
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     fn member(name: &str, capacity: u16) -> Member {
-        Member { name: name.into(), address: format!("{name}:9202"), capacity }
+        Member { name: name.into(), address: format!("{name}:9202"), push: String::new(), capacity }
     }
 
     fn three() -> Table {

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::Dispatch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +64,7 @@ struct Key {
 }
 
 /// Changes what is logged, until the process ends.
-type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+type SetFilter = Box<dyn Fn(Targets) + Send + Sync>;
 
 /// The logger's filter, which is the process's as the logger is.
 static FILTER: OnceLock<SetFilter> = OnceLock::new();
@@ -84,8 +86,8 @@ pub fn set_level(level: &str) -> Result<(), LogError> {
     Ok(())
 }
 
-fn filter(level: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(level).map_err(|_| LogError::Level(level.to_owned()))
+fn filter(level: &str) -> Result<Targets, LogError> {
+    level.parse().map_err(|_| LogError::Level(level.to_owned()))
 }
 
 fn subscriber<W>(
@@ -97,19 +99,14 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(to);
-    Ok(match format {
-        LogFormat::Text => {
-            let lines = lines.with_ansi(ansi).with_filter_reloading();
-            let handle = lines.reload_handle();
-            (Dispatch::new(lines.finish()), Box::new(move |filter| drop(handle.reload(filter))))
-        }
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_filter_reloading();
-            let handle = lines.reload_handle();
-            (Dispatch::new(lines.finish()), Box::new(move |filter| drop(handle.reload(filter))))
-        }
-    })
+    let (filter, handle) = reload::Layer::new(filter(level)?);
+    let filtered = Registry::default().with(filter);
+    let lines = fmt::layer().with_writer(to);
+    let dispatch = match format {
+        LogFormat::Text => Dispatch::new(filtered.with(lines.with_ansi(ansi))),
+        LogFormat::Json => Dispatch::new(filtered.with(lines.json().flatten_event(true))),
+    };
+    Ok((dispatch, Box::new(move |filter| drop(handle.reload(filter)))))
 }
 
 impl std::str::FromStr for LogFormat {

@@ -71,6 +71,7 @@ enum Kind {
     Counter,
     Gauge,
     Histogram,
+    Summary,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +80,10 @@ enum Value {
     Integer(u64),
     Float(f64),
     Histogram(HistogramSnapshot),
+    Summary {
+        count: u64,
+        sum: f64,
+    },
 }
 
 impl Registry {
@@ -230,6 +235,17 @@ impl Scrape {
         self.push(name, help, Kind::Gauge, labels, Value::Float(value));
     }
 
+    /// A summary's sample, without quantiles: how often, and how much in all.
+    pub fn summary(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+        (count, sum): (u64, f64),
+    ) {
+        self.push(name, help, Kind::Summary, labels, Value::Summary { count, sum });
+    }
+
     fn push(&mut self, name: &str, help: &str, kind: Kind, labels: &[(&str, &str)], value: Value) {
         if let Some(family) = self.family(base_name(name, kind), help, kind) {
             family.samples.push((family::sorted(labels), value));
@@ -272,7 +288,7 @@ impl std::fmt::Debug for Registry {
 fn base_name(name: &str, kind: Kind) -> &str {
     match kind {
         Kind::Counter => name.strip_suffix("_total").unwrap_or(name),
-        Kind::Gauge | Kind::Histogram => name,
+        Kind::Gauge | Kind::Histogram | Kind::Summary => name,
     }
 }
 

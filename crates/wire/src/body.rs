@@ -1,9 +1,12 @@
 //! A decoded request's bytes, shared with the shards that still have to read labels out of them.
 //!
 //! Invariant: every [`Block`] that `decode` gave out lies within the body that it returned; a
-//! foreign one is [`LabelsError::Malformed`], never a panic.
+//! foreign one is [`LabelsError::Malformed`], never a panic. Series that are known need none of the
+//! bytes, so they may be set aside, and are made anew for whoever asks.
 
+use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use weir_model::{Block, Columns, Label, LabelSource, LabelsError};
 
@@ -14,18 +17,29 @@ use crate::pool::Pool;
 use crate::varint::{LEN, Reader};
 
 /// A decompressed request and what its decoder found out about it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Body {
-    pub(crate) version: Version,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) tables: Tables,
+    version: Version,
+    /// Empty while they are set aside.
+    bytes: OnceLock<Vec<u8>>,
+    /// What makes them anew.
+    again: Option<Box<Again>>,
+    tables: Tables,
     /// Where the bytes go afterwards.
-    pub(crate) pool: Pool,
+    pool: Pool,
+}
+
+type Again = dyn Fn() -> Vec<u8> + Send + Sync;
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.pool.put(std::mem::take(&mut self.bytes));
+        self.give_back();
     }
 }
 
@@ -39,6 +53,23 @@ pub(crate) struct Tables {
 }
 
 impl Body {
+    pub(crate) fn new(version: Version, bytes: Vec<u8>, tables: Tables, pool: Pool) -> Self {
+        Self { version, bytes: bytes.into(), again: None, tables, pool }
+    }
+
+    /// Gives the bytes' memory to the next body of the thread that decoded this one, while it is in that
+    /// one's cache. `again` makes the same bytes for the first that still asks for them.
+    pub fn set_aside(&mut self, again: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
+        self.give_back();
+        self.again = Some(Box::new(again));
+    }
+
+    fn give_back(&mut self) {
+        if let Some(bytes) = self.bytes.take() {
+            self.pool.put(bytes);
+        }
+    }
+
     /// Which version it was decoded as.
     pub fn version(&self) -> Version {
         self.version
@@ -46,29 +77,31 @@ impl Body {
 
     /// The decompressed bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get_or_init(|| self.again.as_ref().map(|again| again()).unwrap_or_default())
     }
 
     /// Samples of both kinds that stand in the bytes, counted apart from what the decoder made of
     /// them, which is in `columns`: the audit's left side.
     pub fn sample_fields(&self, columns: &Columns) -> u64 {
-        crate::tally::samples(self.version, &self.bytes, &columns.entries)
+        crate::tally::samples(self.version, self.bytes(), &columns.entries)
     }
 
     /// Takes the bytes back, so that their memory can serve the next request.
     pub fn into_bytes(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+        self.bytes.take().unwrap_or_default()
     }
 
     /// Memory that it holds, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.tables.symbols.capacity() * 8 + self.tables.refs.capacity() * 4
+        self.bytes.get().map_or(0, Vec::capacity)
+            + self.tables.symbols.capacity() * 8
+            + self.tables.refs.capacity() * 4
     }
 }
 
 impl LabelSource for Body {
     fn labels<'a>(&'a self, block: Block, out: &mut Vec<Label<'a>>) -> Result<(), LabelsError> {
-        labels_in(self.version, &self.bytes, &self.tables, block, out)
+        labels_in(self.version, self.bytes(), &self.tables, block, out)
     }
 
     fn changed_values<'a>(
@@ -79,11 +112,12 @@ impl LabelSource for Body {
     ) -> Option<()> {
         let place = |block: Block| block.start as usize..block.start as usize + block.len as usize;
         let (before, block) = (place(before), place(block));
+        let bytes = self.bytes();
         match self.version {
-            Version::V1 => changed_v1(self.bytes.get(before)?, self.bytes.get(block)?, out),
+            Version::V1 => changed_v1(bytes.get(before)?, bytes.get(block)?, out),
             Version::V2 => {
                 let refs = &self.tables.refs;
-                let symbol = |reference| symbol(&self.bytes, &self.tables.symbols, reference);
+                let symbol = |reference| symbol(bytes, &self.tables.symbols, reference);
                 changed_v2(refs.get(before)?, refs.get(block)?, symbol, out)
             }
         }

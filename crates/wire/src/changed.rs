@@ -93,7 +93,7 @@ mod tests {
     use crate::pool::Pool;
 
     fn body(version: Version, bytes: Vec<u8>, tables: Tables) -> Body {
-        Body { version, bytes, tables, pool: Pool::default() }
+        Body::new(version, bytes, tables, Pool::default())
     }
 
     /// Label messages of a block, most of the usual form, some of another one or no label at all.

@@ -5,7 +5,7 @@
 //! belongs to one thread and keeps its tables between requests.
 
 use zstd::stream::raw::{self, Operation};
-use zstd::zstd_safe::{self, DParameter, InBuffer, OutBuffer};
+use zstd::zstd_safe::{self, CParameter, DParameter, InBuffer, OutBuffer};
 
 use crate::negotiate::Encoding;
 use crate::snappy;
@@ -169,6 +169,8 @@ pub struct Compressor {
     snappy: snap::raw::Encoder,
     zstd: Option<zstd::bulk::Compressor<'static>>,
     zstd_level: i32,
+    /// Its tables' size, as a power of two; chosen by the level if there is none.
+    zstd_table_log: Option<u32>,
 }
 
 impl std::fmt::Debug for Compressor {
@@ -180,7 +182,13 @@ impl std::fmt::Debug for Compressor {
 impl Compressor {
     /// One that uses this zstd level.
     pub fn new(zstd_level: i32) -> Self {
-        Self { snappy: snap::raw::Encoder::new(), zstd: None, zstd_level }
+        Self { snappy: snap::raw::Encoder::new(), zstd: None, zstd_level, zstd_table_log: None }
+    }
+
+    /// For bodies of many scrapes: level 3, which finds the series of the scrape before where level 1
+    /// does not, with tables of 128 KiB in place of 768. On such bodies it is no slower than level 1.
+    pub fn of_scrapes() -> Self {
+        Self { zstd_table_log: Some(14), ..Self::new(3) }
     }
 
     /// Compresses `input` into `out`, whose content is replaced. Fails only where the input is
@@ -200,7 +208,7 @@ impl Compressor {
             Encoding::Zstd => {
                 let encoder = match &mut self.zstd {
                     Some(encoder) => encoder,
-                    none => none.insert(zstd::bulk::Compressor::new(self.zstd_level)?),
+                    none => none.insert(new_zstd_encoder(self.zstd_level, self.zstd_table_log)?),
                 };
                 out.clear();
                 out.reserve(zstd_safe::compress_bound(input.len()));
@@ -209,6 +217,18 @@ impl Compressor {
         }
         Ok(())
     }
+}
+
+fn new_zstd_encoder(
+    level: i32,
+    table_log: Option<u32>,
+) -> std::io::Result<zstd::bulk::Compressor<'static>> {
+    let mut encoder = zstd::bulk::Compressor::new(level)?;
+    if let Some(log) = table_log {
+        encoder.set_parameter(CParameter::HashLog(log))?;
+        encoder.set_parameter(CParameter::ChainLog(log))?;
+    }
+    Ok(encoder)
 }
 
 impl Default for Compressor {
@@ -231,10 +251,12 @@ mod tests {
 
     #[test]
     fn bodies_come_back() {
-        let (mut encoder, mut decoder) = (Compressor::default(), Decompressor::default());
         let (mut small, mut back) = (Vec::new(), Vec::new());
-        for encoding in BOTH {
-            for len in [0, 1, 100, 70_000, CAP, 5] {
+        for mut encoder in [Compressor::default(), Compressor::of_scrapes()] {
+            let mut decoder = Decompressor::default();
+            for (encoding, len) in
+                BOTH.into_iter().flat_map(|e| [0, 1, 100, 70_000, CAP, 5].map(|len| (e, len)))
+            {
                 let plain = text(len);
                 encoder.compress(encoding, &plain, &mut small).unwrap();
                 decoder.decompress(encoding, &small, CAP, &mut back).unwrap();

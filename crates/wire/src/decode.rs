@@ -92,7 +92,7 @@ pub fn decode(
     hints: &mut Hints,
 ) -> Result<Body, DecodeError> {
     let tables = walk(version, &body, Some(ctx), columns, hints)?;
-    Ok(Body { version, bytes: body, tables, pool: hints.pool.clone() })
+    Ok(Body::new(version, body, tables, hints.pool.clone()))
 }
 
 /// Decodes; without a context hashes and virtual shards stay zero.

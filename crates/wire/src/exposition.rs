@@ -89,14 +89,6 @@ pub enum Entry<'p> {
     Histogram(Histogram<'p>),
 }
 
-impl<'p> Entry<'p> {
-    /// A family's name in a text format.
-    fn family(escaped: &'p [u8]) -> Cow<'p, str> {
-        // Names are ASCII, or were checked when they were read.
-        labels::unescape_bytes(escaped).unwrap_or_default()
-    }
-}
-
 /// Goes through a page.
 ///
 /// ```
@@ -139,6 +131,41 @@ impl<'a> Parser<'a> {
             Format::Protobuf => Source::Protobuf(Box::new(Protobuf::new(page, options))),
         };
         Self { source }
+    }
+
+    /// Takes the next line if it says no more than the value of a series whose bytes `known`
+    /// recognises. `None` takes nothing, and [`Parser::next`] goes on from the same place.
+    ///
+    /// For whoever remembers what [`Series::raw`] was on this page or another one: such bytes need not
+    /// be read again, they are a series. `known` must hold for nothing else.
+    #[inline]
+    pub fn next_known(&mut self, known: impl FnOnce(&[u8]) -> bool) -> Option<f64> {
+        match &mut self.source {
+            Source::Text(page) => page.next_known(known),
+            Source::OpenMetrics(page) => page.next_known(known),
+            Source::Protobuf(_) => None,
+        }
+    }
+
+    /// The next line of a text page, if it is one of metadata or a comment.
+    #[inline]
+    pub fn comment(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Text(page) => page.comment(),
+            Source::OpenMetrics(page) => page.comment(),
+            Source::Protobuf(_) => None,
+        }
+    }
+
+    /// Passes over [`Parser::comment`], which must have stood on a page before that was good to its end.
+    /// False takes nothing: its content matters here.
+    #[inline]
+    pub fn pass_comment(&mut self) -> Result<bool, ParseError> {
+        match &mut self.source {
+            Source::Text(page) => page.pass_comment(),
+            Source::OpenMetrics(page) => page.pass_comment(),
+            Source::Protobuf(_) => Ok(false),
+        }
     }
 
     /// The next entry; `None` at the end. Comments and blank lines are passed over. After an error

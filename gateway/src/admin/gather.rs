@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
 
+use weir_http::limits::MemoryBudget;
 use weir_journal::Journal as Log;
 use weir_model::audit::CLASSES;
 use weir_remote::metrics::GIVEN_UP;
@@ -32,10 +33,16 @@ const OTHER_TENANTS: &str = "__overflow__";
 pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destination>) -> Status {
     let current = gateway.current.load();
     let config = &current.config;
+    let in_tier = !gateway.cluster.is_alone();
     let sum = |count: fn(&crate::shard::worker::Facts) -> u64| {
         gateway.worker_facts.iter().map(|facts| count(facts)).sum::<u64>()
     };
     let frontier = &gateway.frontier_facts;
+    // Who stands alone gets nothing forwarded.
+    let budgets = [Some(&gateway.budget), in_tier.then_some(&gateway.forwarded_budget)];
+    let sum_of = |bytes: fn(&MemoryBudget) -> usize| -> u64 {
+        budgets.into_iter().flatten().map(|budget| bytes(budget) as u64).sum()
+    };
     Status {
         now_ms: wall_ms(),
         node: node(gateway, process),
@@ -66,15 +73,15 @@ pub(super) fn gather(gateway: &Gateway, process: Node, destinations: Vec<Destina
         memory: Memory {
             series: sum(|facts| facts.memory[0].load(Relaxed)),
             labels: sum(|facts| facts.memory[1].load(Relaxed)),
-            requests: gateway.budget.used() as u64,
-            requests_max: gateway.budget.limit() as u64,
+            requests: sum_of(|budget| budget.used()),
+            requests_max: sum_of(|budget| budget.limit()),
             resident: resident_bytes(),
         },
         agents: Overview::new(
             gateway.agents.list(&config.agents, wall_ms()),
             gateway.agents.unlisted(),
         ),
-        tier: (!gateway.cluster.is_alone()).then(|| Tier::new(&gateway.cluster)),
+        tier: in_tier.then(|| Tier::new(gateway)),
         destinations,
     }
 }
@@ -115,7 +122,7 @@ fn ingest(gateway: &Gateway) -> Ingest {
         samples: facts.samples(),
         bytes: facts.bytes(),
         refused: facts.refused(),
-        refused_for_memory: gateway.budget.refused(),
+        refused_for_memory: gateway.budget.refused() + gateway.forwarded_budget.refused(),
         batches_free: gateway.in_flight.available_permits() as u64,
     }
 }

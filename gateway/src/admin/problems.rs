@@ -193,7 +193,7 @@ impl Found {
         if status.frontier.catching_up {
             self.notice(
                 format!("Windows wait for senders to catch up ({} behind)", format::duration(lag)),
-                "After a pause senders work off what they kept; windows stay open for it, for \
+                "After a pause or a move senders work off what they kept; windows stay open for it, for \
                  windows.backlog_wait_max at most. Nothing needs to be done.",
             );
         } else if late_by > FRONTIER_SLACK_MS {
@@ -278,6 +278,15 @@ impl Found {
                 "The placement table that is known stays in force, and samples are taken. Until etcd \
                  is back no member can join, and no virtual shard moves. Check cluster.etcd.endpoints \
                  and etcd itself (etcdctl endpoint health).",
+            );
+        }
+        let unfollowed = status.tier.as_ref().map(|tier| tier.unfollowed.as_str());
+        if let Some(why) = unfollowed.filter(|why| !why.is_empty()) {
+            self.critical(
+                format!("No follower is in step, so nothing is acknowledged: {why}"),
+                "At cluster.replication_factor 2 a sample is acknowledged once it is on two disks. \
+                 Senders get 503 and keep what they have. Start the members that are away; a tier \
+                 needs three to go on without one.",
             );
         }
         let members = status.tier.iter().flat_map(|tier| &tier.members);

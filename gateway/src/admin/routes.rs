@@ -6,6 +6,7 @@ use weir_agent_config::control::CONFIG_PATH;
 use weir_agent_config::custody::CUSTODY_PATH;
 use weir_agent_config::watermark::WATERMARK_PATH;
 use weir_http::Method;
+use weir_ring::OWNERS_PATH;
 
 /// The members of the tier.
 pub const MEMBERS_PATH: &str = "/api/v1/cluster/members";
@@ -53,6 +54,7 @@ GET  /                 status page
 GET  /api/v1/status    what the page shows, as JSON
 GET  /api/v1/agents    agents that ask for their configuration, as JSON
 GET  /api/v1/agents/config   what an agent is to run: ?agent=NAME&label=NAME=VALUE
+GET  /api/v1/agents/owners   where senders find the owners of their series, as JSON
 GET  /api/v1/cluster/members   members of the tier, as JSON
 GET  /api/v1/cluster/table     who owns which virtual shard, as JSON
 POST /api/v1/cluster/moves     vshards=0-31,77&to=NAME: they become that member's
@@ -83,7 +85,7 @@ pub fn route(method: &Method, path: &str) -> Route {
         TABLE_PATH => get(Route::Table),
         WATERMARK_PATH | CUSTODY_PATH | MOVES_PATH if *method == Method::POST => Route::Elsewhere,
         WATERMARK_PATH | CUSTODY_PATH | MOVES_PATH => Route::WrongMethod("POST", "use POST"),
-        CONFIG_PATH => get(Route::Elsewhere),
+        CONFIG_PATH | OWNERS_PATH => get(Route::Elsewhere),
         "/metrics" => get(Route::Metrics),
         "/-/healthy" => get(Route::Healthy),
         "/-/ready" => get(Route::Ready),

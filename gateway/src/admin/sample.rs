@@ -190,6 +190,10 @@ fn torn() -> Tier {
     tier.engine_error = "no answer in time".into();
     tier.members[2].up = false;
     tier.members[2].last_error = "cannot connect: <refused>".into();
+    tier.members[2].behind_ms = 14_000;
+    tier.members[2].untold_ms = 13_000;
+    tier.windows_incomplete = 2;
+    tier.moves.under_way = Some((20, "gw-<eu>-2".into()));
     tier
 }
 
@@ -206,7 +210,7 @@ fn tier() -> Tier {
     let members =
         vec![member("gw-eu-1", 1_365), member("gw-eu-2", 1_370), member("gw-eu-3", 1_361)];
     let name = "gw-eu-1".into();
-    Tier { name, table_version: 3, engine_up: Some(true), engine_error: String::new(), members }
+    Tier { name, table_version: 3, engine_up: Some(true), members, ..Tier::default() }
 }
 
 fn tenant(name: &str, received: u64, series: u64) -> Tenant {

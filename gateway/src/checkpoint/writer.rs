@@ -152,8 +152,9 @@ impl Checkpointer {
         // A state must not know of a record that a crash could still undo: its position would be
         // given out again, and what came there left out of the next replay.
         self.log.wait_durable(home.position)?;
-        bytes += home.bytes.len() as u64;
-        self.write_home(cycle, &home)?;
+        let home_bytes = home.bytes.len() as u64;
+        bytes += home_bytes;
+        self.write_home(cycle, Bytes::from(home.bytes))?;
         if self.config.current().0 != version {
             return Err(Abandoned::Reconfigured);
         }
@@ -164,10 +165,10 @@ impl Checkpointer {
         out.signed(home.frontier);
         out.number(home.queue_mark);
         out.number(shards);
-        out.number(home.bytes.len() as u64);
+        out.number(home_bytes);
         out.number(u64::from(version));
         out.blob(&text);
-        let position = self.append(COMPLETE, out)?;
+        let position = self.append(COMPLETE, vec![Bytes::from(out.bytes)])?;
         self.checkpoints.wait_durable(position)?;
         self.facts.replay_from.store(replay_from, Ordering::Release);
         let this = Kept { first, replay_from, queue_mark: home.queue_mark };
@@ -190,7 +191,7 @@ impl Checkpointer {
                 }
                 Ok(ShardPart::State(this, state)) if this == cycle => {
                     bytes += state.bytes.len() as u64;
-                    self.write_shard(cycle, &state)?;
+                    self.write_shard(cycle, state)?;
                     shards += 1;
                 }
                 Ok(ShardPart::Done(this)) if this == cycle => done += 1,
@@ -213,36 +214,35 @@ impl Checkpointer {
         answer.blocking_recv().map_err(|_| Abandoned::Gone)
     }
 
-    fn write_shard(&self, cycle: u64, state: &ShardState) -> Result<(), Abandoned> {
+    fn write_shard(&self, cycle: u64, state: ShardState) -> Result<(), Abandoned> {
         let mut out = Writer::default();
         out.number(cycle);
         out.number(u64::from(state.vshard.0));
         out.number(crate::wal::FIRST_EPOCH);
         out.number(state.position);
-        out.bytes.extend_from_slice(&state.bytes);
-        self.append(SHARD, out).map(|_| ())
+        self.append(SHARD, vec![Bytes::from(out.bytes), Bytes::from(state.bytes)]).map(|_| ())
     }
 
     /// The groups' bytes in parts that fit a segment.
-    fn write_home(&self, cycle: u64, home: &HomeState) -> Result<(), Abandoned> {
-        let part = PART_BYTES.min(self.checkpoints.payload_bytes_max() as usize / 2);
-        let parts = home.bytes.chunks(part).collect::<Vec<_>>();
-        for (number, part) in parts.iter().enumerate() {
+    fn write_home(&self, cycle: u64, home: Bytes) -> Result<(), Abandoned> {
+        let size = PART_BYTES.min(self.checkpoints.payload_bytes_max() as usize / 2);
+        let parts = home.len().div_ceil(size);
+        for number in 0..parts {
+            let part = home.slice(number * size..home.len().min((number + 1) * size));
             let mut out = Writer::default();
             out.number(cycle);
             out.number(number as u64);
-            out.number(parts.len() as u64);
-            out.bytes.extend_from_slice(part);
-            self.append(HOME, out)?;
+            out.number(parts as u64);
+            self.append(HOME, vec![Bytes::from(out.bytes), part])?;
         }
         Ok(())
     }
 
-    fn append(&self, kind: u8, out: Writer) -> Result<u64, Abandoned> {
+    fn append(&self, kind: u8, payload: Vec<Bytes>) -> Result<u64, Abandoned> {
         crate::crash::point("checkpoint");
-        let payload = Bytes::from(out.bytes);
+        let size = payload.iter().map(|piece| piece.len() as u64).sum();
         let reservation = loop {
-            match self.checkpoints.reserve(payload.len() as u64, Importance::Essential) {
+            match self.checkpoints.reserve(size, Importance::Essential) {
                 Ok(reservation) => break reservation,
                 // It will never have room: what waits in its queue stays there.
                 Err(why @ (ReserveError::Poisoned(_) | ReserveError::TooLarge { .. })) => {
@@ -256,7 +256,7 @@ impl Checkpointer {
                 Err(why) => return Err(why.into()),
             }
         };
-        Ok(self.checkpoints.append(reservation, kind, vec![payload])?)
+        Ok(self.checkpoints.append(reservation, kind, payload)?)
     }
 }
 

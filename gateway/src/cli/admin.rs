@@ -62,10 +62,11 @@ pub enum Question {
         #[arg(long)]
         to: String,
     },
-    /// Give all virtual shards of a member to the others, so that it can go.
+    /// Give all virtual shards of members to the others, so that they can go.
     Drain {
-        /// The member.
-        name: String,
+        /// The members.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
     },
     /// Spread virtual shards by capacity, after members have joined or their capacity has changed.
     Rebalance {
@@ -88,8 +89,8 @@ pub fn run(args: &AdminArgs) -> Result<String, String> {
         Question::Move { vshards, to } => {
             runtime.block_on(moves::carry_out(args, vec![((**vshards).clone(), to.clone())]))
         }
-        Question::Drain { name } => {
-            let steps = moves::drained(&table_of(&ask(TABLE_PATH)?)?, name)?;
+        Question::Drain { names } => {
+            let steps = moves::drained(&table_of(&ask(TABLE_PATH)?)?, names)?;
             runtime.block_on(moves::carry_out(args, steps))
         }
         Question::Rebalance { dry_run } => {
@@ -168,7 +169,7 @@ fn table_of(text: &str) -> Result<weir_ring::Table, String> {
 }
 
 fn members(tier: &Overview, now_ms: i64) -> String {
-    let titles = ["NAME", "STATE", "ADDRESS", "#CAPACITY", "#VSHARDS", "#SEEN", "WHY"];
+    let titles = ["NAME", "STATE", "ADDRESS", "#CAPACITY", "#VSHARDS", "FOLLOWER", "#SEEN", "WHY"];
     let row = |member: &MemberView| {
         let seen = match member.seen_ms {
             _ if member.name == tier.name => "-".to_owned(),
@@ -182,6 +183,7 @@ fn members(tier: &Overview, now_ms: i64) -> String {
             address.to_owned(),
             member.capacity.to_string(),
             member.vshards.to_string(),
+            follower(member),
             seen,
             member.last_error.clone(),
         ]
@@ -194,6 +196,19 @@ fn members(tier: &Overview, now_ms: i64) -> String {
         Some(false) => format!("; etcd is away: {}", tier.engine_error),
     };
     format!("{}\ntable version {version}, as {name} sees it{engine}\n", columns(titles, &rows))
+}
+
+/// Who has a member's twin, and on whose machine the member runs if not on its own.
+pub(crate) fn follower(member: &MemberView) -> String {
+    let follower = match (member.follower.as_str(), member.in_step) {
+        ("", _) => "-".to_owned(),
+        (name, true) => name.to_owned(),
+        (name, false) => format!("{name} (copying)"),
+    };
+    match member.host.as_str() {
+        "" => follower,
+        host => format!("{follower}, runs on {host}"),
+    }
 }
 
 fn table(text: TableText) -> Result<String, String> {
@@ -228,6 +243,9 @@ mod tests {
             vshards: 2048,
             seen_ms: 5_000,
             last_error: if up { String::new() } else { "cannot connect".into() },
+            follower: if up { "gw-1".into() } else { String::new() },
+            in_step: up,
+            host: if up { String::new() } else { "gw-2".into() },
             ..MemberView::default()
         };
         let both = vec![member("gw-0", true), member("gw-1", false)];
@@ -239,9 +257,9 @@ mod tests {
         };
         assert_eq!(
             members(&tier, 17_500),
-            "NAME  STATE  ADDRESS    CAPACITY  VSHARDS     SEEN  WHY\n\
-             gw-0  up     gw-0:9202         1     2048        -\n\
-             gw-1  away   gw-1:9202         1     2048  12s ago  cannot connect\n\
+            "NAME  STATE  ADDRESS    CAPACITY  VSHARDS  FOLLOWER            SEEN  WHY\n\
+             gw-0  up     gw-0:9202         1     2048  gw-1                   -\n\
+             gw-1  away   gw-1:9202         1     2048  -, runs on gw-2  12s ago  cannot connect\n\
              \ntable version 7, as gw-0 sees it\n"
         );
     }

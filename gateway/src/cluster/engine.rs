@@ -4,11 +4,13 @@
 //! With a file, members that change the table at the same time agree by epochs (`Table::merged`); that
 //! two do not give the same virtual shard away is whoever's affair who moves it. With etcd it is etcd's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_model::VShard;
 
 use super::etcd::Etcd;
+use super::follow::record::Record;
 use super::{AssignError, Cluster, probe};
 
 /// One of them.
@@ -63,6 +65,18 @@ impl Cluster {
             Engine::Etcd(etcd) => etcd.assign(self, vshards, from, to).await,
             Engine::File | Engine::None => self.assign_here(vshards, from, to),
         }
+    }
+
+    /// Of each member that is followed: who runs it, who follows it, and whether that one is in step.
+    pub fn records(&self) -> BTreeMap<String, (String, Option<String>, bool)> {
+        let Engine::Etcd(etcd) = &self.engine else {
+            return BTreeMap::new();
+        };
+        let standing = etcd.standing().borrow().records.clone();
+        let told = |(name, (record, _)): (String, (Record, u64))| {
+            (name, (record.host, record.follower, record.in_step))
+        };
+        standing.into_iter().map(told).collect()
     }
 
     /// Whether what decides about the table answers, and if not, why; `None` where nothing is asked.

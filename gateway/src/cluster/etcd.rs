@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use weir_model::VShard;
 use weir_ring::Table;
 
+use super::follow::record::Standing;
 use super::{AssignError, Cluster};
 use crate::config;
 use crate::shard::worker::lock;
@@ -21,6 +23,7 @@ use keys::{Contents, IN_CHUNK, Session, chunk_key, member_key, slots_of, write_c
 mod answers;
 mod client;
 mod keys;
+mod records;
 
 /// How long the first member of a new tier waits for others before it fills the table.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -40,6 +43,10 @@ pub(super) struct Etcd {
     prefix: String,
     name: String,
     session: Session,
+    /// A way of its own for records: they must not wait for what the rest waits for.
+    records: Client,
+    /// Sessions and records, as they were last read.
+    standing: watch::Sender<Arc<Standing>>,
     ttl: Duration,
     lease: AtomicI64,
     up: AtomicBool,
@@ -55,9 +62,17 @@ impl Etcd {
         config: &config::Cluster,
         etcd: &config::Etcd,
     ) -> Result<Self, String> {
-        let session = Session { address: config.advertise.clone(), capacity: config.capacity };
+        let session = Session {
+            address: config.advertise.clone(),
+            push: config.advertise_push.clone(),
+            capacity: config.capacity,
+            host: config.host.clone(),
+        };
+        let client = || Client::new(etcd).map_err(|why| format!("cluster.etcd: {why}"));
         Ok(Self {
-            client: Client::new(etcd).map_err(|why| format!("cluster.etcd: {why}"))?,
+            client: client()?,
+            records: client()?,
+            standing: watch::Sender::default(),
             prefix: etcd.prefix.clone(),
             name: name.to_owned(),
             session,
@@ -160,6 +175,9 @@ impl Etcd {
         {
             return Err(EtcdError::Taken { name: self.name.clone(), address: session.address });
         }
+        if let Some(host) = self.host_in(&pairs) {
+            return Err(EtcdError::Elsewhere { name: self.name.clone(), host });
+        }
         let lease = self.client.grant(self.ttl).await?;
         let value = serde_json::to_vec(&self.session).unwrap_or_default();
         let expected = before.map_or(0, |pair| pair.revision);
@@ -246,6 +264,7 @@ impl Etcd {
         if self.was_away() {
             contents.keep_sessions(cluster.table().members());
         }
+        self.standing.send_replace(Arc::new(contents.standing()));
         if let Some(table) = contents.table(cluster.table().members()) {
             cluster.adopt(&table).map_err(EtcdError::Answer)?;
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use weir_telemetry::Scrape;
 
+use super::overview;
 use crate::node::Node;
 use crate::shard::worker::lock;
 
@@ -17,6 +18,7 @@ pub fn collect(node: &Node, scrape: &mut Scrape) {
     partials(node, scrape);
     windows(node, scrape);
     moves(node, scrape);
+    super::follow::metrics::collect(node, scrape);
     let help = "How long a member has not had all that this one has told.";
     for (member, lag) in node.streams.lags(Instant::now()) {
         let labels = [("peer", member.as_str())];
@@ -84,11 +86,10 @@ fn windows(node: &Node, scrape: &mut Scrape) {
     scrape.gauge("weir_window_completeness", help, &[], complete);
     let help = "Windows that closed without some member's part.";
     scrape.counter("weir_windows_incomplete_total", help, &[], read(&facts.windows_incomplete));
-    let local = facts.local.load(Ordering::Relaxed);
     let help = "How far a member's windows are behind this node's, seconds.";
-    for origin in lock(&facts.origins).iter().filter(|origin| origin.is_member) {
-        let behind = local.saturating_sub(origin.mark).clamp(0, 86_400_000) as f64 / 1000.0;
-        let labels = [("origin", origin.name.as_str())];
+    for (origin, behind_ms) in overview::behind(node) {
+        let labels = [("origin", origin.as_str())];
+        let behind = behind_ms as f64 / 1000.0;
         scrape.gauge("weir_origin_frontier_lag_seconds", help, &labels, behind);
     }
 }

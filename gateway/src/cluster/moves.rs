@@ -9,9 +9,8 @@
 //! refused it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,8 +20,10 @@ use weir_journal::ReserveError;
 use weir_model::VShard;
 use weir_ring::{OwnedSet, Table};
 
+use crate::durable::LogFailed;
 use crate::emit::Released;
-use crate::node::{LogFailed, Node};
+use crate::node::Node;
+use crate::outlets::Outlets;
 use crate::pipeline::{Adoption, SubmitError};
 use crate::shard::worker::lock;
 use crate::wal::moves::State;
@@ -31,7 +32,7 @@ use crate::wal::{AdoptRecord, PlacementRecord, ReleaseRecord};
 mod holds;
 mod serve;
 
-pub use holds::{hold_again, stands};
+pub use holds::{Holds, hold_again, stands, with_hold};
 pub use serve::{adopt, begin, done, handle, prepare};
 
 /// Where a member is told to give virtual shards away.
@@ -56,17 +57,21 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MOVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Until the giver's windows are where the taker's frontier is.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Until destinations have what was said before a move. A backend that is away is not waited for.
+const OUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Before something that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What moves share, and count.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Moves {
     /// One at a time.
     turn: tokio::sync::Mutex<()>,
     /// One state is taken over at a time, or one that is sent twice might be taken twice.
     adopting: tokio::sync::Mutex<()>,
-    holds: Mutex<holds::Holds>,
+    holds: Mutex<Holds>,
+    /// Where outputs leave.
+    outlets: OnceLock<Arc<Outlets>>,
     /// Virtual shards that were given away.
     pub given: AtomicU64,
     /// Virtual shards that were taken over.
@@ -75,6 +80,14 @@ pub struct Moves {
     pub undone: AtomicU64,
     /// Milliseconds for which the last ones took nothing.
     pub pause_ms: AtomicU64,
+}
+
+impl Moves {
+    /// Says where outputs leave.
+    pub fn know_outlets(&self, outlets: &Arc<Outlets>) {
+        // They are started once.
+        self.outlets.get_or_init(|| Arc::clone(outlets));
+    }
 }
 
 /// Why nothing moved, or not to its end yet.
@@ -170,9 +183,19 @@ async fn release(
     let (reply, is_gathered) = oneshot::channel();
     node.synced(node.pipeline.release(record, reply)?).await?;
     is_gathered.await.map_err(|why| MoveError::Log(why.to_string()))?;
+    wait_until_out(node).await;
     let ended = carry(node).await;
     node.moves.pause_ms.store(began.elapsed().as_millis() as u64, Ordering::Relaxed);
     ended
+}
+
+/// What the new owner says of a series shall not overtake what was said of it here.
+async fn wait_until_out(node: &Node) {
+    if let Some(outlets) = node.moves.outlets.get()
+        && !outlets.emptied(node, OUT_TIMEOUT).await
+    {
+        tracing::info!("a move does not wait for a backend that is behind");
+    }
 }
 
 /// The table in which these are another's.
@@ -266,6 +289,9 @@ pub fn resume(node: &Arc<Node>) {
     let node = Arc::clone(node);
     tokio::spawn(async move {
         let _turn = node.moves.turn.lock().await;
+        if lock(&node.emit_facts.tier.released).is_some() {
+            wait_until_out(&node).await;
+        }
         if let Err(why) = carry(&node).await {
             tracing::error!(%why, "a move that was interrupted");
         }
@@ -305,12 +331,13 @@ pub const LOT: usize = 128;
 /// that are on their way is not worth a thought then.
 async fn everybody_knows(node: &Arc<Node>) {
     for _ in 0..100 {
-        let version = node.cluster.table().generation();
+        let table = PlacementRecord::of(&node.cluster.table(), node.cluster.own_name());
+        let known = table.knows();
         let origins = lock(&node.emit_facts.tier.origins).clone();
         let peers = node.cluster.peers().all();
         let lags = |name: &str| {
-            let known = origins.iter().find(|origin| origin.name == name);
-            known.is_none_or(|origin| origin.version < version)
+            let origin = origins.iter().find(|origin| origin.name == name);
+            origin.is_none_or(|origin| !origin.knows.cover(&known))
         };
         let is_up = |peer: &super::peers::Peer| peer.facts().up.load(Ordering::Relaxed);
         if !peers.iter().any(|peer| is_up(peer) && lags(&peer.member().name)) {

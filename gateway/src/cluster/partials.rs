@@ -71,7 +71,7 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<u64, Refus
     let last = check(node, &body)?;
     let record = PartialsRecord { origin, epoch, body };
     let position = node.pipeline.partials(record).map_err(|why| later(&why.to_string()))?;
-    node.synced(position).await.map_err(|why| later(&why.to_string()))?;
+    node.synced_soon(position).await.map_err(|why| later(&why.to_string()))?;
     Ok(last)
 }
 
@@ -88,8 +88,8 @@ fn check(node: &Node, body: &[u8]) -> Result<u64, Refusal> {
     let items = Item::read_all(body).map_err(|why| bad(why.to_string()))?;
     let decisions = Arc::clone(&node.current.load().decisions);
     let newest = items.iter().filter_map(|item| match item.content {
-        Content::Mark(to, _) => Some(to),
-        Content::Parts(..) => None,
+        Content::Mark(to) => Some(to),
+        Content::Parts(..) | Content::Knows(_) => None,
     });
     let newest = newest.max().unwrap_or(i64::MAX);
     let is_patient = wall_ms() - newest < UNKNOWN_WAIT_MS || newest == i64::MAX;

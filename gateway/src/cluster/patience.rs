@@ -16,7 +16,7 @@ use crate::shard::worker::lock;
 use crate::wal::WaiveRecord;
 
 /// How long windows wait for a member that this node is past.
-const WAIT: Duration = Duration::from_secs(60);
+pub(super) const WAIT: Duration = Duration::from_secs(60);
 
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -70,12 +70,14 @@ fn waive(node: &Node, origin: &str, through: Timestamp) {
 
 #[cfg(test)]
 mod tests {
+    use weir_aggregate::home::Epochs;
+
     use super::*;
 
     fn origin(name: &str, mark: Timestamp, is_member: bool) -> Origin {
         let (epoch, place, waived) = (1, 1, 0);
-        let version = 1;
-        Origin { name: name.into(), epoch, place, mark, waived, version, is_member }
+        let (knows, owes) = (Epochs::default(), Epochs::default());
+        Origin { name: name.into(), epoch, place, mark, waived, knows, owes, is_member }
     }
 
     #[test]

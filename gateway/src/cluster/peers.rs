@@ -98,6 +98,11 @@ impl Peers {
         Ok(())
     }
 
+    /// A way to a member that nobody else uses.
+    pub(super) fn way_to(&self, member: &Member) -> Result<Peer, String> {
+        self.peer(member).map_err(|why| format!("cluster.tls: {why}"))
+    }
+
     fn peer(&self, member: &Member) -> Result<Peer, ClientConfigError> {
         let mut headers = HeaderMap::new();
         if let Ok(own) = HeaderValue::from_str(&self.own) {

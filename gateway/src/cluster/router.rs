@@ -7,8 +7,10 @@ use weir_http::{
     StatusCode, header,
 };
 
+use super::follow::serve::TWIN_PATH;
 use super::forward::WRITE_PATH;
 use super::stream::PARTIALS_PATH;
+use super::usage::{self, USAGE_PATH};
 use super::{Cluster, MEMBER_HEADER, moves};
 use crate::node::Node;
 use crate::router::plain;
@@ -32,6 +34,7 @@ impl ClusterRouter {
     async fn answer(&self, request: Request<Incoming>) -> Page {
         match (request.method(), request.uri().path()) {
             (&Method::GET, TABLE_PATH) => table(&self.node.cluster, request.headers()),
+            (&Method::GET, USAGE_PATH) => used(&self.node),
             (&Method::POST, WRITE_PATH) => {
                 crate::ingest::handle_forwarded(&self.node, request).await
             }
@@ -39,6 +42,7 @@ impl ClusterRouter {
             (&Method::POST, moves::ADOPT_PATH) => moves::adopt(&self.node, request).await,
             (&Method::POST, moves::DONE_PATH) => moves::done(&self.node, request).await,
             (&Method::POST, moves::BEGIN_PATH) => moves::begin(&self.node, request).await,
+            (&Method::POST, TWIN_PATH) => super::follow::serve::handle(&self.node, request).await,
             (&Method::POST, PARTIALS_PATH) => super::partials::handle(&self.node, request).await,
             _ => plain(StatusCode::NOT_FOUND, "members of the tier have nothing to ask here\n"),
         }
@@ -69,4 +73,11 @@ fn table(cluster: &Cluster, headers: &HeaderMap) -> Page {
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::ETAG, tag);
     answer.body(Full::new(body)).unwrap_or_default()
+}
+
+/// What tenants use here.
+fn used(node: &Node) -> Page {
+    let body = serde_json::to_vec(&usage::own(node)).unwrap_or_default();
+    let answer = Response::builder().header(header::CONTENT_TYPE, "application/json");
+    answer.body(Full::new(body.into())).unwrap_or_default()
 }

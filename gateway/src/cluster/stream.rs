@@ -220,8 +220,12 @@ fn piece(
                 last = place;
             }
             Ok(What::Parts { .. }) => {}
-            Ok(What::Mark(to, version)) => {
-                Item { place, content: Content::Mark(to, version) }.write(&mut out);
+            Ok(What::Mark(to)) => {
+                Item { place, content: Content::Mark(to) }.write(&mut out);
+                last = place;
+            }
+            Ok(What::Knows(epochs)) => {
+                Item { place, content: Content::Knows(epochs) }.write(&mut out);
                 last = place;
             }
             Err(why) => tracing::error!(place, %why, "a record of the exchange"),

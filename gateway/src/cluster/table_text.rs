@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use weir_model::{VSHARDS, VShard};
-use weir_ring::{Member, Slot, Table, TableError};
+use weir_ring::{Member, Slot, Table, TableError, runs, spread};
 
 /// The text's shape; the API shows it as it is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct MemberText {
     pub name: String,
     /// Where other members reach it.
     pub address: String,
+    /// Where senders reach it; empty where nobody knows.
+    #[serde(default)]
+    pub push: String,
     /// Its weight.
     pub capacity: u16,
 }
@@ -48,6 +51,7 @@ pub fn write(table: &Table) -> String {
     let member = |m: &Member| MemberText {
         name: m.name.clone(),
         address: m.address.clone(),
+        push: m.push.clone(),
         capacity: m.capacity,
     };
     let text = TableText {
@@ -71,29 +75,15 @@ impl TableText {
         let owners = spread(&self.owners).ok_or(TableError::Slots)?;
         let epochs = spread(&self.epochs).ok_or(TableError::Slots)?;
         let slots = owners.into_iter().zip(epochs).map(|(owner, epoch)| Slot { owner, epoch });
-        let member =
-            |m: MemberText| Member { name: m.name, address: m.address, capacity: m.capacity };
+        let member = |m: MemberText| Member {
+            name: m.name,
+            address: m.address,
+            push: m.push,
+            capacity: m.capacity,
+        };
         let members = self.members.into_iter().map(member).collect();
         Ok(Table::from_parts(self.version, members, slots.collect())?)
     }
-}
-
-fn runs<T: PartialEq + Copy>(values: impl Iterator<Item = T>) -> Vec<(u16, T)> {
-    let mut runs: Vec<(u16, T)> = Vec::new();
-    for value in values {
-        match runs.last_mut() {
-            Some((count, last)) if *last == value => *count += 1,
-            _ => runs.push((1, value)),
-        }
-    }
-    runs
-}
-
-/// The values of all runs; `None` where they are not as many as there are virtual shards.
-fn spread<T: Copy>(runs: &[(u16, T)]) -> Option<Vec<T>> {
-    let all: usize = runs.iter().map(|(count, _)| usize::from(*count)).sum();
-    let repeat = |&(count, value): &(u16, T)| std::iter::repeat_n(value, usize::from(count));
-    (all == usize::from(VSHARDS)).then(|| runs.iter().flat_map(repeat).collect())
 }
 
 #[cfg(test)]
@@ -101,8 +91,12 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let member =
-            |name: &str| Member { name: name.into(), address: format!("{name}:9202"), capacity: 2 };
+        let member = |name: &str| Member {
+            name: name.into(),
+            address: format!("{name}:9202"),
+            push: format!("{name}:9201"),
+            capacity: 2,
+        };
         let table = Table::fill(vec![member("a"), member("b"), member("c")]).unwrap();
         let vshard = table.owned_by("c").iter().nth(7).unwrap();
         table.moved(vshard, "a").unwrap()

@@ -30,8 +30,12 @@ fn config(folder: &Path, name: &str, members: &[(&str, &str)]) -> Config {
 }
 
 fn members(names: &[&str]) -> Vec<Member> {
-    let member =
-        |name: &&str| Member { name: (*name).into(), address: format!("{name}:1"), capacity: 1 };
+    let member = |name: &&str| Member {
+        name: (*name).into(),
+        address: format!("{name}:1"),
+        push: String::new(),
+        capacity: 1,
+    };
     names.iter().map(member).collect()
 }
 
@@ -123,7 +127,12 @@ async fn serve(name: &'static str, tls: Option<&ClusterTls>) -> SocketAddr {
 }
 
 fn peers(own: &str, other: (&str, SocketAddr), tls: Option<&ClusterTls>) -> Peers {
-    let member = |name: &str, address: String| Member { name: name.into(), address, capacity: 1 };
+    let member = |name: &str, address: String| Member {
+        name: name.into(),
+        address,
+        push: String::new(),
+        capacity: 1,
+    };
     let both = vec![member(own, "x:1".into()), member(other.0, other.1.to_string())];
     let peers = Peers::new(own, tls);
     peers.follow(&Table::fill(both).unwrap()).unwrap();

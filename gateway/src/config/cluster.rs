@@ -18,13 +18,24 @@ pub struct Cluster {
     pub listen: Option<SocketAddr>,
     /// `cluster.advertise`: where they reach this node, `host:port`.
     pub advertise: String,
+    /// `cluster.advertise_push`: where senders reach this node, `host:port`; empty where nobody knows.
+    pub advertise_push: String,
     /// `cluster.capacity`: this node's weight.
     pub capacity: u16,
     /// `cluster.tls`: plain HTTP where absent.
     pub tls: Option<ClusterTls>,
     /// Who the others are.
     pub membership: Membership,
+    /// `cluster.replication_factor`: 2, if another member has a twin of the data directory.
+    pub replicas: u8,
+    /// `cluster.failover_delay`: who is gone for longer than its session is taken over after that.
+    pub failover_delay: Duration,
+    /// The member that has taken this one over, and runs it.
+    pub host: Option<String>,
 }
+
+/// How long a follower waits, from the end of a session, unless it is told otherwise.
+pub(crate) const FAILOVER_DELAY: Duration = Duration::from_secs(2);
 
 /// How a node learns who the others are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,9 +80,13 @@ impl Cluster {
         Self {
             listen: None,
             advertise: String::new(),
+            advertise_push: String::new(),
             capacity: 1,
             tls: None,
             membership: Membership::Alone,
+            replicas: 1,
+            failover_delay: FAILOVER_DELAY,
+            host: None,
         }
     }
 

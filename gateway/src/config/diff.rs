@@ -123,6 +123,8 @@ fn cluster(old: &Cluster, new: &Cluster, changes: &mut Changes) {
     let mut note = |key: &str, same: bool, reason| changes.note(key, same, Some(reason));
     note("cluster.listen", old.listen == new.listen, BOUND);
     note("cluster.advertise", old.advertise == new.advertise, BOUND);
+    note("cluster.advertise_push", old.advertise_push == new.advertise_push, BOUND);
+    note("cluster.replication_factor", old.replicas == new.replicas, "it is told at the start");
     note("cluster.capacity", old.capacity == new.capacity, "it is told at the start");
     let reason = "only the files' contents are read again while running";
     note("cluster.tls", old.tls == new.tls, reason);

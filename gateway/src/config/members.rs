@@ -68,6 +68,12 @@ fn member(peer: &raw::Peer, check: &mut Check<'_>) -> Member {
     } else if let Err(why) = address(&at) {
         check.error("address", why);
     }
+    let push = peer.push.clone().unwrap_or_default();
+    if !push.is_empty()
+        && let Err(why) = address(&push)
+    {
+        check.error("push", why);
+    }
     let capacity = check.number("capacity", &peer.capacity, 1, 0..=100);
-    Member { name, address: at, capacity: capacity as u16 }
+    Member { name, address: at, push, capacity: capacity as u16 }
 }

@@ -163,11 +163,13 @@ pub(crate) struct Cluster {
     pub(crate) name: Text,
     pub(crate) listen: Text,
     pub(crate) advertise: Text,
+    pub(crate) advertise_push: Text,
     pub(crate) capacity: Text,
     pub(crate) tls: Option<ClusterTls>,
     pub(crate) peers_file: Text,
     pub(crate) etcd: Option<Etcd>,
     pub(crate) replication_factor: Text,
+    pub(crate) failover_delay: Text,
     pub(crate) shard_key: Option<ShardKey>,
 }
 
@@ -228,6 +230,7 @@ pub(crate) struct Peers {
 pub(crate) struct Peer {
     pub(crate) name: Text,
     pub(crate) address: Text,
+    pub(crate) push: Text,
     pub(crate) capacity: Text,
 }
 

@@ -25,6 +25,21 @@ pub struct Overrides {
     pub log_level: Option<String>,
     /// `--log.format`.
     pub log_format: Option<String>,
+    /// `--hosted.*`: whom this process is for another member that has taken it over.
+    pub hosted: Option<Hosted>,
+}
+
+/// A member that runs on another one's machine, on that one's configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hosted {
+    /// Who has started it.
+    pub by: String,
+    /// Who it is.
+    pub name: String,
+    /// Where it listens for other members.
+    pub listen: SocketAddr,
+    /// Where they reach it.
+    pub advertise: String,
 }
 
 /// Reads the configuration; without a file all is default. `env` gives an environment variable's
@@ -61,6 +76,16 @@ pub fn load(
     };
     config.listen = listen.unwrap_or(config.listen);
     config.data_dir = overrides.data_dir.clone().unwrap_or(config.data_dir);
+    if let Some(hosted) = &overrides.hosted {
+        config.node_name.clone_from(&hosted.name);
+        config.cluster.listen = Some(hosted.listen);
+        config.cluster.advertise.clone_from(&hosted.advertise);
+        config.cluster.host = Some(hosted.by.clone());
+        if let Some((reached_at, _)) = hosted.advertise.rsplit_once(':') {
+            // Senders that know where members are pushed to look for it there, not at its host's own.
+            config.cluster.advertise_push = format!("{reached_at}:{}", config.listen.port());
+        }
+    }
     config.log = Log {
         level: overrides.log_level.clone().unwrap_or(config.log.level),
         format: log_format.unwrap_or(config.log.format),

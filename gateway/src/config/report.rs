@@ -75,6 +75,10 @@ fn tier(config: &Config, page: &mut String) -> std::fmt::Result {
     if let Some(etcd) = cluster.etcd() {
         let (endpoints, prefix) = (etcd.endpoints.join(", "), &etcd.prefix);
         writeln!(page, "             members below {prefix} in etcd at {endpoints}")?;
+        if cluster.replicas > 1 {
+            let after = cluster.failover_delay + etcd.session_ttl;
+            writeln!(page, "             a follower takes over after {} s", after.as_secs_f64())?;
+        }
     }
     Ok(())
 }

@@ -74,9 +74,10 @@ pub(crate) fn validate(
     let global = raw.global.unwrap_or_default();
     labels::global(&global, &mut check);
     let wal = bounds::wal(&raw.wal.unwrap_or_default(), &http, &mut check);
+    let listen = listen::of_file(&raw.listen, &mut check);
     let config = Config {
         file: world.file.map(Path::to_owned),
-        listen: listen::of_file(&raw.listen, &mut check),
+        listen,
         data_dir: PathBuf::from(check.word("data_dir", &raw.data_dir, "weir-data")),
         external_labels: labels::external(
             raw.external_labels,
@@ -94,7 +95,7 @@ pub(crate) fn validate(
         auth: listen::auth(raw.auth.unwrap_or_default(), &mut check),
         tls: raw.tls.and_then(|tls| listen::tls(&tls, &mut check)),
         node_name: cluster::name(&cluster.name, &mut check),
-        cluster: cluster::cluster(&cluster, world.members, &mut check),
+        cluster: cluster::cluster(&cluster, world.members, listen, &mut check),
         agents,
         log: log(&raw.log.unwrap_or_default(), &mut check),
         shutdown_deadline: shutdown(&raw.shutdown.unwrap_or_default(), &mut check),

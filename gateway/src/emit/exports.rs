@@ -1,7 +1,8 @@
 //! What other nodes are told of windows, as records of the exchange: a journal of its own.
 //!
 //! Each FRONTIER gives, for every member that a part is for, records with the parts, and then one MARK
-//! for all: whatever ends by then has been told. As with frames, a record is written only once the log
+//! for all: whatever ends by then has been told; before it what this node knows of moves, where that has
+//! changed, for by that it chooses whom it tells. As with frames, a record is written only once the log
 //! is durable past its position, and a replay writes nothing that the exchange holds already. Where a
 //! position's MARK is missing its parts are written again: parts are set, so that changes nothing.
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use weir_aggregate::codec::{Reader, Unreadable, Writer};
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::exchange;
+use weir_aggregate::home::Epochs;
 use weir_aggregate::home::afar::Export;
 use weir_journal::{Importance, Journal, ReadError};
 use weir_model::{TenantId, Timestamp};
@@ -22,6 +24,8 @@ use weir_wire::negotiate::Encoding;
 const PARTS: u8 = 1;
 /// All windows that end by then have been told.
 const MARK: u8 = 2;
+/// What this node knows of moves.
+const KNOWS: u8 = 3;
 
 /// Version of the layouts.
 const LAYOUT: u64 = 1;
@@ -50,8 +54,10 @@ pub enum What {
         /// As the exchange's codec writes them, with zstd.
         bytes: Bytes,
     },
-    /// All windows that end by then have been told, by the table of this version.
-    Mark(Timestamp, u64),
+    /// All windows that end by then have been told.
+    Mark(Timestamp),
+    /// What this node knows of moves from here on.
+    Knows(Epochs),
 }
 
 impl Told {
@@ -67,7 +73,8 @@ impl Told {
                 let (to, of) = (from.text()?.to_owned(), from.text()?.to_owned());
                 What::Parts { to, of, bytes: payload.slice(payload.len() - from.left()..) }
             }
-            MARK => What::Mark(from.timestamp()?, from.number()?),
+            MARK => What::Mark(from.timestamp()?),
+            KNOWS => What::Knows(Epochs::read(&mut from)?),
             _ => return Err(Unreadable),
         };
         Ok(Self { source, what })
@@ -84,10 +91,13 @@ impl Told {
                 out.bytes.extend_from_slice(bytes);
                 (PARTS, Bytes::from(out.bytes))
             }
-            What::Mark(to, version) => {
+            What::Mark(to) => {
                 out.signed(*to);
-                out.number(*version);
                 (MARK, Bytes::from(out.bytes))
+            }
+            What::Knows(epochs) => {
+                epochs.write(&mut out);
+                (KNOWS, Bytes::from(out.bytes))
             }
         }
     }
@@ -98,6 +108,8 @@ pub struct ExportWriter {
     journal: Arc<Journal>,
     compressor: Compressor,
     waiting: VecDeque<Told>,
+    /// What was told last of what this node knows of moves; nothing yet since the start.
+    knows: Option<Epochs>,
     /// The last position whose MARK the exchange holds from before.
     held: u64,
     /// A record was not written, so none that follows may be.
@@ -109,7 +121,7 @@ impl ExportWriter {
     pub fn resume(journal: Arc<Journal>) -> Result<Self, ReadError> {
         let held = last_source(&journal)?;
         let (compressor, waiting) = (Compressor::new(1), VecDeque::new());
-        Ok(Self { journal, compressor, waiting, held, ended: false })
+        Ok(Self { journal, compressor, waiting, knows: None, held, ended: false })
     }
 
     /// The last position of the log that the exchange knows of.
@@ -118,10 +130,15 @@ impl ExportWriter {
     }
 
     /// Tells all that a frontier has passed, after the parts that it gave.
-    pub fn mark(&mut self, source: u64, mark: Timestamp, version: u64) {
-        if source > self.held {
-            self.waiting.push_back(Told { source, what: What::Mark(mark, version) });
+    pub fn mark(&mut self, source: u64, mark: Timestamp, knows: Epochs) {
+        if source <= self.held {
+            return;
         }
+        if self.knows.as_ref() != Some(&knows) {
+            self.waiting.push_back(Told { source, what: What::Knows(knows.clone()) });
+            self.knows = Some(knows);
+        }
+        self.waiting.push_back(Told { source, what: What::Mark(mark) });
     }
 
     /// Tells each member its parts; `of` is whose they are where they are passed on, else empty.
@@ -167,6 +184,10 @@ impl ExportWriter {
             if let Err(why) = written {
                 tracing::error!(%why, "the exchange takes nothing more; the log still has it");
                 self.ended = true;
+            }
+            if kind == PARTS {
+                let last = || self.journal.next_position() - 1;
+                crate::crash::point_after("told", || drop(self.journal.wait_durable(last())));
             }
         }
     }
@@ -230,8 +251,9 @@ mod tests {
             let (journal, _) = Journal::open(Arc::new(DiskFs), Config::new(dir.path())).unwrap();
             ExportWriter::resume(Arc::new(journal)).unwrap()
         };
+        let knows = Epochs::from(&[1, 1][..]);
         let mut writer = open();
-        writer.mark(7, 10_000, 1);
+        writer.mark(7, 10_000, knows.clone());
         writer.flush(6);
         assert_eq!(writer.journal.next_position(), 1, "the log is not durable yet");
         writer.flush(7);
@@ -239,16 +261,20 @@ mod tests {
         drop(writer);
         let mut writer = open();
         assert_eq!(writer.held(), 7);
-        writer.mark(7, 10_000, 1);
-        writer.mark(9, 20_000, 1);
-        writer.flush(9);
-        writer.journal.wait_durable(2).unwrap();
+        writer.mark(7, 10_000, knows.clone());
+        writer.mark(9, 20_000, knows.clone());
+        writer.mark(11, 30_000, knows.clone());
+        writer.flush(11);
+        writer.journal.wait_durable(5).unwrap();
         let mut reader = writer.journal.reader(1);
         let mut told = Vec::new();
         while let Some(weir_journal::Item::Record(record)) = reader.next().unwrap() {
             told.push(Told::read(record.kind, &record.payload).unwrap());
         }
-        let mark = |source, to| Told { source, what: What::Mark(to, 1) };
-        assert_eq!(told, [mark(7, 10_000), mark(9, 20_000)]);
+        let mark = |source, to| Told { source, what: What::Mark(to) };
+        // Once after each start.
+        let knows = |source| Told { source, what: What::Knows(knows.clone()) };
+        let all = [knows(7), mark(7, 10_000), knows(9), mark(9, 20_000), mark(11, 30_000)];
+        assert_eq!(told, all);
     }
 }

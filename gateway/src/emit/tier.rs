@@ -3,6 +3,7 @@
 //! A window closes here once this node's frontier and every other member's mark have passed its end.
 //! Each of these steps is a record's, so a replay takes them at the same places.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -50,11 +51,33 @@ pub struct TierFacts {
     pub released: Mutex<Option<Released>>,
     /// Virtual shards that are this node's by its log, which is ahead of the table while they move.
     pub placed: Mutex<OwnedSet>,
-    /// Moves that ended here, since the log's beginning.
-    pub adopted: Mutex<Vec<(String, (u64, u64))>>,
+    /// The last move of each giver that ended here, since the log's beginning.
+    adopted: Mutex<BTreeMap<String, (u64, u64)>>,
 }
 
 impl TierFacts {
+    /// Whether a move has ended here. A giver makes one after the other, so of those before its last nobody
+    /// waits for anything.
+    pub fn has_adopted(&self, from: &str, (epoch, position): (u64, u64)) -> bool {
+        let adopted = lock(&self.adopted);
+        let last = adopted.get(from).filter(|last| last.0 == epoch);
+        last.is_some_and(|last| position <= last.1)
+    }
+
+    /// Notes a move that has ended here.
+    pub(super) fn note_adopted(&self, from: &str, id: (u64, u64)) {
+        lock(&self.adopted).insert(from.to_owned(), id);
+    }
+
+    /// Counts a part that came after its window.
+    pub(super) fn count_late(&self, taken: Taken) {
+        match taken {
+            Taken::InTime | Taken::Known => {}
+            Taken::Carried => drop(self.parts_carried.fetch_add(1, Ordering::Relaxed)),
+            Taken::Late => drop(self.parts_late.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
     /// A window has closed with the parts of so many others.
     fn closed(&self, there: usize, all: usize) {
         self.windows.fetch_add(1, Ordering::Relaxed);
@@ -122,18 +145,15 @@ impl Emitter {
     /// The table has changed.
     pub(super) fn place(&mut self, position: u64, record: &PlacementRecord, replayed: bool) {
         if position > self.home_position {
-            if record.version < self.places.record.version {
-                // Written before a move ended that this node knows of.
-                return self.complete(position);
-            }
-            self.replace(record.clone());
+            self.replace(record, &OwnedSet::NONE);
             self.close(position, replayed);
         }
         self.complete(position);
     }
 
-    /// Groups live where this record says.
-    pub(super) fn replace(&mut self, record: PlacementRecord) {
+    /// Groups live where this record says, but for what has changed hands since; `decided` do so now.
+    pub(super) fn replace(&mut self, record: &PlacementRecord, decided: &OwnedSet) {
+        let record = self.places.record.followed_by(record, decided);
         self.places = Arc::new(Places::new(record));
         *lock(&self.facts.tier.placed) = self.places.record.owned();
         settle(&mut self.home, &self.places, &self.tenants, self.frontier);
@@ -166,17 +186,15 @@ impl Emitter {
             return;
         }
         let number = self.home.origins.meet(origin);
-        let mark = match item.content {
-            Content::Mark(to, version) => {
-                self.home.origins.chose_by(number, version);
-                to
-            }
+        let mut mark = Timestamp::MIN;
+        match &item.content {
+            Content::Mark(to) => mark = *to,
+            Content::Knows(epochs) => self.home.origins.chose_by(number, epochs.clone()),
             Content::Parts(of, bytes) => {
-                let of = if of.is_empty() { origin } else { of };
+                let of = if of.is_empty() { origin.as_str() } else { of };
                 self.import(position, of, bytes);
-                Timestamp::MIN
             }
-        };
+        }
         self.home.origins.advance(number, (*epoch, item.place), mark);
     }
 
@@ -200,15 +218,11 @@ impl Emitter {
             Err(why) => return tracing::error!(of, %why, "parts that cannot be read"),
         };
         let here = self.tell(position, of, read.export);
-        let origin = self.home.origins.meet(of);
+        let origin = (*of != *self.own).then(|| self.home.origins.meet(of));
         let facts = &self.facts.tier;
         facts.parts_in.fetch_add(here.parts.len() as u64, Ordering::Relaxed);
         facts.parts_unknown.fetch_add(read.unknown, Ordering::Relaxed);
-        self.home.import(origin, here, |taken| match taken {
-            Taken::InTime => {}
-            Taken::Carried => drop(facts.parts_carried.fetch_add(1, Ordering::Relaxed)),
-            Taken::Late => drop(facts.parts_late.fetch_add(1, Ordering::Relaxed)),
-        });
+        self.home.import(origin, here, |taken| facts.count_late(taken));
     }
 
     /// Tells other nodes what this frontier gave.
@@ -220,16 +234,32 @@ impl Emitter {
         let rows = export.parts.len() as u64;
         self.facts.tier.parts_out.fetch_add(rows, Ordering::Relaxed);
         self.tell(position, "", export);
-        let version = self.places.record.version;
-        // Who still chooses by an older table may send what this node then passes on.
-        let mark = to.min(self.home.origins.relayed_through(version));
+        let knows = self.places.record.knows();
+        // Who does not know of a move may send what this node then passes on.
+        let relayed = self.home.origins.relayed_through(&knows);
+        let mark = to.min(relayed).min(self.home.kept_past());
         if let Some(exports) = &mut self.exports {
-            exports.mark(position, mark, version);
+            exports.mark(position, mark, knows);
         }
     }
 
-    /// Tells each member what of an export lives there; gives back what lives here.
+    /// Tells each member what of an export lives there, but for what is on its way; gives back what lives
+    /// here.
     fn tell(&mut self, position: u64, of: &str, export: Export) -> Export {
+        let leaving = lock(&self.facts.tier.released).as_ref().map(|r| Arc::clone(&r.record));
+        let is_leaving = |key: &GroupKey| {
+            let vshards = leaving.as_ref().map(|record| &record.vshards);
+            vshards.is_some_and(|vshards| vshards.contains(vshard_of(&self.tenants, key)))
+        };
+        let mut dealt = export.deal(is_leaving);
+        let kept = dealt.remove(&true).and_then(|leaving| self.home.keep(of, leaving));
+        let staying = dealt.remove(&false).unwrap_or_default();
+        kept.into_iter().for_each(|export| drop(self.pass_on(position, of, export)));
+        self.pass_on(position, of, staying)
+    }
+
+    /// Tells each member what of an export lives there; gives back what lives here.
+    pub(super) fn pass_on(&mut self, position: u64, of: &str, export: Export) -> Export {
         let mut dealt = export.deal(|key| self.places.elsewhere(&self.tenants, key));
         let here = dealt.remove(&None).unwrap_or_default();
         let elsewhere = dealt.into_iter().filter_map(|(member, export)| Some((member?, export)));

@@ -1,21 +1,18 @@
-//! Whether a request may come in: who it is from, what it may cost, what its tenant may send.
+//! Whether a request may come in: who it is from, and what it may cost.
 //!
-//! Bytes are reserved before a body is read. Overload is 503 with Retry-After, never 429, which
+//! Bytes are reserved before a body is read, and for what other members send on from a budget of its
+//! own: requests that wait for each other's members would otherwise hold all there is on both. Overload is 503 with Retry-After, never 429, which
 //! Prometheus takes as leave to drop; 429 is for a tenant over its contract.
 
-use std::sync::Mutex;
-
-use ahash::AHashMap;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::Incoming;
 use weir_http::limits::{Reservation, declared_len, read_body};
 use weir_model::TenantId;
 
-use super::Answer;
-use crate::config::{Config, TenantLimits};
+use super::{Answer, Hop};
+use crate::config::Config;
 use crate::node::Node;
-use crate::shard::worker::lock;
 
 /// How long a request waits for memory before it is sent away.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
@@ -50,6 +47,7 @@ pub(super) fn tenant(
 /// Refuses what there is no room for; what it returns is held while the request is.
 pub(super) async fn admit(
     node: &Node,
+    hop: &Hop,
     config: &Config,
     headers: &HeaderMap,
 ) -> Result<Reservation, Answer> {
@@ -63,6 +61,9 @@ pub(super) async fn admit(
     if node.is_blocked() {
         return Err(Answer::queue_full(node));
     }
+    if let Some(why) = node.follow.stalled() {
+        return Err(Answer::no_follower(&why));
+    }
     if node.frontier_facts.clock_in_doubt.load(Relaxed) {
         return Err(Answer::clock_in_doubt());
     }
@@ -72,8 +73,12 @@ pub(super) async fn admit(
         return Err(Answer::too_large(most));
     }
     let bytes = declared.map_or(most, |len| len.saturating_mul(DECODED_FACTOR).min(most * 2));
-    let bytes = bytes.clamp(4096, node.budget.limit());
-    node.budget.reserve(bytes, PATIENCE).await.ok_or_else(Answer::memory)
+    let budget = match hop {
+        Hop::First(_) => &node.budget,
+        Hop::Last => &node.forwarded_budget,
+    };
+    let bytes = bytes.clamp(4096, budget.limit());
+    budget.reserve(bytes, PATIENCE).await.ok_or_else(Answer::memory)
 }
 
 /// Reads the body within the configured bounds.
@@ -84,65 +89,4 @@ pub(super) async fn read(
 ) -> Result<Bytes, Answer> {
     let declared = declared_len(headers);
     Ok(read_body(incoming, declared, config.http.body_bytes_max, config.http.body_timeout).await?)
-}
-
-/// What tenants have sent in the second that runs.
-#[derive(Debug, Default)]
-pub struct Rates {
-    seconds: Mutex<AHashMap<TenantId, (i64, u64)>>,
-    births: Mutex<AHashMap<TenantId, (i64, u64)>>,
-}
-
-impl Rates {
-    /// Counts samples against the tenant's rate; `now` in milliseconds.
-    pub(super) fn check(
-        &self,
-        tenant: TenantId,
-        limits: &TenantLimits,
-        samples: u64,
-        now: i64,
-    ) -> Result<(), Answer> {
-        let Some(max) = limits.samples_per_second else {
-            return Ok(());
-        };
-        let mut seconds = lock(&self.seconds);
-        let entry = seconds.entry(tenant).or_default();
-        if entry.0 != now / 1000 {
-            *entry = (now / 1000, 0);
-        }
-        if entry.1 + samples > max && entry.1 > 0 {
-            return Err(Answer::over_limit(limits.status_over_limit, max));
-        }
-        entry.1 += samples;
-        Ok(())
-    }
-
-    /// Whether the tenant may have no more series: at its limit, or born too many this second.
-    pub(super) fn is_at_series_limit(
-        &self,
-        node: &Node,
-        tenant: TenantId,
-        limits: &TenantLimits,
-    ) -> bool {
-        if limits.max_series.is_none() && limits.new_series_per_second.is_none() {
-            return false;
-        }
-        let of = |facts: &crate::shard::worker::Facts| -> u64 {
-            lock(&facts.series).iter().filter(|(id, _)| *id == tenant).map(|(_, count)| count).sum()
-        };
-        let series: u64 = node.worker_facts.iter().map(|facts| of(facts)).sum();
-        if limits.max_series.is_some_and(|max| series >= max) {
-            return true;
-        }
-        let Some(rate) = limits.new_series_per_second else {
-            return false;
-        };
-        let second = crate::frontier::wall_ms() / 1000;
-        let mut births = lock(&self.births);
-        let entry = births.entry(tenant).or_insert((second, series));
-        if entry.0 != second {
-            *entry = (second, series);
-        }
-        series.saturating_sub(entry.1) >= rate
-    }
 }

@@ -13,7 +13,7 @@ use weir_wire::DecodeError;
 use weir_wire::compress::DecompressError;
 use weir_wire::negotiate::{Unsupported, Version};
 
-use crate::node::Node;
+use crate::node::{Node, NotSynced};
 use crate::pipeline::SubmitError;
 
 /// Refused samples by reason.
@@ -139,6 +139,10 @@ impl Answer {
         Self::later("the log could not be written", 5)
     }
 
+    pub(super) fn no_follower(why: &str) -> Self {
+        Self::later(&format!("no follower is in step, so nothing can be acknowledged: {why}"), 1)
+    }
+
     pub(super) fn too_large(max: usize) -> Self {
         let message = format!("the body is larger than http.max_body_size, {max} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, &message)
@@ -177,6 +181,15 @@ impl Answer {
             body.push('\n');
         }
         response.body(Full::new(Bytes::from(body))).unwrap_or_default()
+    }
+}
+
+impl From<NotSynced> for Answer {
+    fn from(why: NotSynced) -> Self {
+        match why {
+            NotSynced::Failed(_) => Self::log_failed(),
+            NotSynced::NoFollower(why) => Self::no_follower(&why),
+        }
     }
 }
 

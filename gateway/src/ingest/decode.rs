@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use weir_model::{BlockHasher, Columns, ShardKey, TenantId, Timestamp};
 use weir_wire::Body;
 use weir_wire::compress::Decompressor;
@@ -74,6 +75,20 @@ fn lose_last(columns: &mut Columns) {
 }
 
 impl Decoded {
+    /// Lets the thread's next request have the memory of the decompressed body: known series need none of
+    /// it. For others it is decompressed anew.
+    pub(super) fn set_aside(&mut self, encoding: Encoding, compressed: &Bytes) {
+        let (compressed, body_bytes) = (compressed.clone(), self.body_bytes);
+        self.body.set_aside(move || {
+            let mut bytes = Vec::new();
+            let again =
+                Decompressor::default().decompress(encoding, &compressed, body_bytes, &mut bytes);
+            // It has been decompressed before.
+            debug_assert_eq!(again, Ok(()));
+            bytes
+        });
+    }
+
     /// The latest timestamp in it.
     pub fn newest(&self) -> Timestamp {
         let floats = self.columns.timestamps.iter().copied().max();

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use weir_aggregate::group::GroupNews;
 use weir_aggregate::shard::{LateCounts, Outcome, Shard, Work};
 use weir_aggregate::sweep::Closings;
-use weir_model::{TenantId, VShard};
+use weir_model::{ClassCounts, TenantId, VShard};
 use weir_ring::OwnedSet;
 
 use super::pass::PassWriter;
@@ -32,16 +33,25 @@ pub struct Report {
 
 /// What a position came to.
 pub enum Content {
-    /// A batch: its verdicts, and the body of a PASS frame.
-    Batch(Outcome, Option<Vec<u8>>),
+    /// A batch: its samples by class, and what passes of it.
+    Batch(ClassCounts, Option<Box<Passing>>),
     /// A frontier: partials of the windows that closed.
     Frontier(Closings),
     /// A configuration is in force.
     Config,
     /// Of a release: the states of what was given away.
     Released(Vec<(VShard, Bytes)>),
-    /// Virtual shards have been taken over.
-    Adopted,
+    /// Virtual shards have been taken over: partials of windows that had closed without them.
+    Adopted(Closings),
+}
+
+/// What passes of a batch. The emitter adds its part to the verdict, so that no more of it waits for the
+/// queue than there are requests.
+pub struct Passing {
+    /// The body of a PASS frame.
+    pub body: Vec<u8>,
+    /// The worker's part of the verdict.
+    pub part: Outcome,
 }
 
 /// Numbers that the worker publishes, read by `/metrics` and admission.
@@ -82,6 +92,18 @@ pub struct Worker {
 /// Virtual shards written between two messages.
 const CHECKPOINT_SLICE: usize = 4;
 
+/// States that may wait for the checkpoints' disk before a worker writes no more.
+const CHECKPOINTS_AHEAD: usize = 32;
+
+/// Parts that may be on their way to the checkpoints' writer: none of so many workers waits for it with a
+/// slice, its beginning and its end.
+pub fn checkpoint_parts_max(workers: usize) -> usize {
+    CHECKPOINTS_AHEAD + workers * (CHECKPOINT_SLICE + 2)
+}
+
+/// When a worker without samples looks again.
+const CHECKPOINTS_PAUSE: Duration = Duration::from_millis(2);
+
 struct Running {
     worker: Worker,
     position: u64,
@@ -113,6 +135,12 @@ impl Running {
     fn step(&mut self) -> bool {
         let message = if self.unwritten.is_empty() {
             self.worker.mailbox.recv().map_err(|_| TryRecvError::Disconnected)
+        } else if self.worker.checkpoints.len() >= CHECKPOINTS_AHEAD {
+            // Its disk is behind: samples do not wait for it.
+            self.worker.mailbox.recv_timeout(CHECKPOINTS_PAUSE).map_err(|why| match why {
+                RecvTimeoutError::Timeout => TryRecvError::Empty,
+                RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+            })
         } else {
             self.write_slice();
             // Not with a timeout of 0, which gives the processor up first, a thousand times a cycle.
@@ -142,10 +170,10 @@ impl Running {
             Ok(Message::Adopt(position, adoption)) => self.adopt(position, &adoption),
             Ok(Message::Checkpoint(cycle)) => self.begin_checkpoint(cycle),
             Ok(Message::Progress(since, reply)) => {
-                let mut newest = Vec::new();
-                self.worker.shard.target_progress(since, &mut newest);
+                let mut progress = Vec::new();
+                self.worker.shard.target_progress(since, &mut progress);
                 // Whoever asked may have gone; then nobody needs the answer.
-                drop(reply.send(newest));
+                drop(reply.send(progress));
             }
         }
         true
@@ -163,7 +191,15 @@ impl Running {
             no_new_series: work.no_new_series,
         });
         let body = self.writer.write(shard, work, &outcome, families);
-        self.report(position, Content::Batch(outcome, body));
+        let counts = outcome.counts;
+        let passing = match body {
+            Some(body) => Some(Box::new(Passing { body, part: outcome })),
+            None => {
+                work.verdict.add(outcome);
+                None
+            }
+        };
+        self.report(position, Content::Batch(counts, passing));
     }
 
     /// Gives virtual shards away.
@@ -184,14 +220,13 @@ impl Running {
         let (number, workers) = (self.worker.number, self.worker.workers);
         let mut tenant =
             |name: &str| adoption.tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
-        for (vshard, bytes) in &adoption.vshards {
-            if owner(*vshard, workers) == number
-                && let Err(why) = self.worker.shard.restore(*vshard, bytes, &mut tenant)
-            {
-                tracing::error!(vshard = vshard.0, %why, "a virtual shard cannot be taken over");
-            }
-        }
-        self.report(position, Content::Adopted);
+        let here = adoption.vshards.iter().filter(|(vshard, _)| owner(*vshard, workers) == number);
+        let states = here.map(|(vshard, bytes)| (*vshard, &bytes[..]));
+        self.worker.shard.take_over(states, &mut tenant, |vshard, why| {
+            tracing::error!(vshard = vshard.0, %why, "a virtual shard cannot be taken over");
+        });
+        let closings = self.worker.shard.take_closings();
+        self.report(position, Content::Adopted(closings));
         self.publish();
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Invariant: decompressed, a patched stream is the draft with the same patches.
 
-use super::draft::Draft;
+use super::draft::{Draft, Place, VALUE_BYTES};
 use super::{Body, STAMP_BYTES, StampPiece};
 
 /// How a byte may change.
@@ -37,7 +37,7 @@ struct Packer<'a> {
     /// Place of four bytes by their hash, and 1; 0 is none.
     table: Vec<u32>,
     bytes: Vec<u8>,
-    values: Vec<u32>,
+    values: Vec<Place>,
     stamps: Vec<StampPiece>,
     next_stamp: usize,
 }
@@ -45,8 +45,8 @@ struct Packer<'a> {
 impl<'a> Packer<'a> {
     fn new(draft: &'a Draft) -> Self {
         let mut kinds = vec![FIXED; draft.bytes.len()];
-        for &at in &draft.values {
-            kinds[at as usize..at as usize + 8].fill(VALUE);
+        for place in &draft.values {
+            kinds[place.at()..place.at() + VALUE_BYTES].fill(VALUE);
         }
         for &(at, clock) in &draft.stamps {
             for n in 0..STAMP_BYTES {
@@ -122,9 +122,9 @@ impl<'a> Packer<'a> {
         }
         let moved = |at: usize| (self.bytes.len() + at - from) as u32;
         while let Some(&value) = self.draft.values.get(self.values.len())
-            && (value as usize) < to
+            && value.at() < to
         {
-            self.values.push(moved(value as usize));
+            self.values.push(value.moved_to(moved(value.at()) as usize));
         }
         while let Some(&(stamp, clock)) = self.draft.stamps.get(self.next_stamp)
             && (stamp as usize) < to

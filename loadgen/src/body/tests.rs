@@ -8,7 +8,9 @@ use prost::Message;
 use weir_wire::oracle::{Histogram, v1, v2};
 
 use super::*;
+use crate::oracle::NativeHistogram;
 use crate::samples::Labels;
+use crate::workload::Extras;
 use crate::workload::tests::{START, shape};
 
 type Read1 = (Labels, Vec<(i64, u64)>, Vec<Histogram>);
@@ -63,7 +65,18 @@ fn floats(read: Vec<Read1>) -> BTreeMap<Labels, Vec<(i64, u64)>> {
 fn said(workload: &Workload, request: &Request) -> BTreeMap<Labels, Vec<(i64, u64)>> {
     let sample =
         |s: crate::samples::Sample| ((*s.labels).clone(), vec![(s.timestamp, s.value.to_bits())]);
-    workload.samples(request).into_iter().map(sample).collect()
+    let floats = workload.samples(request).into_iter().filter(|s| s.histogram.is_none());
+    floats.map(sample).collect()
+}
+
+/// Native histograms of a body, and of the workload, as the oracle looks at them.
+fn natives(read: &[Read1]) -> Vec<NativeHistogram> {
+    read.iter().flat_map(|r| &r.2).map(crate::messages::native).collect()
+}
+
+fn said_natives(workload: &Workload, request: &Request) -> Vec<NativeHistogram> {
+    let samples = workload.samples(request).into_iter();
+    samples.filter_map(|s| s.histogram.as_deref().cloned()).collect()
 }
 
 const BOTH: [Protocol; 2] = [Protocol::V1, Protocol::V2];
@@ -87,6 +100,9 @@ proptest! {
             prop_assert_eq!(plain.len(), body.plain_len());
             let read = read(BOTH[protocol], &plain);
             prop_assert_eq!(read.len() as u64, workload.samples_of(number % workload.slots()));
+            // As text, for a stale marker is no number.
+            let (got, wanted) = (natives(&read), said_natives(&workload, &request));
+            prop_assert_eq!(format!("{got:?}"), format!("{wanted:?}"));
             prop_assert_eq!(floats(read), said(&workload, &request));
         }
     }
@@ -135,6 +151,41 @@ fn native_histograms_add_up() {
             assert!(count > 0.0 && histogram.sum > 0.0);
         }
     }
+}
+
+#[test]
+fn counters_say_when_they_began_and_what_they_have_seen() {
+    let mut shape = crate::workload::tests::plain(crate::workload::presets::Preset::HttpHistograms);
+    shape.samples_per_request = 600;
+    shape.life.pod = Some(60_000);
+    shape.extras = Extras { whole_counts: true, starts: true, exemplars: 0.5 };
+    let workload = Workload::new(shape, 1);
+    let request = Request { number: 0, time: START, since: START };
+    let mut body = Body::new(&workload, &request, Protocol::V2, Compression::Snappy);
+    body.fill(&workload, &request, &mut Scratch::default());
+    let message = v2::Request::decode(&unsnappy(body.bytes())[..]).expect("a 2.0 message");
+    let (mut exemplars, mut starts) = (0, 0);
+    for (series, sample) in message.timeseries.iter().zip(workload.samples(&request)) {
+        for exemplar in &series.exemplars {
+            assert_eq!((exemplar.timestamp, exemplar.value), (START, 1.0));
+            let [name, trace] = exemplar.labels_refs[..] else { panic!("{exemplar:?}") };
+            assert_eq!(message.symbols[name as usize], "trace_id");
+            assert_eq!(message.symbols[trace as usize].len(), 32);
+            exemplars += 1;
+        }
+        let histogram = series.histograms.first();
+        let start = series.samples.first().map(|s| s.start_timestamp);
+        let start = start.or(histogram.map(|h| h.start_timestamp)).expect("one of both");
+        assert_eq!(start, sample.start);
+        starts += u32::from((START - 60_000..=START).contains(&start));
+        if let Some(histogram) = histogram {
+            assert!(matches!(histogram.count, Some(weir_wire::oracle::Count::Int(n)) if n > 0));
+            assert_eq!(histogram.positive_deltas.len(), 24);
+        }
+    }
+    let counters = workload.specs().iter().filter(|spec| spec.is_counter()).count() as u32;
+    assert_eq!(starts, counters);
+    assert!((counters / 3..counters * 2 / 3).contains(&exemplars), "{exemplars} of {counters}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::draft::Draft;
+use super::draft::{Draft, Fields};
 use super::protobuf::{VARINT, begin, field_len, key, text, varint, varint_len};
 use crate::workload::{Request, Workload};
 
@@ -25,6 +25,8 @@ impl Symbols {
         place
     }
 }
+
+const FIELDS: Fields = Fields { sample: 2, histogram: 3 };
 
 /// `Metadata.type`.
 const COUNTER: u64 = 1;
@@ -49,12 +51,23 @@ pub(super) fn write(draft: &mut Draft, workload: &Workload, request: &Request) {
         let (kind, family) = family(name, series.buckets > 0);
         let help = symbols.place(&format!("What {family} says."));
         let metadata = 2 + 1 + varint_len(help);
+        let trace = series.exemplar.map(|trace| {
+            let (mut refs, mut label) = (Vec::new(), Vec::new());
+            varint(&mut refs, symbols.place("trace_id"));
+            varint(&mut refs, symbols.place(&format!("{trace:032x}")));
+            begin(&mut label, 1, refs.len());
+            label.extend(refs);
+            label
+        });
         let out = &mut series_of.bytes;
-        let content = Draft::content_len(series);
+        let content = Draft::content_len(series) + trace.as_deref().map_or(0, Draft::exemplar_len);
         begin(out, 5, field_len(refs.len()) + content + field_len(metadata));
         begin(out, 1, refs.len());
         out.extend(&refs);
-        series_of.content(series, 2, 3);
+        series_of.content(series, &FIELDS);
+        if let Some(trace) = &trace {
+            series_of.exemplar(series.clock, 4, trace);
+        }
         let out = &mut series_of.bytes;
         begin(out, 5, metadata);
         key(out, 1, VARINT);
@@ -65,10 +78,11 @@ pub(super) fn write(draft: &mut Draft, workload: &Workload, request: &Request) {
     for symbol in &symbols.list {
         text(&mut draft.bytes, 4, symbol);
     }
-    let shift = draft.bytes.len() as u32;
+    let shift = draft.bytes.len();
     draft.bytes.extend(series_of.bytes);
-    draft.values.extend(series_of.values.iter().map(|at| at + shift));
-    draft.stamps.extend(series_of.stamps.iter().map(|(at, clock)| (at + shift, *clock)));
+    draft.values.extend(series_of.values.iter().map(|place| place.moved_to(place.at() + shift)));
+    let stamps = series_of.stamps.iter().map(|(at, clock)| (at + shift as u32, *clock));
+    draft.stamps.extend(stamps);
 }
 
 /// Type and family of a series, by its name.

@@ -23,6 +23,9 @@ pub struct CheckArgs {
     /// The target's windows.grace.
     #[arg(long, value_parser = units::duration, value_name = "TIME", default_value = "30s", requires = "rules")]
     pub grace: Duration,
+    /// The target's ha.mode is elect.
+    #[arg(long, requires = "rules")]
+    pub ha_elect: bool,
 }
 
 impl CheckArgs {
@@ -39,6 +42,6 @@ impl CheckArgs {
             let (asked, most) = (units::short(samples), units::short(SAMPLES_MOST));
             return Err(format!("--rules: {asked} samples are too many to check, {most} at most"));
         }
-        Check::begin(rules, &self.receive, self.grace, tenant).map(Some)
+        Check::begin(rules, &self.receive, self.grace, tenant, self.ha_elect).map(Some)
     }
 }

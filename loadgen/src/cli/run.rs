@@ -13,11 +13,11 @@ use crate::report::bounds::Bounds;
 use crate::run::{Pace, Plan};
 use crate::sender::{Endpoint, Spread};
 use crate::units;
-use crate::workload::Shape;
 use crate::workload::churn::Life;
 use crate::workload::mishaps::Mishaps;
 use crate::workload::presets::Preset;
 use crate::workload::replicas::Replicas;
+use crate::workload::{Extras, Shape};
 
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
@@ -35,7 +35,7 @@ pub struct RunArgs {
     pub preset: Preset,
     /// Send captured bodies again instead, with the timestamps of now: the *.body files of a
     /// folder.
-    #[arg(long, value_name = "FOLDER", help_heading = "Load")]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = OF_PRESETS, help_heading = "Load")]
     pub replay: Option<PathBuf>,
     /// How many series.
     #[arg(long, value_parser = units::count, default_value = "100k", help_heading = "Load")]
@@ -52,6 +52,15 @@ pub struct RunArgs {
     /// One more label of targets, and how many values it has. May be repeated.
     #[arg(long = "label", value_name = "NAME=N", value_parser = label, help_heading = "Load")]
     pub labels: Vec<(String, u32)>,
+    /// Native histograms count in whole numbers, as scrapers send them; else in floats.
+    #[arg(long, help_heading = "Load")]
+    pub whole_counts: bool,
+    /// Counters and histograms say when they began. Only 2.0 can.
+    #[arg(long, help_heading = "Load")]
+    pub start_timestamps: bool,
+    /// Share of counters that have an exemplar.
+    #[arg(long, value_parser = units::ratio, value_name = "SHARE", default_value = "0", help_heading = "Load")]
+    pub exemplars: f64,
     /// Makes everything that looks random: the same seed, the same traffic.
     #[arg(long, default_value_t = 1, help_heading = "Load")]
     pub seed: u64,
@@ -183,6 +192,35 @@ pub struct RunArgs {
     pub target_metrics: Option<String>,
 }
 
+/// What means nothing where captured bodies are sent.
+const OF_PRESETS: [&str; 25] = [
+    "preset",
+    "series",
+    "series_per_target",
+    "services",
+    "namespaces",
+    "labels",
+    "whole_counts",
+    "start_timestamps",
+    "exemplars",
+    "pod_life",
+    "deploy_every",
+    "rollout",
+    "restart_every",
+    "ha",
+    "replica_lag",
+    "replica_outages",
+    "duplicates",
+    "out_of_order",
+    "late",
+    "late_by",
+    "clock_skew",
+    "malformed",
+    "protocol",
+    "samples_per_request",
+    "mixed",
+];
+
 /// Examples.
 pub const AFTER: &str = "\
 Examples:
@@ -242,6 +280,7 @@ impl RunArgs {
             url: urls.remove(0),
             others: urls,
             spread: self.spread,
+            doors: None,
             headers,
             protocol: self.protocol,
             compression: self.compression,
@@ -283,6 +322,9 @@ impl RunArgs {
         }
         if !self.ha && (!self.replica_lag.is_zero() || self.replica_outages > 0.0) {
             wrong.push("--replica-lag and --replica-outages need --ha".to_owned());
+        }
+        if self.start_timestamps && self.protocol == Protocol::V1 {
+            wrong.push("--start-timestamps needs --protocol 2.0".to_owned());
         }
         for (name, time) in [
             ("--pod-life", self.pod_life),
@@ -343,6 +385,11 @@ impl RunArgs {
                 late_by: ms(self.late_by),
                 malformed: self.malformed,
                 skew: ms(self.clock_skew),
+            },
+            extras: Extras {
+                whole_counts: self.whole_counts,
+                starts: self.start_timestamps,
+                exemplars: self.exemplars,
             },
         }
     }

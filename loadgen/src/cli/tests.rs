@@ -51,8 +51,7 @@ fn all_that_is_wrong_is_said_at_once() {
         "4294967295",
         "--bearer-token-file",
         "/no/such",
-        "--replay",
-        "/no/such",
+        "--start-timestamps",
     ];
     let wrong = plan(&args).expect_err("it is wrong");
     for flag in [
@@ -63,9 +62,22 @@ fn all_that_is_wrong_is_said_at_once() {
         "--duration",
         "--target-pid",
         "--bearer-token-file",
-        "--replay",
+        "--start-timestamps",
     ] {
         assert!(wrong.iter().any(|line| line.contains(flag)), "{flag}: {wrong:?}");
+    }
+}
+
+#[test]
+fn what_is_a_presets_means_nothing_to_captured_bodies() {
+    let wrong = plan(&["--replay", "/no/such"]).expect_err("it is not there");
+    assert!(wrong.iter().any(|line| line.contains("--replay")), "{wrong:?}");
+    for option in
+        [&["--series", "1k"][..], &["--ha"], &["--late", "1%"], &["--preset", "kubernetes"]]
+    {
+        let all = [&["weir-loadgen", "run", "--target", TARGET, "--replay", "x"], option].concat();
+        let why = Arguments::try_parse_from(all).expect_err("both are given").to_string();
+        assert!(why.contains("--replay") && why.contains(option[0]), "{why}");
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::histogram::HistogramOutputs;
 use super::speech::Running;
 use super::timeline::Member;
 use super::window::{Sorted, Window};
-use super::{Expected, Outputs, Rule};
+use super::{Expected, Rule, Said};
 use crate::samples::Labels;
 
 /// A rule's groups: the series that share their labels.
@@ -27,7 +26,7 @@ pub(super) fn follow(
     group: &Labels,
     members: &[&Member],
     through: i64,
-    out: &mut Outputs,
+    out: &mut Said,
 ) {
     let sorted: Vec<Sorted<'_>> = members.iter().map(|m| Sorted::new(rule, m)).collect();
     let Some(mut end) = sorted.iter().filter_map(|m| m.first_end(rule)).min() else {
@@ -40,13 +39,16 @@ pub(super) fn follow(
         running.add(&window);
         let mut said = BTreeSet::new();
         for output in &rule.outputs {
-            if output == "native_histogram" && !window.samples.is_empty() {
-                // Compared elsewhere; its end is a float like any other's.
-                said.insert(rule.output_labels(group, output, None));
+            if let Some(histogram) = running.says_histogram(output, &window) {
+                if let Some(labels) = rule.output_labels(group, output, None) {
+                    out.histograms.entry(labels.clone()).or_default().insert(end, histogram);
+                    said.insert(labels);
+                }
+                continue;
             }
             for (extra, expected) in running.says(output, &window) {
-                let labels = rule.output_labels(group, output, extra);
-                let series = out.entry(labels.clone()).or_default();
+                let Some(labels) = rule.output_labels(group, output, extra) else { continue };
+                let series = out.floats.entry(labels.clone()).or_default();
                 let begins = matches!(output.as_str(), "total" | "total_prometheus");
                 if begins && !running.started {
                     series.insert(end - rule.interval_ms + 1, Expected::Value(0.0));
@@ -56,40 +58,15 @@ pub(super) fn follow(
             }
         }
         running.started |= !said.is_empty();
-        if window.live.is_empty() {
+        if window.living == 0 {
             for labels in speaking.difference(&said) {
-                out.entry(labels.clone()).or_default().insert(end, Expected::Marker);
+                out.floats.entry(labels.clone()).or_default().insert(end, Expected::Marker);
             }
             speaking.clear();
         }
         speaking.extend(said);
         if speaking.is_empty() && sorted.iter().all(|m| m.is_forgotten(end)) {
             running = Running::default();
-        }
-        end += rule.interval_ms;
-    }
-}
-
-/// The values behind each histogram of a `native_histogram` output.
-pub(super) fn histograms(
-    rule: &Rule,
-    group: &Labels,
-    members: &[&Member],
-    through: i64,
-    out: &mut HistogramOutputs,
-) {
-    if !rule.outputs.iter().any(|o| o == "native_histogram") {
-        return;
-    }
-    let sorted: Vec<Sorted<'_>> = members.iter().map(|m| Sorted::new(rule, m)).collect();
-    let Some(mut end) = sorted.iter().filter_map(|m| m.first_end(rule)).min() else {
-        return;
-    };
-    let series = out.entry(rule.output_labels(group, "native_histogram", None)).or_default();
-    while end <= through {
-        let window = Window::look(rule, &sorted, end);
-        if !window.samples.is_empty() {
-            series.insert(end, window.samples.iter().map(|s| s.1).collect());
         }
         end += rule.interval_ms;
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::replicas::Pair;
 use super::timeline::{Member, Raw, member};
-use super::{Arrival, Expected, Outputs, Rule, Settings, World};
+use super::{Arrival, Rule, Said, Settings, World};
 use crate::samples::{Labels, is_stale};
 
 /// What has arrived, by series.
@@ -19,7 +19,7 @@ pub(super) struct Intake<'a> {
     world: World,
     series: BTreeMap<Arc<Labels>, Series>,
     targets: BTreeMap<Vec<String>, Target>,
-    passed: Outputs,
+    passed: Said,
     unsure: bool,
 }
 
@@ -42,7 +42,7 @@ struct Target {
 impl<'a> Intake<'a> {
     pub(super) fn new(rules: &'a [Rule], settings: &'a Settings, world: World) -> Self {
         let (series, targets) = (BTreeMap::new(), BTreeMap::new());
-        Self { rules, settings, world, series, targets, passed: Outputs::new(), unsure: false }
+        Self { rules, settings, world, series, targets, passed: Said::default(), unsure: false }
     }
 
     /// Whether some sample may have been late or not.
@@ -51,7 +51,7 @@ impl<'a> Intake<'a> {
     }
 
     /// What has passed through raw.
-    pub(super) fn passed(&self) -> Outputs {
+    pub(super) fn passed(&self) -> Said {
         self.passed.clone()
     }
 
@@ -75,11 +75,13 @@ impl<'a> Intake<'a> {
         self.meet(&labels, replica.is_some());
         let Some(series) = self.series.get_mut(&labels) else { return };
         let marker = is_stale(sample.value);
-        let mut raw = Raw { value: sample.value, start: sample.start, ..Raw::default() };
+        let histogram = sample.histogram.clone();
+        let mut raw = Raw { value: sample.value, start: sample.start, histogram, ..Raw::default() };
         if let Some(key) = &series.target {
             let target = self.targets.entry(key.clone()).or_default();
             if let Some(replica) = replica {
-                if !target.pair.takes(&replica, sample.timestamp, marker) {
+                let elects = self.settings.elects;
+                if !target.pair.takes(&replica, sample.timestamp, marker, elects) {
                     return;
                 }
                 raw.switched = series.replica.as_ref().is_some_and(|before| *before != replica);
@@ -93,9 +95,7 @@ impl<'a> Intake<'a> {
             return;
         }
         if series.passes {
-            let passed = self.passed.entry((*labels).clone()).or_default();
-            let expected = if marker { Expected::Marker } else { Expected::Value(sample.value) };
-            passed.entry(sample.timestamp).or_insert(expected);
+            self.passed.add(&labels, sample);
         }
         if !series.rules.is_empty() {
             self.unsure |= arrival.behind < sample.timestamp && sample.timestamp <= arrival.before;

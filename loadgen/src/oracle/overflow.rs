@@ -17,7 +17,10 @@ pub(super) fn fold<'a>(rule: &Rule, groups: Groups<'a>, spoken: &BTreeSet<&Label
         return groups;
     }
     let has_spoken = |group: &Labels| {
-        rule.outputs.iter().any(|o| spoken.contains(&rule.output_labels(group, o, None)))
+        let spoke = |o: &String| {
+            rule.output_labels(group, o, None).is_some_and(|labels| spoken.contains(&labels))
+        };
+        rule.outputs.iter().any(spoke)
     };
     let (first, then): (Vec<_>, Vec<_>) = groups.into_iter().partition(|(g, _)| has_spoken(g));
     let mut folded = Groups::new();

@@ -1,10 +1,14 @@
-//! An HA pair under `merge`: whose sample counts.
+//! An HA pair: whose sample counts.
 //!
-//! The incumbent's samples are taken. With Δ the median of its last three scrape distances (a
+//! Under `merge` the incumbent's samples are taken. With Δ the median of its last three scrape distances (a
 //! minute while none is known), the other replica takes over when it is more than 1.25 Δ past the
-//! newest accepted sample, and there is no switching back. A stale marker counts only from the
-//! incumbent while the other is silent. Arrivals must come in the order in which the gateway took
-//! them; a test of pairs sends one request after the other.
+//! newest accepted sample, and there is no switching back; what the new incumbent says of the time before it
+//! took over does not count. A stale marker counts only from the incumbent while the other is silent. Under
+//! `elect` all is the same but for Cortex's fail-over time of 30 s in the place of 1.25 Δ. Arrivals must come
+//! in the order in which the gateway took them; a test of pairs sends one request after the other.
+
+/// Cortex's `ha_tracker_failover_timeout`.
+const FAILOVER_MS: i64 = 30_000;
 
 /// A target's pair of replicas.
 #[derive(Default)]
@@ -12,13 +16,15 @@ pub(super) struct Pair {
     incumbent: Option<String>,
     accepted: i64,
     other: Option<i64>,
+    /// When the incumbent took over.
+    since: Option<i64>,
     distances: Vec<i64>,
 }
 
 impl Pair {
     /// Whether a sample of this replica counts.
-    pub(super) fn takes(&mut self, replica: &str, at: i64, marker: bool) -> bool {
-        let patience = self.patience();
+    pub(super) fn takes(&mut self, replica: &str, at: i64, marker: bool, elects: bool) -> bool {
+        let patience = if elects { FAILOVER_MS } else { self.patience() };
         match self.incumbent.as_deref() {
             None => {
                 self.incumbent = Some(replica.to_owned());
@@ -26,6 +32,9 @@ impl Pair {
                 true
             }
             Some(incumbent) if incumbent == replica => {
+                if self.since.is_some_and(|since| at < since) {
+                    return false;
+                }
                 if marker && self.other.is_some_and(|other| other + patience > at) {
                     return false;
                 }
@@ -41,6 +50,7 @@ impl Pair {
             }
             Some(_) => {
                 self.other = Some(self.accepted);
+                self.since = Some(at);
                 self.incumbent = Some(replica.to_owned());
                 self.accepted = at;
                 true

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::relabel::{RelabelConfig, Relabelling};
 use super::selector::{Selector, parse};
 use crate::samples::{Labels, name};
 
@@ -37,6 +38,8 @@ pub struct Rule {
     /// `max_groups`.
     pub max_groups: usize,
     drop_input_labels: Vec<String>,
+    input_relabelling: Relabelling,
+    output_relabelling: Relabelling,
 }
 
 /// Which labels stay.
@@ -80,9 +83,9 @@ struct Entry {
     #[serde(default)]
     drop_input_labels: Vec<String>,
     #[serde(default)]
-    input_relabel_configs: Option<IgnoredAny>,
+    input_relabel_configs: Vec<RelabelConfig>,
     #[serde(default)]
-    output_relabel_configs: Option<IgnoredAny>,
+    output_relabel_configs: Vec<RelabelConfig>,
     // Without meaning for values.
     #[serde(default, rename = "name")]
     _name: Option<IgnoredAny>,
@@ -118,9 +121,6 @@ pub fn read_rules(text: &str) -> Result<Vec<Rule>, String> {
 
 impl Rule {
     fn from_entry(entry: Entry) -> Result<Self, String> {
-        if entry.input_relabel_configs.is_some() || entry.output_relabel_configs.is_some() {
-            return Err("the oracle does no relabelling".into());
-        }
         let texts = match entry.r#match {
             None => Vec::new(),
             Some(OneOrMany::One(text)) => vec![text],
@@ -156,6 +156,8 @@ impl Rule {
             observes_births: entry.births.as_deref() == Some("observed"),
             max_groups: entry.max_groups.unwrap_or(100_000),
             drop_input_labels: entry.drop_input_labels,
+            input_relabelling: Relabelling::read(entry.input_relabel_configs)?,
+            output_relabelling: Relabelling::read(entry.output_relabel_configs)?,
         })
     }
 
@@ -163,6 +165,14 @@ impl Rule {
     pub fn takes(&self, tenant: &str, labels: &Labels) -> bool {
         let its = self.tenants.as_ref().is_none_or(|tenants| tenants.iter().any(|t| t == tenant));
         its && (self.selectors.is_empty() || self.selectors.iter().any(|s| s.matches(labels)))
+            && self.input_labels(labels).is_some()
+    }
+
+    /// A series' labels as the rule sees them.
+    fn input_labels(&self, labels: &Labels) -> Option<Labels> {
+        let mut kept = labels.clone();
+        kept.retain(|name, _| !self.drop_input_labels.contains(name));
+        self.input_relabelling.apply(&kept)
     }
 
     /// Whether it carries a late increase.
@@ -180,22 +190,22 @@ impl Rule {
             Grouping::By(by) => name == "__name__" || by.iter().any(|b| b == name),
             Grouping::Without(without) => !without.iter().any(|w| w == name),
         };
-        let dropped = |name: &String| self.drop_input_labels.contains(name);
-        let kept = labels.iter().filter(|(name, _)| stays(name) && !dropped(name));
-        kept.map(|(k, v)| (k.clone(), v.clone())).collect()
+        let mut kept = self.input_labels(labels).unwrap_or_default();
+        kept.retain(|name, _| stays(name));
+        kept
     }
 
-    /// An output series of a group.
+    /// An output series of a group; nothing if relabelling drops it.
     pub(super) fn output_labels(
         &self,
         group: &Labels,
         output: &str,
         extra: Option<(&str, String)>,
-    ) -> Labels {
+    ) -> Option<Labels> {
         let mut labels = group.clone();
         labels.extend(extra.map(|(label, value)| (label.to_owned(), value)));
         if self.keep_metric_names {
-            return labels;
+            return self.output_relabelling.apply(&labels);
         }
         let listed = |word: &str, names: &[String]| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -210,7 +220,7 @@ impl Rule {
         let output = output.split('(').next().unwrap_or(output);
         let name = format!("{}:{}{grouped}_{output}", name(group), self.interval);
         labels.insert("__name__".to_owned(), name);
-        labels
+        self.output_relabelling.apply(&labels)
     }
 
     /// The end of the window that holds a timestamp.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Expected;
+use super::timeline::Grown;
 use super::window::{Window, mean, vmrange};
+use super::{Expected, ExpectedHistogram};
 
 /// What goes on from window to window.
 #[derive(Default)]
@@ -14,6 +15,7 @@ pub(super) struct Running {
     total_prometheus: f64,
     sum: f64,
     ranges: BTreeMap<String, f64>,
+    histograms: Option<Grown>,
 }
 
 /// Values, each with the label that tells it from the output's others.
@@ -27,6 +29,12 @@ impl Running {
     pub(super) fn add(&mut self, window: &Window) {
         self.total += window.increase;
         self.total_prometheus += window.increase_prometheus;
+        if let Some(grown) = &window.histograms {
+            match &mut self.histograms {
+                Some(sum) => sum.add(grown),
+                none => *none = Some(grown.clone()),
+            }
+        }
         self.sum += window.samples.iter().map(|s| s.1).sum::<f64>();
         for (_, value) in &window.samples {
             if let Some(range) = vmrange(*value) {
@@ -35,9 +43,32 @@ impl Running {
         }
     }
 
-    /// What an output says of the window that was added last. Histograms are looked at elsewhere.
+    /// The native histogram that an output says of the window that was added last.
+    pub(super) fn says_histogram(
+        &self,
+        output: &str,
+        window: &Window,
+    ) -> Option<ExpectedHistogram> {
+        let total = self.histograms.as_ref().filter(|_| window.touched || window.living > 0);
+        let of_window = window.histograms.as_ref();
+        let histogram = match output {
+            "native_histogram" if !window.samples.is_empty() => {
+                let values = window.samples.iter().map(|s| s.1).collect();
+                return Some(ExpectedHistogram::Of(values));
+            }
+            "total" => &total?.full,
+            "total_prometheus" => &total?.prometheus,
+            "increase" => &of_window?.full,
+            "increase_prometheus" => &of_window?.prometheus,
+            _ => return None,
+        };
+        Some(ExpectedHistogram::Is(histogram.clone()))
+    }
+
+    /// What an output says of the window that was added last, where it says floats.
     pub(super) fn says(&self, output: &str, window: &Window) -> Says {
-        let living = !window.live.is_empty();
+        let living = window.living > 0;
+        let has_live = !window.live.is_empty();
         let going = window.touched || living;
         if let Some(phis) = output.strip_prefix("quantiles(") {
             let phis = phis.trim_end_matches(')').split(',').filter_map(|p| p.trim().parse().ok());
@@ -60,11 +91,11 @@ impl Running {
             "increase_prometheus" => (window.touched, window.increase_prometheus),
             "rate_sum" => (!window.rates.is_empty(), window.rates.iter().sum()),
             "rate_avg" => (!window.rates.is_empty(), mean(&window.rates)),
-            "count_series" => (living, live.len() as f64),
-            "sum_last" => (living, live.iter().sum()),
-            "avg_last" => (living, mean(live)),
-            "min_last" => (living, live.iter().copied().fold(f64::INFINITY, f64::min)),
-            "max_last" => (living, live.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+            "count_series" => (living, window.living as f64),
+            "sum_last" => (has_live, live.iter().sum()),
+            "avg_last" => (has_live, mean(live)),
+            "min_last" => (has_live, live.iter().copied().fold(f64::INFINITY, f64::min)),
+            "max_last" => (has_live, live.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
             _ => match window.over_samples(output) {
                 Some(value) => (!window.samples.is_empty(), value),
                 None => (false, 0.0),

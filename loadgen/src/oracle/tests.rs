@@ -2,6 +2,7 @@
 
 mod counters;
 mod lateness;
+mod natives;
 mod pairs;
 mod windows;
 
@@ -76,9 +77,28 @@ fn a_total_that_catches_up_was_late_and_one_that_does_not_is_wrong() {
 }
 
 #[test]
+fn relabelling_decides_who_is_taken_and_what_it_is_called() {
+    let oracle = oracle_of(
+        "by: [zone], outputs: [count_samples], \
+         input_relabel_configs: [{source_labels: [instance], regex: 'b.*', action: drop}, \
+         {source_labels: [instance], regex: '(.).*', target_label: zone}], \
+         output_relabel_configs: [{target_label: tier, replacement: one}, \
+         {source_labels: [zone], regex: c, action: drop}]",
+    );
+    let arrivals =
+        history(&[("a:1", &[(1_000, 1.0)]), ("b:1", &[(2_000, 1.0)]), ("c:1", &[(3_000, 1.0)])]);
+    let outputs = oracle.expected(&arrivals, 10_000);
+    // b is left out, so it passes as it came; c's output is dropped.
+    let raw = labels("m", &[("instance", "b:1")]);
+    let said = labels("m:10s_by_zone_count_samples", &[("tier", "one"), ("zone", "a")]);
+    assert_eq!(outputs.keys().collect::<Vec<_>>(), [&*raw, &*said]);
+    assert_eq!(outputs[&*said], values([(10_000, 1.0)]).into());
+}
+
+#[test]
 fn files_that_it_cannot_compute_are_refused() {
     for file in [
-        "- {match: m, interval: 10s, outputs: [total], input_relabel_configs: []}",
+        "- {match: m, interval: 10s, outputs: [total], input_relabel_configs: [{action: hashmod}]}",
         "- {match: m, interval: soon, outputs: [total]}",
         "- {match: 'm{', interval: 10s, outputs: [total]}",
         "- {match: m, interval: 10s, outputs: [total], colour: red}",

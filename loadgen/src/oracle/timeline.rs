@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::World;
-use crate::samples::Labels;
+use super::{NativeHistogram, World};
+use crate::samples::{Labels, is_stale};
 
 /// A sample as it was taken.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Raw {
     pub(super) value: f64,
     /// Start timestamp, 0 for none.
     pub(super) start: i64,
+    /// What it is instead of a number.
+    pub(super) histogram: Option<Arc<NativeHistogram>>,
     /// Where the frontier stood, if it was late.
     pub(super) late: Option<i64>,
     /// It began since the target's previous scrape.
@@ -23,7 +25,7 @@ pub(super) struct Raw {
 }
 
 /// A sample in its place.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Step {
     pub(super) at: i64,
     pub(super) value: f64,
@@ -36,6 +38,23 @@ pub(super) struct Step {
     pub(super) observed: bool,
     /// When the number before it was.
     pub(super) since: Option<i64>,
+    /// Of a native histogram.
+    pub(super) histogram: Option<Grown>,
+}
+
+/// By how much a native histogram grew: births in full, and never.
+#[derive(Clone)]
+pub(super) struct Grown {
+    pub(super) full: NativeHistogram,
+    pub(super) prometheus: NativeHistogram,
+}
+
+impl Grown {
+    /// Adds another series'.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.full.add(&other.full);
+        self.prometheus.add(&other.prometheus);
+    }
 }
 
 /// A series.
@@ -57,6 +76,8 @@ struct Before {
     /// Number and time; a replica that lags does not lower it.
     base: Option<(i64, f64)>,
     lagging: bool,
+    /// The native histogram before it.
+    histogram: Option<(i64, Arc<NativeHistogram>)>,
     /// The last numbers, the latest at the end.
     numbers: Vec<f64>,
     newest: Option<i64>,
@@ -87,9 +108,10 @@ pub(super) fn member(
 
 impl Before {
     fn step(&mut self, at: i64, raw: &Raw) -> Step {
-        let Raw { value, late, born, observed, .. } = *raw;
+        let &Raw { value, late, born, observed, .. } = raw;
         let since = self.base.map(|(at, _)| at);
-        let mut step = Step { at, value, late, increase: 0.0, first: None, born, observed, since };
+        let (increase, first, histogram) = (0.0, None, self.histogram_grown(at, raw));
+        let mut step = Step { at, value, late, increase, first, born, observed, since, histogram };
         if value.is_nan() {
             return step;
         }
@@ -113,6 +135,19 @@ impl Before {
         self.base = Some((at, kept));
         self.numbers.push(value);
         step
+    }
+
+    fn histogram_grown(&mut self, at: i64, raw: &Raw) -> Option<Grown> {
+        let next = raw.histogram.as_ref().filter(|_| !is_stale(raw.value))?;
+        let before = self.histogram.replace((at, Arc::clone(next)));
+        let Some((base_at, base)) = before else {
+            let full = if raw.born { (**next).clone() } else { next.nothing() };
+            return Some(Grown { full, prometheus: next.nothing() });
+        };
+        let restarted = raw.start > base_at && raw.start <= at;
+        let grown = if restarted { None } else { next.less(&base) };
+        let full = grown.unwrap_or_else(|| (**next).clone());
+        Some(Grown { prometheus: full.clone(), full })
     }
 
     /// A fall at a switch of replicas, or while the new one still catches up, that is no larger than

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::timeline::{Member, Step};
+use super::timeline::{Grown, Member, Step};
 use super::{Expected, Rule};
 use crate::samples::is_stale;
 
@@ -17,7 +17,8 @@ impl<'a> Sorted<'a> {
     pub(super) fn new(rule: &Rule, member: &'a Member) -> Self {
         let mut by_end: BTreeMap<i64, Vec<&Step>> = BTreeMap::new();
         for step in &member.steps {
-            if !step.value.is_nan() && (step.late.is_none() || rule.carries()) {
+            let is_number = !step.value.is_nan() || step.histogram.is_some();
+            if is_number && (step.late.is_none() || rule.carries()) {
                 by_end.entry(end_of(rule, step)).or_default().push(step);
             }
         }
@@ -36,14 +37,14 @@ impl<'a> Sorted<'a> {
             .is_none_or(|last| at - self.member.steps[last].at > self.member.memory_ms)
     }
 
-    /// The latest value at a window's end, if the series is alive there.
-    fn live_at(&self, rule: &Rule, end: i64) -> Option<f64> {
+    /// The latest sample at a window's end, if the series is alive there.
+    fn live_at(&self, rule: &Rule, end: i64) -> Option<&'a Step> {
         let steps = &self.member.steps;
         let seen = &steps[..steps.partition_point(|step| step.at <= end)];
         let visible = |step: &&Step| step.late.is_none() || end_of(rule, step) <= end;
         let latest = seen.iter().rev().find(visible)?;
         let alive = end - latest.at < rule.staleness_ms && !is_stale(latest.value);
-        alive.then_some(latest.value)
+        alive.then_some(latest)
     }
 }
 
@@ -66,8 +67,12 @@ pub(super) struct Window {
     pub(super) increase_prometheus: f64,
     /// Each series' increase a second, where it has one.
     pub(super) rates: Vec<f64>,
-    /// The latest value of each series that is alive at the end.
+    /// How many series are alive at the end.
+    pub(super) living: usize,
+    /// The latest value of each of them that has values.
     pub(super) live: Vec<f64>,
+    /// By how much native histograms grew.
+    pub(super) histograms: Option<Grown>,
 }
 
 impl Window {
@@ -77,7 +82,10 @@ impl Window {
             if let Some(inside) = member.by_end.get(&end) {
                 window.add(rule, inside);
             }
-            window.live.extend(member.live_at(rule, end));
+            if let Some(latest) = member.live_at(rule, end) {
+                window.living += 1;
+                window.live.extend(latest.histogram.is_none().then_some(latest.value));
+            }
         }
         window
     }
@@ -86,6 +94,15 @@ impl Window {
     fn add(&mut self, rule: &Rule, inside: &[&Step]) {
         self.touched = true;
         let mut grown = 0.0;
+        for grown in inside.iter().filter_map(|step| step.histogram.as_ref()) {
+            match &mut self.histograms {
+                Some(sum) => sum.add(grown),
+                none => *none = Some(grown.clone()),
+            }
+        }
+        let numbers: Vec<&Step> =
+            inside.iter().copied().filter(|step| step.histogram.is_none()).collect();
+        let inside = &numbers[..];
         for step in inside {
             grown += step.increase;
             if step.born || (step.observed && rule.observes_births) {

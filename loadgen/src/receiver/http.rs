@@ -4,8 +4,24 @@
 //! the point where a test sends what no library would.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
+
+/// Serves each connection on a thread of its own, until one comes while `is_stopping`.
+pub fn serve_each(
+    listener: &TcpListener,
+    is_stopping: impl Fn() -> bool,
+    serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
+) {
+    for stream in listener.incoming().flatten() {
+        if is_stopping() {
+            return;
+        }
+        let serve = serve.clone();
+        // A peer that goes away is nobody's concern.
+        std::thread::spawn(move || serve(stream).ok());
+    }
+}
 
 /// An answer.
 #[derive(Clone, Debug, Default)]

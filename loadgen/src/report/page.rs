@@ -44,7 +44,18 @@ fn verdicts(report: &Report) -> String {
             escape(&bound.measured)
         )
     };
-    let list: String = report.bounds.iter().map(verdict).collect();
+    let mut list: String = report.bounds.iter().map(verdict).collect();
+    if let Some(checked) = &report.checked {
+        let class = if checked.right { "met" } else { "missed" };
+        let line = escape(&checked.line());
+        list.push_str(&format!("<li class=\"{class}\">outputs: <b>{line}</b></li>\n"));
+        for difference in
+            checked.first.iter().flat_map(|(kind, all)| all.iter().map(move |d| (kind, d)))
+        {
+            let (kind, what) = difference;
+            list.push_str(&format!("<li class=\"missed\">{kind}: {}</li>\n", escape(what)));
+        }
+    }
     let remarks: String =
         table::remarks(report).iter().map(|r| format!("<li>{}</li>\n", escape(r))).collect();
     if list.is_empty() && remarks.is_empty() {

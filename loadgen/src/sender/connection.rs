@@ -6,9 +6,9 @@
 
 use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use weir_http::{Bytes, Client, ClientConfig, ClientTlsConfig, HeaderMap, HeaderName, HeaderValue};
+use weir_http::{Bytes, Client, ClientConfig, HeaderMap, HeaderName, HeaderValue};
 
 use super::answer::{self, Answer};
 use super::endpoint::Endpoint;
@@ -154,14 +154,8 @@ pub struct Secure {
 
 impl Secure {
     fn new(endpoint: &Endpoint) -> Result<Self, String> {
-        let tls = ClientTlsConfig {
-            ca_file: endpoint.ca_file.clone(),
-            insecure_skip_verify: endpoint.insecure,
-            ..ClientTlsConfig::default()
-        };
-        let config =
-            ClientConfig { tls, concurrency_max: 1, http2: false, ..ClientConfig::default() };
-        let client = Client::new(config, Instant::now()).map_err(|e| e.to_string())?;
+        let config = ClientConfig { concurrency_max: 1, ..ClientConfig::default() };
+        let client = endpoint.client(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| e.to_string())?;
         Ok(Self { endpoint: endpoint.clone(), runtime, client })

@@ -1,10 +1,12 @@
 //! Where requests go, and all of a request but its body.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use weir_http::Uri;
+use weir_http::{Client, ClientConfig, ClientTlsConfig, HeaderMap, HeaderName, Uri};
 
+use super::owners::Doors;
 use super::routes::Spread;
 use crate::body::{Compression, Protocol};
 
@@ -17,6 +19,8 @@ pub struct Endpoint {
     pub others: Vec<Uri>,
     /// How requests are spread over them.
     pub spread: Spread,
+    /// Whose series are, where requests go to their owners.
+    pub doors: Option<Arc<Doors>>,
     /// Headers besides those that every request has.
     pub headers: Vec<(String, String)>,
     /// What the bodies are.
@@ -41,12 +45,35 @@ impl Endpoint {
         }
     }
 
+    /// hyper's client by what the endpoint says of TLS, over 1.1.
+    pub(crate) fn client(&self, config: ClientConfig) -> Result<Client, String> {
+        let tls = ClientTlsConfig {
+            ca_file: self.ca_file.clone(),
+            insecure_skip_verify: self.insecure,
+            ..ClientTlsConfig::default()
+        };
+        let config = ClientConfig { tls, http2: false, ..config };
+        Client::new(config, Instant::now()).map_err(|why| why.to_string())
+    }
+
+    /// The headers besides those that every request has; what is none is left out.
+    pub(crate) fn header_map(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
+                headers.insert(name, value);
+            }
+        }
+        headers
+    }
+
     /// 1.0 in snappy to one place, with nothing special.
     pub fn plain(url: Uri) -> Self {
         Self {
             url,
             others: Vec::new(),
             spread: Spread::default(),
+            doors: None,
             headers: Vec::new(),
             protocol: Protocol::V1,
             compression: Compression::Snappy,

@@ -21,6 +21,8 @@ pub enum Spread {
     Requests,
     /// Each connection keeps to one, until a request fails there.
     Connections,
+    /// Each goes to the member of the tier that owns its first series; one target is enough.
+    Owners,
 }
 
 /// A connection to each place, one of them in use.
@@ -42,22 +44,26 @@ impl Routes {
         Ok(Self { connections, spread: endpoint.spread, seed: Seed(number as u64), chosen: 0, at })
     }
 
-    /// Posts a body to the place whose turn it is, see [`Connection::post`].
+    /// Posts a body to the place whose turn it is, at first to its `home`; see [`Connection::post`].
     pub fn post(
         &mut self,
         body: &[u8],
         content_type: Option<&str>,
         attempt: u32,
+        home: Option<usize>,
     ) -> io::Result<Answer> {
-        self.choose(attempt);
+        self.choose(attempt, home);
         self.connections[self.at].post(body, content_type, attempt)
     }
 
-    fn choose(&mut self, attempt: u32) {
+    fn choose(&mut self, attempt: u32, home: Option<usize>) {
         let places = self.connections.len();
         match (attempt, self.spread) {
             (0, Spread::Connections) => {}
-            (0, Spread::Requests) => {
+            (0, Spread::Owners) if home.is_some_and(|home| home < places) => {
+                self.at = home.unwrap_or_default();
+            }
+            (0, Spread::Requests | Spread::Owners) => {
                 self.chosen += 1;
                 let any = self.seed.number(Purpose::Place, self.chosen, 0);
                 self.at = (any % places as u64) as usize;
@@ -94,7 +100,7 @@ mod tests {
                 let to = endpoint(&places, Spread::Requests);
                 let mut routes = Routes::new(&to, 1).expect("plain");
                 for _ in 0..60 {
-                    assert_eq!(routes.post(NOTHING, None, 0).expect("an answer").status, 204);
+                    assert_eq!(routes.post(NOTHING, None, 0, None).expect("an answer").status, 204);
                 }
                 seen(&places)
             })
@@ -109,14 +115,26 @@ mod tests {
         let places = [&a, &b];
         let mut routes = Routes::new(&endpoint(&places, Spread::Connections), 1).expect("plain");
         for _ in 0..3 {
-            assert_eq!(routes.post(NOTHING, None, 0).expect("an answer").status, 204);
+            assert_eq!(routes.post(NOTHING, None, 0, None).expect("an answer").status, 204);
         }
         assert_eq!(seen(&places), [0, 3]);
         b.script(|_| Reply::Close);
         // The one that was open is opened once more before the request counts as failed.
-        assert!(routes.post(NOTHING, None, 0).is_err());
-        assert_eq!(routes.post(NOTHING, None, 1).expect("an answer").status, 204);
-        assert_eq!(routes.post(NOTHING, None, 0).expect("an answer").status, 204);
+        assert!(routes.post(NOTHING, None, 0, None).is_err());
+        assert_eq!(routes.post(NOTHING, None, 1, None).expect("an answer").status, 204);
+        assert_eq!(routes.post(NOTHING, None, 0, None).expect("an answer").status, 204);
         assert_eq!(seen(&places), [2, 5]);
+    }
+
+    #[test]
+    fn a_request_goes_to_its_owner_and_on_where_that_fails() {
+        let (a, b, c) = (Receiver::start(), Receiver::start(), Receiver::start());
+        let places = [&a, &b, &c];
+        let mut routes = Routes::new(&endpoint(&places, Spread::Owners), 0).expect("plain");
+        for _ in 0..3 {
+            routes.post(NOTHING, None, 0, Some(1)).expect("an answer");
+        }
+        routes.post(NOTHING, None, 1, Some(1)).expect("an answer");
+        assert_eq!(seen(&places), [0, 3, 1]);
     }
 }

@@ -36,6 +36,8 @@ struct Kept {
     slot: Slot,
     body: Body,
     label_version: u64,
+    /// Where its request goes first.
+    home: Option<usize>,
 }
 
 impl Worker {
@@ -67,6 +69,8 @@ impl Worker {
         let before = kept.body.memory() as u64;
         kept.body = config.source.body(request, &config.endpoint);
         kept.label_version = version;
+        let doors = config.endpoint.doors.as_ref();
+        kept.home = doors.and_then(|doors| config.source.place(request, doors));
         let after = kept.body.memory() as u64;
         self.shared.memory.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
@@ -172,9 +176,9 @@ impl Worker {
     }
 
     fn post(&mut self, place: usize, kind: Option<&str>, failures: u32) -> io::Result<Answer> {
-        let body = &self.slots[place].body;
+        let Kept { body, home, .. } = &self.slots[place];
         let (bytes, plain) = (body.bytes().len() as u64, body.plain_len() as u64);
-        let outcome = self.routes.post(body.bytes(), kind, failures);
+        let outcome = self.routes.post(body.bytes(), kind, failures, *home);
         self.count(|tally| {
             tally.attempts += 1;
             tally.bytes += bytes;
@@ -199,7 +203,7 @@ impl Worker {
 
     fn send_malformed(&mut self, place: usize, malformed: Malformed) {
         let body = malformed.mangle(self.slots[place].body.bytes());
-        let outcome = self.routes.post(&body, malformed.content_type(), 0);
+        let outcome = self.routes.post(&body, malformed.content_type(), 0, None);
         let is_refused = outcome.as_ref().is_ok_and(|answer| (400..500).contains(&answer.status));
         self.count(|tally| {
             tally.malformed_refused += u64::from(is_refused);

@@ -14,6 +14,8 @@ Examples:
       50 faults for each of four gateways that stand alone, half of them kill -9
   weir-loadgen torture --faults 100 --gateways 3
       a tier of three gateways; each fault picks one of them, or meets all
+  weir-loadgen torture --faults 200 --agents 3 --clocks
+      agents and their targets suffer too, and the gateway's clock is set wrong
   weir-loadgen torture --kills-only --faults 1000 --tiers 8 --seed 7
 
 Exit status: 0 if nothing was lost, doubled, wrong or late; 1 with the first differences and the
@@ -25,6 +27,10 @@ pub struct TortureArgs {
     /// The gateway's binary; default: weir-gateway beside this program, or in PATH.
     #[arg(long, value_name = "FILE")]
     pub gateway_bin: Option<PathBuf>,
+
+    /// The agent's binary; default: weir-agent-lite beside this program, or in PATH.
+    #[arg(long, value_name = "FILE")]
+    pub agent_bin: Option<PathBuf>,
 
     /// How many faults, over all tiers; default 100, or as many as --duration allows.
     #[arg(long, value_name = "NUMBER")]
@@ -46,6 +52,22 @@ pub struct TortureArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub tiers: usize,
 
+    /// Agents of a tier, each with two targets.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub agents: usize,
+
+    /// Senders of a tier that are no agents; 0 takes --agents.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    pub senders: usize,
+
+    /// Move virtual shards between the gateways of a tier, too.
+    #[arg(long)]
+    pub moves: bool,
+
+    /// Set the clocks of gateways, too; takes Debian's package faketime.
+    #[arg(long)]
+    pub clocks: bool,
+
     /// Only kill -9.
     #[arg(long)]
     pub kills_only: bool,
@@ -58,20 +80,25 @@ pub struct TortureArgs {
 impl TortureArgs {
     /// What is to be done.
     pub fn plan(&self) -> Plan {
-        let beside = || {
+        let beside = |program: &str| {
             let this = std::env::current_exe().ok()?;
-            let binary = this.with_file_name("weir-gateway");
+            let binary = this.with_file_name(program);
             binary.exists().then_some(binary)
         };
-        let found = || beside().unwrap_or_else(|| PathBuf::from("weir-gateway"));
+        let found = |program: &str| beside(program).unwrap_or_else(|| PathBuf::from(program));
         let duration = self.duration.map(Duration::from_secs);
         Plan {
-            gateway: self.gateway_bin.clone().unwrap_or_else(found),
+            gateway: self.gateway_bin.clone().unwrap_or_else(|| found("weir-gateway")),
+            agent: self.agent_bin.clone().unwrap_or_else(|| found("weir-agent-lite")),
             faults: self.faults.or(duration.is_none().then_some(100)),
             duration,
             seed: self.seed,
             tiers: self.tiers,
             gateways: self.gateways,
+            senders: self.senders.max(usize::from(self.agents == 0)),
+            agents: self.agents,
+            moves: self.moves,
+            clocks: self.clocks,
             kills_only: self.kills_only,
             verdict_every: self.verdict_every,
         }

@@ -1,4 +1,4 @@
-//! What can happen to a gateway, or to a tier of several.
+//! What can happen to a gateway, or to a tier of several, and to what is before and behind it.
 
 use std::fmt;
 
@@ -17,6 +17,8 @@ pub enum Fault {
     KillInReload,
     /// SIGKILL of all gateways of a tier at once.
     KillAll,
+    /// SIGKILL of a gateway while virtual shards change hands.
+    KillInMove,
     /// SIGSTOP for a while, then SIGCONT.
     Stop,
     /// SIGTERM, and a new start when it has ended.
@@ -41,13 +43,50 @@ pub enum Fault {
     BackendResets,
     /// Senders die in the middle of a request.
     SendersDie,
+    /// Its log is as large as it may be: senders repeat a large request faster than checkpoints cut.
+    LogFull,
+    /// Virtual shards change hands.
+    Move,
+    /// A gateway's wall clock is wrong for a while.
+    ClockWrong,
+    /// SIGKILL of an agent.
+    AgentKill,
+    /// SIGKILL of an agent while a gateway is down, which is killed too: both have what they may repeat.
+    AgentKillBehindGateway,
+    /// SIGSTOP of an agent for a while, then SIGCONT.
+    AgentStop,
+    /// SIGTERM of an agent, and a new start.
+    AgentTerminate,
+    /// The disk under an agent's buffer is full for a while.
+    AgentDiskFull,
+    /// A target dies, in the middle of a page too, and comes back with its counters at 0.
+    TargetDies,
+    /// A target takes requests and does not answer, for a while.
+    TargetHangs,
+}
+
+/// What there is that may suffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Victims {
+    /// Disks that can be filled.
+    pub(super) disks: bool,
+    /// More than one gateway.
+    pub(super) several: bool,
+    /// Virtual shards that can change hands.
+    pub(super) moves: bool,
+    /// Senders of the torture's own.
+    pub(super) senders: bool,
+    /// Clocks that can be set.
+    pub(super) clocks: bool,
+    /// Agents and targets.
+    pub(super) agents: bool,
 }
 
 /// The last is of a tier.
 const KILLS: [Fault; 5] =
     [Fault::Kill, Fault::KillInReplay, Fault::KillAtWindowEnd, Fault::KillInReload, Fault::KillAll];
 
-const OTHERS: [Fault; 11] = [
+const OTHERS: [Fault; 10] = [
     Fault::Stop,
     Fault::Terminate,
     Fault::Reload,
@@ -58,25 +97,61 @@ const OTHERS: [Fault; 11] = [
     Fault::BackendLoses,
     Fault::BackendFails,
     Fault::BackendResets,
-    Fault::SendersDie,
 ];
+
+const AGENT_KILLS: [Fault; 2] = [Fault::AgentKill, Fault::AgentKillBehindGateway];
+
+const AGENT_OTHERS: [Fault; 4] =
+    [Fault::AgentStop, Fault::AgentTerminate, Fault::TargetDies, Fault::TargetHangs];
+
+impl Victims {
+    fn kills(self) -> Vec<Fault> {
+        let mut kills = KILLS[..if self.several { 5 } else { 4 }].to_vec();
+        if self.moves {
+            kills.push(Fault::KillInMove);
+        }
+        if self.agents {
+            // As many as of gateways.
+            kills.extend([AGENT_KILLS, AGENT_KILLS].concat());
+        }
+        kills
+    }
+
+    fn others(self) -> Vec<Fault> {
+        let mut others = OTHERS.to_vec();
+        if self.senders {
+            others.extend([Fault::SendersDie, Fault::LogFull]);
+        }
+        if self.disks {
+            others.push(Fault::DiskFull);
+        }
+        if self.moves {
+            others.extend([Fault::Move; 2]);
+        }
+        if self.clocks {
+            others.push(Fault::ClockWrong);
+        }
+        if self.agents {
+            others.extend(AGENT_OTHERS);
+        }
+        if self.agents && self.disks {
+            others.push(Fault::AgentDiskFull);
+        }
+        others
+    }
+}
 
 impl Fault {
     /// The next one: half of them are kills.
-    pub(super) fn pick(dice: &mut Dice, kills_only: bool, disk: bool, several: bool) -> Self {
-        if kills_only || dice.between(0, 1) == 0 {
-            let kills = if several { &KILLS[..] } else { &KILLS[..4] };
-            return dice.one_of(kills).unwrap_or(Self::Kill);
-        }
-        if disk && dice.between(0, 11) == 0 {
-            return Self::DiskFull;
-        }
-        dice.one_of(&OTHERS).unwrap_or(Self::Stop)
+    pub(super) fn pick(dice: &mut Dice, kills_only: bool, victims: Victims) -> Self {
+        let is_kill = kills_only || dice.between(0, 1) == 0;
+        let all = if is_kill { victims.kills() } else { victims.others() };
+        dice.one_of(&all).unwrap_or(Self::Kill)
     }
 
-    /// Whether it ends the process with SIGKILL.
+    /// Whether it ends a process with SIGKILL.
     pub fn is_kill(self) -> bool {
-        KILLS.contains(&self)
+        self == Self::KillInMove || KILLS.contains(&self) || AGENT_KILLS.contains(&self)
     }
 }
 
@@ -88,6 +163,7 @@ impl fmt::Display for Fault {
             Self::KillAtWindowEnd => "kill -9 at a window's end",
             Self::KillInReload => "kill -9 after SIGHUP",
             Self::KillAll => "kill -9 of all at once",
+            Self::KillInMove => "kill -9 in a move",
             Self::Stop => "SIGSTOP, SIGCONT",
             Self::Terminate => "SIGTERM, start",
             Self::Reload => "SIGHUP",
@@ -100,6 +176,16 @@ impl fmt::Display for Fault {
             Self::BackendFails => "backend 500, 503",
             Self::BackendResets => "backend resets",
             Self::SendersDie => "senders die",
+            Self::LogFull => "log full",
+            Self::Move => "move",
+            Self::ClockWrong => "clock wrong",
+            Self::AgentKill => "agent kill -9",
+            Self::AgentKillBehindGateway => "agent, gateway kill -9",
+            Self::AgentStop => "agent SIGSTOP, SIGCONT",
+            Self::AgentTerminate => "agent SIGTERM, start",
+            Self::AgentDiskFull => "agent's disk full",
+            Self::TargetDies => "target dies",
+            Self::TargetHangs => "target hangs",
         })
     }
 }

@@ -5,6 +5,8 @@
 //! Invariant: a sample is among the arrivals if, and only if, it was acknowledged. Values are whole
 //! numbers, so that sums are exact in any order.
 
+mod flood;
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,8 +23,8 @@ use crate::oracle::Arrival;
 use crate::receiver::http;
 use crate::samples::{Labels, Sample, labels, stale_marker};
 
-/// Senders of a tier.
-const SENDERS: usize = 4;
+/// What seeds of senders are apart: at most so many have dice of their own.
+const SEEDS: u64 = 4;
 /// Time between their ticks.
 const TICK_MS: i64 = 200;
 /// How long one of several gateways may take to answer.
@@ -45,17 +47,31 @@ struct Shared {
     dying: AtomicUsize,
 }
 
+impl Shared {
+    fn acknowledge(&self, samples: &[Sample]) {
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        arrivals.extend(samples.iter().map(Arrival::in_time));
+        drop(arrivals);
+        self.acknowledged.fetch_add(samples.len(), Ordering::SeqCst);
+    }
+}
+
 impl Fleet {
     /// Starts sending to these gateways.
-    pub(super) fn start(to: &[SocketAddr], seed: u64) -> Self {
+    pub(super) fn start(to: &[SocketAddr], senders: usize, seed: u64) -> Self {
         let shared = Arc::new(Shared::default());
         let spawn = |number| {
             let shared = Arc::clone(&shared);
-            let dice = Dice::new(seed.wrapping_mul(SENDERS as u64).wrapping_add(number as u64));
+            let dice = Dice::new(seed.wrapping_mul(SEEDS).wrapping_add(number as u64));
             let mut to = Places { addresses: to.to_vec(), dice };
             std::thread::spawn(move || send(&mut to, number, &shared))
         };
-        Self { senders: (0..SENDERS).map(spawn).collect(), shared }
+        Self { senders: (0..senders).map(spawn).collect(), shared }
+    }
+
+    /// How many there are.
+    pub(super) fn senders(&self) -> usize {
+        self.senders.len()
     }
 
     /// Samples acknowledged so far.
@@ -124,10 +140,7 @@ fn send(to: &mut Places, number: usize, shared: &Shared) {
         if !deliver(to, &samples, shared) {
             return;
         }
-        let mut arrivals = shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        arrivals.extend(samples.iter().map(Arrival::in_time));
-        drop(arrivals);
-        shared.acknowledged.fetch_add(samples.len(), Ordering::SeqCst);
+        shared.acknowledge(&samples);
         if is_last {
             return;
         }
@@ -148,12 +161,7 @@ fn deliver(to: &mut Places, samples: &[Sample], shared: &Shared) -> bool {
             send_half(to, &body);
             continue;
         }
-        let headers = [
-            ("Content-Type", "application/x-protobuf"),
-            ("Content-Encoding", "snappy"),
-            ("X-Prometheus-Remote-Write-Version", "0.1.0"),
-        ];
-        match http::send(to, "POST", "/api/v1/write", &headers, &body, patience) {
+        match post(to, &body, patience) {
             Ok(answer) if answer.status == 204 => return true,
             Ok(answer) if answer.status < 500 => {
                 let text = format!("{}: {}", answer.status, answer.text());
@@ -168,6 +176,15 @@ fn deliver(to: &mut Places, samples: &[Sample], shared: &Shared) -> bool {
             return false;
         }
     }
+}
+
+fn post(to: SocketAddr, body: &[u8], patience: Duration) -> std::io::Result<http::Answer> {
+    let headers = [
+        ("Content-Type", "application/x-protobuf"),
+        ("Content-Encoding", "snappy"),
+        ("X-Prometheus-Remote-Write-Version", "0.1.0"),
+    ];
+    http::send(to, "POST", "/api/v1/write", &headers, body, patience)
 }
 
 /// The first half of a request, and then nothing.

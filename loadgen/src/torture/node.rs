@@ -4,12 +4,12 @@
 //! are the same over all its starts.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use super::clocks::Clock;
+use super::disk::Disk;
 use super::processes::Process;
 use crate::ports::lasting_address;
 
@@ -18,10 +18,11 @@ const DISK_MIB: u32 = 192;
 
 /// A gateway and its folder.
 pub(super) struct Node {
+    // Before its disk: it is gone when that is unmounted.
     pub(super) process: Process,
     folder: PathBuf,
-    /// The data folder is a tmpfs.
-    mounted: bool,
+    /// Under the data folder.
+    disk: Disk,
     /// All of its configuration but the rules.
     config: String,
 }
@@ -31,7 +32,7 @@ impl Node {
     pub(super) fn prepare(
         gateway: &Path,
         folder: &Path,
-        count: usize,
+        (count, clocks): (usize, bool),
         config: &str,
     ) -> Result<Vec<Self>, String> {
         let addresses: Result<Vec<_>, _> = (0..count).map(|_| lasting_address()).collect();
@@ -46,65 +47,57 @@ impl Node {
                     format!("{{name: {name}, listen: {listen:?}, peers_file: {members:?}}}");
                 config = format!("{config}cluster: {cluster}\n");
             }
-            Self::new(gateway, folder.join(name(number)), config)
+            Self::new(gateway, folder.join(name(number)), config, clocks)
         };
         addresses.iter().enumerate().map(node).collect()
     }
 
-    fn new(gateway: &Path, folder: PathBuf, config: String) -> Result<Self, String> {
-        let data = folder.join("data");
-        fs::create_dir_all(&data).map_err(|e| e.to_string())?;
-        let mounted = mount(&data);
-        Ok(Self { process: Process::new(gateway, &folder), folder, mounted, config })
+    fn new(gateway: &Path, folder: PathBuf, config: String, clocks: bool) -> Result<Self, String> {
+        let disk = Disk::mount(&folder.join("data"), DISK_MIB)?;
+        let listen = lasting_address().map_err(|e| format!("no free port: {e}"))?;
+        let clock = clocks.then(|| Clock::find(&folder)).flatten();
+        let process = Process::gateway(gateway, &folder, listen).with_clock(clock);
+        Ok(Self { process, folder, disk, config })
     }
 
     /// Whether its disk can be filled.
     pub(super) fn disk_can_be_filled(&self) -> bool {
-        self.mounted
+        self.disk.can_be_filled()
     }
 
     /// Writes its files with these rules; whoever runs sees them after a reload.
     pub(super) fn configure(&self, rules: &str) -> Result<(), String> {
         let rules_file = self.folder.join("rules.yml");
         let config = format!("rule_files: [{rules_file:?}]\n{}", self.config);
-        fs::write(&rules_file, rules).map_err(|e| e.to_string())?;
-        fs::write(self.folder.join("weir.yml"), config).map_err(|e| e.to_string())
+        self.write("rules.yml", rules)?;
+        self.write("weir.yml", &config)
     }
 
-    /// SIGKILL, and a new start.
-    pub(super) fn restart(&mut self) -> Result<(), String> {
-        self.process.kill();
-        self.process.start()
+    /// Whole or not at all: a reload that reads a file which was just emptied finds no rules, and ends all
+    /// outputs.
+    fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        let beside = self.folder.join("new");
+        fs::write(&beside, text)
+            .and_then(|()| fs::rename(&beside, self.folder.join(name)))
+            .map_err(|e| e.to_string())
     }
 
     /// Fills its disk for some time; `restarts` it meanwhile, or not.
     pub(super) fn fill_disk(&mut self, restarts: bool, wait: impl Fn()) -> Result<(), String> {
-        let ballast = self.folder.join("data/ballast");
-        let mut file = File::create(&ballast).map_err(|e| e.to_string())?;
-        while file.write_all(&[1; 64 << 10]).is_ok() {}
-        drop(file);
+        self.disk.fill()?;
         wait();
         // One that starts on a full disk waits for room.
-        let started = if restarts { self.restart() } else { Ok(()) };
+        let started = if restarts { self.process.restart() } else { Ok(()) };
         if restarts {
             wait();
         }
-        fs::remove_file(&ballast).map_err(|e| e.to_string())?;
-        started.or_else(|_| self.restart())
+        self.disk.free()?;
+        started.or_else(|_| self.process.restart())
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.process.kill();
-        if self.mounted {
-            // Lazily: the process may still be about to end.
-            Command::new("umount").arg("-l").arg(self.folder.join("data")).output().ok();
-        }
-    }
-}
-
-fn name(number: usize) -> String {
+/// A member's name.
+pub(super) fn name(number: usize) -> String {
     format!("gw-{number}")
 }
 
@@ -115,11 +108,4 @@ fn member_file(addresses: &[SocketAddr]) -> String {
         writeln!(file, "  - {{name: {}, address: \"{address}\"}}", name(number)).ok();
     }
     file
-}
-
-/// Gives the data folder a small disk of its own. Whoever may not mount has none to fill.
-fn mount(at: &Path) -> bool {
-    let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", &format!("size={DISK_MIB}m"), "tmpfs"]).arg(at);
-    mount.output().is_ok_and(|output| output.status.success())
 }

@@ -1,4 +1,4 @@
-//! The gateway's process: started, signalled, killed, and gone when this is dropped.
+//! A process among faults: started, signalled, killed, and gone when this is dropped.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
@@ -8,14 +8,19 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::clocks::Clock;
 use crate::receiver::http;
 
-/// A gateway, its configuration and its folder.
+/// A gateway or an agent, and how it is started again.
 pub(super) struct Process {
     binary: PathBuf,
-    folder: PathBuf,
+    arguments: Vec<String>,
+    /// Where it writes its address once it listens; without one, nothing is waited for.
+    told: Option<PathBuf>,
+    log: PathBuf,
+    clock: Option<Clock>,
     child: Option<Child>,
-    /// Where it listens, once it has said so.
+    /// Where it listens, over all its starts.
     pub(super) address: SocketAddr,
 }
 
@@ -23,35 +28,74 @@ pub(super) struct Process {
 pub(super) const WITHIN: Duration = Duration::from_secs(90);
 
 impl Process {
-    /// One that is not started yet. The folder has `weir.yml` and `data/`.
-    pub(super) fn new(binary: &Path, folder: &Path) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { binary: binary.to_owned(), folder: folder.to_owned(), child: None, address }
+    /// A gateway that is not started yet. The folder has `weir.yml` and `data/`.
+    pub(super) fn gateway(binary: &Path, folder: &Path, address: SocketAddr) -> Self {
+        let data = folder.join("data");
+        let arguments = [
+            "--config.file",
+            &folder.join("weir.yml").display().to_string(),
+            "--listen",
+            &address.to_string(),
+            "--data-dir",
+            &data.display().to_string(),
+        ];
+        let mut gateway = Self::new(binary, &arguments, folder.join("gateway.log"), address);
+        gateway.told = Some(data.join("listen.addr"));
+        gateway
     }
 
-    /// Starts it, on the address that it had, and waits until it has told where it listens.
+    /// A program that is not started yet, listens there, and writes its log here.
+    pub(super) fn new(
+        binary: &Path,
+        arguments: &[&str],
+        log: PathBuf,
+        address: SocketAddr,
+    ) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let binary = binary.to_owned();
+        Self { binary, arguments, told: None, log, clock: None, child: None, address }
+    }
+
+    /// With a clock of its own, from the next start on.
+    pub(super) fn with_clock(mut self, clock: Option<Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Its clock, if it has one of its own.
+    pub(super) fn clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
+    }
+
+    /// Starts it, and waits until it has told where it listens.
     pub(super) fn start(&mut self) -> Result<(), String> {
-        let told = self.folder.join("data/listen.addr");
-        fs::remove_file(&told).ok();
+        if let Some(told) = &self.told {
+            fs::remove_file(told).ok();
+        }
         let log = || -> Result<File, String> {
-            let path = self.folder.join("gateway.log");
-            OpenOptions::new().create(true).append(true).open(path).map_err(|e| e.to_string())
+            let mut options = OpenOptions::new();
+            options.create(true).append(true).open(&self.log).map_err(|e| e.to_string())
         };
         let mut command = Command::new(&self.binary);
-        command.arg("--config.file").arg(self.folder.join("weir.yml"));
-        command.arg("--listen").arg(self.address.to_string());
-        command.arg("--data-dir").arg(self.folder.join("data"));
+        command.args(&self.arguments);
         command.stdin(Stdio::null()).stdout(log()?).stderr(log()?);
+        if let Some(clock) = &self.clock {
+            clock.rule(&mut command);
+        }
         let child = command.spawn().map_err(|e| format!("{}: {e}", self.binary.display()))?;
         self.child = Some(child);
-        self.until("it tells its address", |process| {
-            if !process.is_running() {
-                return Err(Wait::Ended);
-            }
-            let text = fs::read_to_string(&told).unwrap_or_default();
-            process.address = text.trim().parse().map_err(|_| Wait::NotYet)?;
-            Ok(())
+        let Some(told) = self.told.clone() else { return Ok(()) };
+        self.until("it tells its address", |process| match told.exists() {
+            _ if !process.is_running() => Err(Wait::Ended),
+            true => Ok(()),
+            false => Err(Wait::NotYet),
         })
+    }
+
+    /// SIGKILL, and a new start.
+    pub(super) fn restart(&mut self) -> Result<(), String> {
+        self.kill();
+        self.start()
     }
 
     /// Waits until it is ready.
@@ -104,10 +148,18 @@ impl Process {
 
     /// The end of what it has logged.
     pub(super) fn log_end(&self) -> String {
-        let log = fs::read(self.folder.join("gateway.log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// The first line in which it panicked.
+    pub(super) fn panic(&self) -> Option<String> {
+        self.log().lines().find(|line| line.contains("panicked at")).map(str::to_owned)
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Whether it has not ended.
@@ -125,7 +177,7 @@ impl Process {
             match ask(self) {
                 Ok(()) => return Ok(()),
                 Err(Wait::Ended) => {
-                    return Err(format!("the gateway has ended; its log:\n{}", self.log_end()));
+                    return Err(format!("it has ended; its log:\n{}", self.log_end()));
                 }
                 Err(Wait::NotYet) if began.elapsed() > WITHIN => {
                     let log = self.log_end();

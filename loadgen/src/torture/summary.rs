@@ -15,6 +15,8 @@ pub struct Summary {
     pub requests: usize,
     /// Samples that were acknowledged.
     pub acknowledged: usize,
+    /// Samples that agents put into their buffers.
+    pub heard: usize,
     /// Requests that the receiver saw.
     pub received: usize,
     /// What the oracle found.
@@ -39,6 +41,7 @@ impl Summary {
         }
         self.requests += other.requests;
         self.acknowledged += other.acknowledged;
+        self.heard += other.heard;
         self.received += other.received;
         self.differences.add(other.differences);
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Summary {
             ("all faults", self.fault_count()),
             ("requests of senders", self.requests),
             ("samples acknowledged", self.acknowledged),
+            ("samples of agents", self.heard),
             ("requests at the receiver", self.received),
             ("outputs compared", self.differences.compared),
             ("samples that came again", self.differences.resent),

@@ -17,6 +17,8 @@ pub struct Spec {
     pub labels: Pairs,
     /// Buckets of a native histogram, its zero bucket not among them; 0 for floats.
     pub buckets: u16,
+    /// Its place among the target's series.
+    pub place: u64,
 }
 
 /// The series of one target, up to a number of them.
@@ -110,13 +112,20 @@ impl Catalogue {
         let mut labels: Pairs =
             labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         labels.sort_unstable();
-        self.specs.push(Spec { name: name.to_owned(), labels, buckets });
+        let place = self.specs.len() as u64;
+        self.specs.push(Spec { name: name.to_owned(), labels, buckets, place });
         self.motions.extend(motions);
         self.begins.push(self.motions.len());
     }
 }
 
 impl Spec {
+    /// Whether it only grows: by its name, or as a native histogram.
+    pub fn is_counter(&self) -> bool {
+        let ends = ["_total", "_bucket", "_sum", "_count"];
+        self.buckets > 0 || ends.iter().any(|end| self.name.ends_with(end))
+    }
+
     /// All labels of the series at a target, in order, the name among them. Both are in order; where
     /// both have a name, the series' own wins.
     pub fn labels<'a>(&'a self, target: &'a [(String, String)]) -> Vec<(&'a str, &'a str)> {

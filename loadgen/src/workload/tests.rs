@@ -22,9 +22,10 @@ const PRESETS: [Preset; 4] =
 /// Small workloads of all kinds.
 pub(crate) fn shape() -> impl Strategy<Value = Shape> {
     let numbers = (0..4usize, 1..2000u64, 1..300u32, 1..400u32, any::<bool>());
-    let extras = (any::<bool>(), 0..2i64, prop::option::of(1_000..600_000i64));
+    let more = (any::<bool>(), any::<bool>(), 0..3u8);
+    let extras = (any::<bool>(), 0..2i64, prop::option::of(1_000..600_000i64), more);
     (numbers, extras).prop_map(|((preset, series, per_target, per_request, mixed), extras)| {
-        let (pair, skew, pod) = extras;
+        let (pair, skew, pod, (whole_counts, starts, exemplars)) = extras;
         let mut shape = plain(PRESETS[preset]);
         shape.series = series;
         shape.series_per_target = per_target;
@@ -33,6 +34,8 @@ pub(crate) fn shape() -> impl Strategy<Value = Shape> {
         shape.replicas = Replicas { pair, lag: 700, outages: 0.0 };
         shape.mishaps.skew = skew * 4000;
         shape.life.pod = pod;
+        let exemplars = f64::from(exemplars) / 2.0;
+        shape.extras = Extras { whole_counts, starts, exemplars };
         shape.labels = vec![("zone".to_owned(), 3)];
         shape
     })

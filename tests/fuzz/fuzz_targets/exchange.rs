@@ -7,14 +7,13 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use weir_aggregate::decisions::Decisions;
 use weir_aggregate::exchange;
-use weir_aggregate::home::Home;
+use weir_aggregate::home::{Epochs, Home};
 use weir_model::TenantId;
 
-#[path = "../../../crates/aggregate/tests/shard/harness.rs"]
-#[allow(dead_code, reason = "made for more than this target")]
-mod harness;
+#[path = "../feed.rs"]
+mod feed;
 
-use harness::{Gate, series};
+use feed::Gate;
 
 const RULES: &str = r#"
 - {match: '{__name__!="g"}', interval: 10s, without: [pod], outputs: [total, min, last, stddev, histogram_bucket, "quantiles(0.5)", unique_samples]}
@@ -30,15 +29,7 @@ struct Whole {
 }
 
 fn gate() -> Gate {
-    let mut gate = Gate::with_rules(RULES);
-    for (at, t) in [1_001_000i64, 1_009_000, 1_014_000].into_iter().enumerate() {
-        let value = (at * 5) as f64;
-        let sent =
-            ["a job=j instance=i pod=1", "b job=j instance=i pod=2", "g job=j instance=i zone=z"]
-                .map(|text| series(text, &[(t, value)]));
-        gate.send("t", &sent);
-    }
-    gate
+    feed::fed(RULES, |_, _| {})
 }
 
 static WHOLE: LazyLock<Whole> = LazyLock::new(|| {
@@ -62,7 +53,8 @@ fuzz_target!(|script: &[u8]| {
     let mut home = Home::new(Arc::clone(&whole.config));
     let names = |_: TenantId| Arc::from("t");
     let bytes = weir_disk_fuzz::changed(&whole.groups, script);
-    if home.take_over(&bytes, "b", &mut |_| TenantId(0)).is_err() {
+    let moved = Epochs::default();
+    if home.take_over(&bytes, ("a", "b"), &moved, &mut |_| TenantId(0)).is_err() {
         assert!(home.groups().next().is_none(), "nothing changes on an error");
     }
     let origin = home.origins.meet("a");
@@ -71,7 +63,7 @@ fuzz_target!(|script: &[u8]| {
         let again = exchange::encode(&read.export, &whole.config, &names);
         let count = exchange::decode(&again, &whole.config, &mut |_| TenantId(0));
         assert_eq!(count.expect("its own bytes").export.parts.len(), read.export.parts.len());
-        home.import(origin, read.export, |_| {});
+        home.import(Some(origin), read.export, |_| {});
     }
     let bytes = home.snapshot(&names);
     let mut again = Home::new(Arc::clone(&whole.config));

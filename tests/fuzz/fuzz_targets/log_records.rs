@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use weir_aggregate::codec::Writer;
 
 #[path = "../../../gateway/src/wal/records.rs"]
+#[allow(dead_code, reason = "made for more than this target")]
 mod records;
 
 #[path = "../../../gateway/src/wal/tier.rs"]

@@ -9,11 +9,8 @@ use weir_aggregate::home::Home;
 use weir_aggregate::shard::Shard;
 use weir_model::{TenantId, VSHARDS, VShard};
 
-#[path = "../../../crates/aggregate/tests/shard/harness.rs"]
-#[allow(dead_code, reason = "made for more than this target")]
-mod harness;
-
-use harness::{Gate, series};
+#[path = "../feed.rs"]
+mod feed;
 
 const RULES: &str = r#"
 - {match: '{__name__!="g"}', interval: 10s, without: [pod], max_groups: 2, outputs: [total, sum_samples_total, histogram_bucket, "quantiles(0.5)", unique_samples]}
@@ -28,15 +25,7 @@ struct Whole {
 }
 
 static WHOLE: LazyLock<Whole> = LazyLock::new(|| {
-    let mut gate = Gate::with_rules(RULES);
-    for (at, t) in [1_001_000i64, 1_009_000, 1_014_000].into_iter().enumerate() {
-        let value = (at * 5) as f64;
-        let sent =
-            ["a job=j instance=i pod=1", "b job=j instance=i pod=2", "g job=j instance=i zone=z"]
-                .map(|text| series(text, &[(t, value)]));
-        gate.send("t", &sent);
-        gate.advance(t - 500);
-    }
+    let gate = feed::fed(RULES, |gate, t| gate.advance(t - 500));
     let vshard = (0..VSHARDS).map(VShard).find(|&v| gate.workers[0].labels(v, 0).next().is_some());
     let vshard = vshard.expect("a virtual shard with series");
     let tenants = gate.tenants.clone();

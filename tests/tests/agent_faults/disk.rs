@@ -1,4 +1,5 @@
-//! A buffer's disk that is full: what finds no room is refused and counted, and nothing else is lost.
+//! A buffer's disk that is full: what finds no room is refused and counted, and nothing else is lost. And
+//! an agent that may write nowhere else.
 //!
 //! The folder is a tmpfs. Who may not mount one (no root) fills the buffer's own bound instead, in
 //! which case the oldest samples are given up and counted.
@@ -46,4 +47,24 @@ fn a_full_disk_refuses_new_samples_keeps_the_old_ones_and_goes_on_when_there_is_
     let missing = stop_and_compare(agent, &target, &backend, "job0");
     let pages = refused / 20_006.0;
     assert_eq!(missing as f64, pages, "{refused} samples were refused");
+}
+
+#[test]
+fn with_a_read_only_root_nothing_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (target, backend) = (CountingTarget::start(5), Backend::start());
+    let config = config(&[&target], &backend.url());
+    let Some(agent) = Agent::start_sealed(&config, folder.path()) else {
+        println!("no namespace can be made here: a read-only root is not tested");
+        return;
+    };
+    wait_up(&backend, "job0", 1.0);
+    serve(&target, 2);
+    agent.hang_up();
+    let reloaded = || agent.log().contains("the configuration was read again");
+    wait::until_true("it reloads", SOON, reloaded);
+    serve(&target, 2);
+    let failures = agent.metrics().count("weir_agent_draft_failures_total", &[]);
+    assert_eq!(failures, 0.0);
+    assert_eq!(stop_and_compare(agent, &target, &backend, "job0"), 0);
 }

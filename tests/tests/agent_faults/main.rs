@@ -68,11 +68,16 @@ fn wait_up(backend: &Backend, job: &str, up: f64) {
     });
 }
 
-/// Stops the agent once it has caught up, and compares.
-fn stop_and_compare(agent: Agent, target: &CountingTarget, backend: &Backend, job: &str) -> usize {
+/// Waits until the agent has caught up.
+fn wait_delivered(agent: &Agent) {
     wait::until_true("the backlog is delivered", SOON, || {
         agent.metrics().get("weir_agent_send_lag_frames", &[]).is_some_and(|lag| lag == 0.0)
     });
+}
+
+/// Stops the agent once it has caught up, and compares.
+fn stop_and_compare(agent: Agent, target: &CountingTarget, backend: &Backend, job: &str) -> usize {
+    wait_delivered(&agent);
     agent.stop();
     compare(&target.served(), &backend.samples(), job)
 }
@@ -80,6 +85,11 @@ fn stop_and_compare(agent: Agent, target: &CountingTarget, backend: &Backend, jo
 /// Every page that is there is one that was served, whole, under one timestamp and with one value for
 /// each series, and in order. Returns how many are missing.
 fn compare(served: &[u64], all: &[Sample], job: &str) -> usize {
+    missing(served, all, job).len()
+}
+
+/// [`compare`], and which ones are missing.
+fn missing(served: &[u64], all: &[Sample], job: &str) -> BTreeSet<u64> {
     let served: BTreeSet<u64> = served.iter().copied().collect();
     let mut pages: BTreeMap<i64, BTreeMap<String, BTreeSet<u64>>> = BTreeMap::new();
     for metric in ["ticks_total", "filler"] {
@@ -102,5 +112,5 @@ fn compare(served: &[u64], all: &[Sample], job: &str) -> usize {
     let numbers: Vec<u64> =
         pages.values().filter_map(|p| p.values().flatten().next().copied()).collect();
     assert!(numbers.is_sorted(), "time and numbers of pages disagree: {numbers:?}");
-    served.difference(&delivered).count()
+    served.difference(&delivered).copied().collect()
 }

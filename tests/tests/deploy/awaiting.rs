@@ -14,7 +14,7 @@ use crate::commands::output;
 use crate::files::document;
 
 /// Keys of `cluster` that are refused or unknown.
-const KEYS: [&str; 1] = ["replication_factor"];
+const KEYS: [&str; 0] = [];
 
 /// Configurations with such keys.
 const CONFIGS: [&str; 0] = [];

@@ -4,8 +4,10 @@
 //! debug assertions, under one scripted load that meets the situation of every mistake, many at
 //! once. With a release build the test fails, for nothing can be mutated there.
 
+mod absent;
 mod freed;
 mod scenario;
+mod tier;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,8 +16,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use weir_model::mutation::Mutation;
 use weir_tests::oracle::Differences;
 
-/// Gateways at once.
-const AT_ONCE: usize = 18;
+/// Runs at once, of one gateway each. Where more are at work what is in time elsewhere is late.
+const AT_ONCE: usize = 6;
+/// Tiers at once, of three gateways each, beside those.
+const TIERS_AT_ONCE: usize = 4;
 
 /// One run: what mistake is made, if any, and what was found.
 struct Run {
@@ -59,34 +63,66 @@ struct Runs {
     done: Vec<Run>,
 }
 
+impl Runs {
+    fn take(&mut self, tiers: bool) -> Option<(Option<Mutation>, Kind)> {
+        let at = self.left.iter().position(|(_, kind)| kind.is_tier() == tiers)?;
+        Some(self.left.remove(at))
+    }
+}
+
 /// How a mistake is met.
 #[derive(Clone, Copy)]
 enum Kind {
-    Scenario { long_replay: bool },
+    Scenario {
+        long_replay: bool,
+    },
     Freed,
+    /// A tier whose members die between the steps of a move.
+    Tier,
+    /// A tier that is told everything twice.
+    Repeated,
+    /// A tier one of which stays away.
+    Absent,
 }
 
 fn all() -> Vec<(Option<Mutation>, Kind)> {
     let kind = |mutation: Mutation| match mutation {
         Mutation::AliasOfFreed => Kind::Freed,
+        Mutation::PartAdded
+        | Mutation::MarkNotAwaited
+        | Mutation::GroupsLeftBehind
+        | Mutation::MoveNotFenced
+        | Mutation::AdoptedTwice => Kind::Tier,
+        Mutation::PlaceForgotten => Kind::Repeated,
+        Mutation::WaivedInSilence => Kind::Absent,
         other => Kind::Scenario { long_replay: other == Mutation::PassedTwice },
     };
     let mut all: Vec<_> = Mutation::ALL.iter().map(|&m| (Some(m), kind(m))).collect();
     // Without a mistake nothing is found, whichever way it is run.
     let scenario = |long_replay| (None, Kind::Scenario { long_replay });
-    all.extend([(None, Kind::Freed), scenario(true), scenario(false)]);
+    let tiers = [Kind::Tier, Kind::Repeated, Kind::Absent].map(|kind| (None, kind));
+    all.extend([(None, Kind::Freed), scenario(true), scenario(false)].into_iter().chain(tiers));
     all
+}
+
+impl Kind {
+    fn is_tier(self) -> bool {
+        matches!(self, Self::Tier | Self::Repeated | Self::Absent)
+    }
 }
 
 #[test]
 fn every_mistake_is_noticed_and_nothing_else() {
     let runs = Mutex::new(Runs { left: all(), done: Vec::new() });
-    let work = || {
+    let work = |tiers: bool| {
         loop {
-            let next = lock(&runs).left.pop();
+            let next = lock(&runs).take(tiers);
             let Some((mistake, kind)) = next else { return };
             let found = match kind {
                 Kind::Freed => freed::run(mistake),
+                Kind::Tier => tier::run(mistake),
+                Kind::Repeated => tier::run_repeated(mistake),
+                Kind::Absent => absent::run(mistake),
                 Kind::Scenario { long_replay } => scenario::run(mistake, long_replay),
             };
             lock(&runs).done.push(Run { mistake, found });
@@ -94,8 +130,8 @@ fn every_mistake_is_noticed_and_nothing_else() {
     };
     // A scope waits for all of them, so that no gateway outlives the test.
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(work);
+        for at in 0..AT_ONCE + TIERS_AT_ONCE {
+            scope.spawn(move || work(at < TIERS_AT_ONCE));
         }
     });
     let done = std::mem::take(&mut lock(&runs).done);

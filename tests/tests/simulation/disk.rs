@@ -1,23 +1,69 @@
-//! What a gateway has on disk: log, queue, exchange, checkpoint, the destination's cursor. A crash takes
-//! what was not synced, or leaves a part of it.
+//! What a gateway has on disk: log, queue, exchange, checkpoint, the table, the destination's cursor. A
+//! crash takes what was not synced, or leaves a part of it.
 //!
 //! Invariant: a frame is in the queue, and what others are told in the exchange, only once the log is
 //! synced past its position; a checkpoint counts only once all that it stands for is synced.
 
+use std::sync::Arc;
+
+use weir_aggregate::home::Epochs;
+use weir_gateway::wal::PlacementRecord;
 use weir_loadgen::samples::Sample;
 use weir_loadgen::torture::dice::Dice;
+use weir_model::VShard;
+use weir_ring::{OwnedSet, Table};
 
 use crate::gateway::State;
 
 /// A record of the log; its place is its position.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
-    /// A request of an agent, or this gateway's part of one.
-    Batch { request: u64, body: Vec<u8> },
+    /// A request of an agent, or this gateway's part of one; `order` says what was logged first, here
+    /// or elsewhere.
+    Batch { request: u64, order: u64, body: Vec<u8> },
     /// The frontier of this gateway's virtual shards.
     Frontier(i64),
     /// A piece of another gateway's stream.
     Partials { origin: usize, items: Vec<Item> },
+    /// The table in force.
+    Placement(Arc<PlacementRecord>),
+    /// Virtual shards are given away.
+    Release(Arc<Release>),
+    /// Virtual shards are taken over.
+    Adopt(Arc<Adopt>),
+    /// What was given away is another's.
+    Settled,
+    /// Windows up to a time do not wait for another.
+    Waive { origin: usize, through: i64 },
+}
+
+#[derive(Debug)]
+pub(crate) struct Release {
+    pub(crate) to: usize,
+    pub(crate) vshards: OwnedSet,
+    pub(crate) after: PlacementRecord,
+}
+
+#[derive(Debug)]
+pub(crate) struct Adopt {
+    /// Whose they were; this gateway itself where it takes them back.
+    pub(crate) from: usize,
+    /// The release's position.
+    pub(crate) id: usize,
+    pub(crate) vshards: OwnedSet,
+    pub(crate) after: PlacementRecord,
+    pub(crate) state: Arc<Carried>,
+}
+
+/// What moves with virtual shards.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) vshards: Vec<(VShard, Vec<u8>)>,
+    pub(crate) groups: Vec<u8>,
+    /// Where the giver's own frontier stood.
+    pub(crate) frontier: i64,
+    /// Through where windows of groups are closed in it.
+    pub(crate) closed: i64,
 }
 
 /// An item of a stream, with its place in it.
@@ -30,16 +76,16 @@ pub(crate) struct Item {
 /// What gateways tell each other.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    /// Parts of groups that live there.
-    Parts { to: usize, bytes: Vec<u8> },
-    /// All windows that end by then have been told.
-    Mark(i64),
+    /// Parts of groups that live there, and whose they are.
+    Parts { to: usize, of: usize, bytes: Vec<u8> },
+    /// All windows that end by then have been told, by who knew so much of moves.
+    Mark(i64, Epochs),
 }
 
 /// An entry of the exchange.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
-    /// Of the frontier that determines it.
+    /// Of the record that determines it.
     pub(crate) position: usize,
     pub(crate) what: What,
 }
@@ -62,7 +108,6 @@ pub(crate) struct Checkpoint {
     pub(crate) state: State,
 }
 
-#[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) log: Vec<Record>,
     /// Records before this are durable.
@@ -74,11 +119,28 @@ pub(crate) struct Disk {
     /// Entries before this are durable.
     pub(crate) exchange_synced: usize,
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// Written and synced at once.
+    pub(crate) table: Table,
     /// Frames before this are delivered; stored behind what is.
     pub(crate) cursor: usize,
 }
 
 impl Disk {
+    /// With nothing on it but the first table.
+    pub(crate) fn new(table: Table) -> Self {
+        Self {
+            log: Vec::new(),
+            log_synced: 0,
+            queue: Vec::new(),
+            queue_synced: 0,
+            exchange: Vec::new(),
+            exchange_synced: 0,
+            checkpoint: None,
+            table,
+            cursor: 0,
+        }
+    }
+
     /// The power goes: of what was not synced any part may be there, from its beginning on.
     pub(crate) fn crash(&mut self, dice: &mut Dice) {
         let mut left =
@@ -98,19 +160,16 @@ impl Disk {
 
     /// Past this position others have been told nothing; a frontier whose mark is missing is told anew.
     pub(crate) fn told_through(&self) -> Option<usize> {
-        let marks = self.exchange.iter().rev().filter(|told| matches!(told.what, What::Mark(_)));
+        let marks = self.exchange.iter().rev().filter(|told| matches!(told.what, What::Mark(..)));
         marks.map(|mark| mark.position).next()
     }
 
     /// What another gateway has not got of what is durable, a few items.
     pub(crate) fn stream(&self, to: usize, past: u64, most: usize) -> Vec<Item> {
-        let durable = self.exchange[..self.exchange_synced].iter().zip(1..);
-        let its = durable.filter(|(told, place)| {
-            *place > past
-                && match told.what {
-                    What::Parts { to: other, .. } => other == to,
-                    What::Mark(_) => true,
-                }
+        let durable = self.exchange[..self.exchange_synced].iter().zip(1..).skip(past as usize);
+        let its = durable.filter(|(told, _)| match told.what {
+            What::Parts { to: other, .. } => other == to,
+            What::Mark(..) => true,
         });
         its.take(most).map(|(told, place)| Item { place, what: told.what.clone() }).collect()
     }

@@ -3,21 +3,27 @@
 //! Invariant: what it says, to the backend and to other gateways, is a function of the records that it
 //! was given, in their order.
 
+mod moves;
+mod tier;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_aggregate::decisions::Decisions;
-use weir_aggregate::exchange;
-use weir_aggregate::home::Home;
-use weir_aggregate::home::afar::Taken;
+use weir_aggregate::home::{Emission, Home};
 use weir_aggregate::shard::{Shard, Work};
+use weir_aggregate::target::Progress;
+use weir_gateway::wal::PlacementRecord;
 use weir_loadgen::samples::{Labels, Sample};
 use weir_model::{Batch, BlockHasher, Columns, ShardKey, TenantId, Timestamp, VSHARDS, VShard};
+use weir_ring::{OwnedSet, Table};
 use weir_wire::Version;
 use weir_wire::decode::{DecodeContext, Hints, decode};
 
-use crate::disk::{Frame, Item, Record, Told, What};
-use crate::placement::{self, Placement};
+use crate::disk::{Frame, Record, Told};
+use crate::placement;
+use crate::slip::Slip;
+pub(crate) use moves::Released;
 
 const TENANT: TenantId = TenantId(0);
 /// No gateway loses its disk here.
@@ -30,6 +36,8 @@ pub(crate) struct State {
     vshards: Vec<(VShard, Vec<u8>)>,
     frontier: Timestamp,
     closed: Timestamp,
+    unsettled: Timestamp,
+    missed: Timestamp,
 }
 
 /// What was said by windows' ends before a crash.
@@ -46,8 +54,24 @@ pub(crate) struct Outcome {
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) number: usize,
-    pub(crate) placement: Arc<Placement>,
+    /// All of the tier.
+    pub(crate) gateways: usize,
     pub(crate) config: Arc<Decisions>,
+    /// What it does wrong.
+    pub(crate) slip: Option<Slip>,
+}
+
+impl Identity {
+    /// All gateways but this one.
+    pub(crate) fn others(&self) -> impl Iterator<Item = usize> + use<> {
+        let number = self.number;
+        (0..self.gateways).filter(move |&other| other != number)
+    }
+
+    /// Whether this mistake is to be made.
+    pub(crate) fn slips(&self, slip: Slip) -> bool {
+        self.slip == Some(slip)
+    }
 }
 
 pub(crate) struct Gateway {
@@ -58,6 +82,17 @@ pub(crate) struct Gateway {
     frontier: Timestamp,
     /// Windows of groups that live here are closed through this.
     closed: Timestamp,
+    /// Where groups live, by its log.
+    places: Arc<PlacementRecord>,
+    /// Given away.
+    gone: OwnedSet,
+    released: Option<Released>,
+    /// The last move of each giver that ended here.
+    adopted: BTreeMap<usize, usize>,
+    /// Windows that end by then may lack something.
+    unsettled: Timestamp,
+    /// Windows that end by then may have what others lacked.
+    missed: Timestamp,
     tenant: Arc<str>,
     hasher: BlockHasher,
     hints: Hints,
@@ -68,26 +103,22 @@ impl Gateway {
     pub(crate) fn new(identity: &Identity, workers: usize, seed: u128) -> Self {
         let config = &identity.config;
         let shard = |_| Shard::new(Arc::clone(config), seed);
-        let mut new = Self {
+        Self {
             identity: identity.clone(),
             workers: (0..workers).map(shard).collect(),
             home: Home::new(Arc::clone(config)),
             frontier: Timestamp::MIN / 2,
             closed: Timestamp::MIN / 2,
+            places: Arc::new(PlacementRecord::alone()),
+            gone: OwnedSet::NONE,
+            released: None,
+            adopted: BTreeMap::new(),
+            unsettled: Timestamp::MIN,
+            missed: Timestamp::MIN,
             tenant: Arc::from(placement::TENANT),
             hasher: BlockHasher::new(seed),
             hints: Hints::default(),
-        };
-        new.settle();
-        new
-    }
-
-    /// Tells the home where groups live, and for whom it waits.
-    fn settle(&mut self) {
-        let Identity { number, placement, .. } = self.identity.clone();
-        let others: Vec<String> = placement.others(number).map(placement::name).collect();
-        self.home.set_lives_here(Arc::new(move |key| placement.of_group(key) == number));
-        self.home.origins.set_members(others.iter().map(String::as_str), self.closed);
+        }
     }
 
     /// The frontier as the last record says it.
@@ -100,34 +131,62 @@ impl Gateway {
         self.closed
     }
 
-    /// Newest timestamps of the targets that sent anything past this.
-    pub(crate) fn progress(&self, since: Timestamp) -> Vec<Timestamp> {
-        let mut newest = Vec::new();
-        self.workers.iter().for_each(|worker| worker.target_progress(since, &mut newest));
-        newest
+    /// How far the targets are that sent anything past this.
+    pub(crate) fn progress(&self, since: Timestamp) -> Vec<Progress> {
+        let mut progress = Vec::new();
+        self.workers.iter().for_each(|worker| worker.target_progress(since, &mut progress));
+        progress
+    }
+
+    /// How many virtual shards are here that the table gives to others.
+    pub(crate) fn owed(&self, table: &Table) -> usize {
+        let own = table.owned_by(&placement::name(self.identity.number));
+        self.places.owned().len_without(&own)
+    }
+
+    /// Windows that end by then may lack something, and may have what others lacked.
+    pub(crate) fn unsettled(&self) -> (Timestamp, Timestamp) {
+        (self.unsettled, self.missed)
     }
 
     /// Takes a record; what comes of it leaves once the log is synced past it. Windows that `said`
     /// has are not said again, and go on from what was.
     pub(crate) fn handle(&mut self, position: usize, record: &Record, said: &Said) -> Outcome {
-        match record {
-            Record::Batch { body, .. } => self.batch(position, body),
-            &Record::Frontier(to) => self.advance(position, to, said),
+        let mut outcome = match record {
+            Record::Batch { body, .. } => return self.batch(position, body),
+            Record::Frontier(to) => self.advance(position, *to),
             Record::Partials { origin, items } => {
-                items.iter().for_each(|item| self.item(*origin, item));
-                Outcome { frames: self.close(position, said), told: Vec::new() }
+                let told = items.iter().flat_map(|item| self.item(position, *origin, item));
+                Outcome { frames: Vec::new(), told: told.collect() }
             }
-        }
+            Record::Placement(record) => self.place(record, &OwnedSet::NONE),
+            Record::Waive { origin, through } => self.waive(*origin, *through),
+            Record::Release(record) => return self.release(position, record),
+            Record::Adopt(record) => return self.adopt(position, record, said),
+            Record::Settled => return self.settled(position),
+        };
+        outcome.frames = self.close(position, said);
+        outcome
     }
 
     /// A request, cut by owners.
-    pub(crate) fn cut(&mut self, body: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn cut(&mut self, body: &[u8], table: &Table) -> Vec<Vec<u8>> {
         let batch = self.decode(body);
-        let owner = |vshard| self.identity.placement.owner(vshard) as u16;
+        let owner = |vshard| placement::owner(table, vshard) as u16;
         let entries = batch.columns.entries.iter();
         let owners: Vec<Option<u16>> = entries.map(|entry| Some(owner(entry.vshard))).collect();
-        let gateways = self.identity.placement.others(self.identity.number).count() + 1;
-        weir_wire::split(Version::V1, body, &owners, gateways)
+        weir_wire::split(Version::V1, body, &owners, self.identity.gateways)
+    }
+
+    /// Whether all of a request may be logged here.
+    pub(crate) fn may_take(&mut self, body: &[u8], table: &Table) -> bool {
+        let batch = self.decode(body);
+        let fences = !self.identity.slips(Slip::NotFenced);
+        let is_mine = |vshard| {
+            placement::owner(table, vshard) == self.identity.number
+                && !(fences && self.gone.contains(vshard))
+        };
+        batch.columns.entries.iter().all(|entry| is_mine(entry.vshard))
     }
 
     fn batch(&mut self, position: usize, body: &[u8]) -> Outcome {
@@ -157,49 +216,10 @@ impl Gateway {
         Outcome { frames: frame.into_iter().collect(), told: Vec::new() }
     }
 
-    fn advance(&mut self, position: usize, to: Timestamp, said: &Said) -> Outcome {
+    fn advance(&mut self, position: usize, to: Timestamp) -> Outcome {
         self.handle_frontier(to);
         self.frontier = self.frontier.max(to);
-        let told = self.export(position, to);
-        Outcome { frames: self.close(position, said), told }
-    }
-
-    /// What others are told of a frontier: each its parts, then all that it was passed.
-    fn export(&mut self, position: usize, to: Timestamp) -> Vec<Told> {
-        let Identity { number, placement, config } = &self.identity;
-        let mut told = Vec::new();
-        for (other, export) in self.home.export(to).deal(|key| placement.of_group(key)) {
-            let bytes = exchange::encode(&export, config, &|_| Arc::clone(&self.tenant));
-            told.push(Told { position, what: What::Parts { to: other, bytes } });
-        }
-        let has_others = placement.others(*number).next().is_some();
-        told.extend(has_others.then_some(Told { position, what: What::Mark(to) }));
-        told
-    }
-
-    fn item(&mut self, origin: usize, item: &Item) {
-        let name = placement::name(origin);
-        if self.home.origins.has(&name, EPOCH, item.place) {
-            return;
-        }
-        let number = self.home.origins.meet(&name);
-        let mut mark = Timestamp::MIN;
-        match &item.what {
-            What::Mark(to) => mark = *to,
-            What::Parts { bytes, .. } => {
-                let read = exchange::decode(bytes, &self.identity.config, &mut |_| TENANT);
-                let read = read.expect("a gateway wrote it");
-                self.home.import(number, read.export, |taken| {
-                    assert_eq!(taken, Taken::InTime, "nobody closes a window without all parts");
-                });
-            }
-        }
-        self.home.origins.advance(number, (EPOCH, item.place), mark);
-    }
-
-    /// Whether it has taken another's stream up to a place.
-    pub(crate) fn has(&self, origin: usize, place: u64) -> bool {
-        self.home.origins.has(&placement::name(origin), EPOCH, place)
+        Outcome { frames: Vec::new(), told: self.export(position, to) }
     }
 
     /// Closes what this gateway and all others have passed.
@@ -210,37 +230,54 @@ impl Gateway {
             return frames;
         }
         while let Some((end, emissions)) = self.home.close_next(self.closed, to) {
-            let mut samples = Vec::new();
-            for emission in emissions {
-                let labels =
-                    emission.labels.iter().map(|l| (l.name.to_owned(), l.value.to_owned()));
-                let labels: Labels = labels.collect();
-                if let Some(&value) = said.get(&(end, labels.clone())) {
-                    self.home.adopt(emission.source, Some(value), None);
-                    continue;
-                }
-                let labels = Arc::new(labels);
-                let each = emission.samples.iter();
-                samples.extend(each.map(|s| Sample::new(&labels, s.timestamp, s.value)));
-            }
-            if !samples.is_empty() {
-                frames.push(Frame { position, window_end: Some(end), samples });
-            }
+            frames.extend(self.say(position, end, emissions, said));
+        }
+        let (there, all) = self.home.origins.completeness(to);
+        // Only those that were given up may be missing.
+        let mut late =
+            self.home.origins.iter().filter(|origin| origin.is_member && origin.mark < to);
+        if there < all && late.all(|origin| origin.waived >= to) {
+            // Of what is missing nobody here may know anything.
+            self.unsettled = self.unsettled.max(to);
         }
         self.closed = to;
         frames
     }
 
-    fn owned(&self) -> impl Iterator<Item = VShard> {
-        let Identity { number, placement, .. } = &self.identity;
-        (0..VSHARDS).map(VShard).filter(|&vshard| placement.owner(vshard) == *number)
+    /// What a window's outputs say, less what the queue has of it.
+    fn say(
+        &mut self,
+        position: usize,
+        end: Timestamp,
+        emissions: Vec<Emission>,
+        said: &Said,
+    ) -> Option<Frame> {
+        let mut samples = Vec::new();
+        for emission in emissions {
+            let labels = emission.labels.iter().map(|l| (l.name.to_owned(), l.value.to_owned()));
+            let labels: Labels = labels.collect();
+            if let Some(&value) = said.get(&(end, labels.clone())) {
+                self.home.adopt(emission.source, Some(value), None);
+                continue;
+            }
+            let labels = Arc::new(labels);
+            let each = emission.samples.iter();
+            samples.extend(each.map(|s| Sample::new(&labels, s.timestamp, s.value)));
+        }
+        (!samples.is_empty()).then_some(Frame { position, window_end: Some(end), samples })
+    }
+
+    /// A worker's news of groups.
+    fn hear(&mut self, at: usize) {
+        for news in self.workers[at].take_news() {
+            self.home.handle_news(at, news);
+        }
     }
 
     fn handle_frontier(&mut self, to: Timestamp) {
         let workers = self.workers.len();
-        let owned: Vec<VShard> = self.owned().collect();
         for (at, worker) in self.workers.iter_mut().enumerate() {
-            let its = owned.iter().copied().filter(|v| usize::from(v.0) % workers == at);
+            let its = (at..usize::from(VSHARDS)).step_by(workers).map(|v| VShard(v as u16));
             worker.handle_frontier(its, to);
             for news in worker.take_news() {
                 self.home.handle_news(at, news);
@@ -273,9 +310,10 @@ impl Gateway {
             worker.snapshot(vshard).map(|bytes| (vshard, bytes))
         };
         let names = |_| Arc::clone(&self.tenant);
-        let vshards = self.owned().filter_map(of).collect();
+        let vshards = (0..VSHARDS).map(VShard).filter_map(of).collect();
         let home = self.home.snapshot(&names);
-        State { home, vshards, frontier: self.frontier, closed: self.closed }
+        let Self { frontier, closed, unsettled, missed, .. } = *self;
+        State { home, vshards, frontier, closed, unsettled, missed }
     }
 
     /// From a state of another process with other workers.
@@ -283,8 +321,11 @@ impl Gateway {
         let mut new = Self::new(identity, workers, seed);
         let mut tenant = |_: &str| TENANT;
         new.home.restore_bytes(&state.home, &mut tenant).expect("its own bytes");
-        new.closed = state.closed;
-        new.settle();
+        (new.closed, new.unsettled, new.missed) = (state.closed, state.unsettled, state.missed);
+        if !new.home.table.is_empty() {
+            new.places = Arc::new(PlacementRecord::read(&new.home.table).expect("its own bytes"));
+            new.settle();
+        }
         for (vshard, bytes) in &state.vshards {
             let worker = &mut new.workers[usize::from(vshard.0) % workers];
             worker.restore(*vshard, bytes, &mut tenant).expect("its own bytes");

@@ -1,28 +1,35 @@
-//! A gateway's process and its disk: it starts, takes requests, syncs, answers, tells others, and is
-//! killed.
+//! A gateway's process and its disk: it starts, takes messages, syncs, answers, tells others, gives
+//! virtual shards away, and is killed.
 //!
-//! Invariant: nothing leaves it, no answer, no frame and no part, before the record that determines it
-//! is durable.
+//! Invariant: nothing leaves it, no answer, no frame, no part and no state, before the record that
+//! determines it is durable.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod moving;
+mod running;
+
+use std::sync::Arc;
 
 use weir_gateway::frontier::Policy;
+use weir_gateway::wal::PlacementRecord;
 use weir_loadgen::samples::Sample;
 use weir_loadgen::torture::dice::Dice;
+use weir_ring::Table;
 
-use crate::disk::{Checkpoint, Disk, Frame, Item, Record, Told};
+use crate::disk::{Disk, Frame, Record};
 use crate::gateway::{Gateway, Identity, Outcome, Said};
-use crate::world::{BEGIN_MS, Message, TIMEOUT_MS};
+use crate::message::Message;
+use crate::placement;
+use crate::world::{BEGIN_MS, Moment, Weather};
+use running::Running;
 
 pub(crate) const GRACE_MS: i64 = 10_000;
 const BACKLOG_WAIT_MS: i64 = 60_000;
 /// As the gateway's own.
 const ALIVE_MS: i64 = 300_000;
-/// Items of a stream in one message.
-const ITEMS_MOST: usize = 12;
 
 pub(crate) struct Node {
     identity: Identity,
+    weather: Weather,
     pub(crate) disk: Disk,
     /// `None` while it is down.
     running: Option<Running>,
@@ -32,59 +39,22 @@ pub(crate) struct Node {
     crash_at: i64,
     backend_back_at: i64,
     delivered: usize,
-}
-
-/// What a crash takes.
-struct Running {
-    gateway: Gateway,
-    policy: Policy,
-    said: Said,
-    /// Wait for the log.
-    frames: Vec<Frame>,
-    told: Vec<Told>,
-    /// What is owed once the log is synced past a position.
-    owed: Vec<(usize, Owed)>,
-    /// Requests whose parts are with their owners.
-    relays: BTreeMap<u64, Relay>,
-    /// To each other gateway: up to which place it has got the stream, and when to send again.
-    streams: BTreeMap<usize, (u64, i64)>,
-    checkpoint: Option<Checkpoint>,
-    sync: Option<Sync>,
-    frontier_at: i64,
-    checkpoint_at: i64,
-    /// Targets that were silent since then are not waited for.
-    alive_since: i64,
-}
-
-/// Whom durability is news to.
-enum Owed {
-    /// This gateway's own part of a request.
-    Own { request: u64 },
-    /// Another's part, which was forwarded.
-    Forwarded { to: usize, request: u64 },
-    /// Another's stream up to a place.
-    Taken { to: usize, place: u64 },
-}
-
-struct Relay {
-    agent: usize,
-    /// Owners that have not answered.
-    waits: BTreeSet<usize>,
-}
-
-/// A sync that is under way: when it is done, and what it covers.
-struct Sync {
-    done_at: i64,
-    log: usize,
-    queue: usize,
-    exchange: usize,
+    /// How wrong its clock is.
+    skew_ms: i64,
 }
 
 impl Node {
-    pub(crate) fn new(identity: Identity, now: i64, dice: &mut Dice) -> Self {
+    pub(crate) fn new(
+        identity: Identity,
+        table: Table,
+        weather: Weather,
+        now: i64,
+        dice: &mut Dice,
+    ) -> Self {
         Self {
             identity,
-            disk: Disk::default(),
+            weather,
+            disk: Disk::new(table),
             running: None,
             starts: 0,
             up_at: now,
@@ -92,6 +62,7 @@ impl Node {
             crash_at: now + dice.between(2_000, 40_000) as i64,
             backend_back_at: 0,
             delivered: 0,
+            skew_ms: dice.between(0, 2_000) as i64 - 1_000,
         }
     }
 
@@ -99,10 +70,32 @@ impl Node {
     pub(crate) fn is_out(&self, past: i64) -> bool {
         let is_out = |running: &Running| {
             running.gateway.closed() > past
+                && running.gateway.released().is_none()
                 && running.frames.is_empty()
                 && self.delivered == self.disk.queue.len()
         };
         self.running.as_ref().is_some_and(is_out)
+    }
+
+    /// Where it stands, for people.
+    pub(crate) fn describe(&self) -> String {
+        let own = placement::name(self.identity.number);
+        let owns = self.disk.table.owned_by(&own).len();
+        let running = self.running.as_ref().map(|running| {
+            let (gateway, waiting) = (&running.gateway, running.frames.len());
+            let unsettled = gateway.released().map(|released| released.record.to);
+            format!(
+                "frontier {}, closed {}, marks {:?}, given to {unsettled:?}, {waiting} frames wait",
+                gateway.frontier(),
+                gateway.closed(),
+                gateway.marks()
+            )
+        });
+        let left = self.disk.queue.len() - self.delivered;
+        format!(
+            "{own}: owns {owns} of {}, {left} frames left, {running:?}",
+            self.disk.table.generation()
+        )
     }
 
     /// Through which its windows are closed.
@@ -110,50 +103,32 @@ impl Node {
         self.running.as_ref().map_or(i64::MIN, |running| running.gateway.closed())
     }
 
+    /// Windows that end by then may lack something, and may have what others lacked.
+    pub(crate) fn unsettled(&self) -> (i64, i64) {
+        let nothing = (i64::MIN, i64::MIN);
+        self.running.as_ref().map_or(nothing, |running| running.gateway.unsettled())
+    }
+
     /// Takes a message; while it is down there is nobody to take it.
-    pub(crate) fn take(&mut self, message: Message) -> Vec<Message> {
-        let (log, number) = (&mut self.disk.log, self.identity.number);
+    pub(crate) fn take(&mut self, moment: &Moment, message: Message) -> Vec<Message> {
         let Some(running) = &mut self.running else {
             return Vec::new();
         };
-        match message {
-            Message::Request { agent, request, body, .. } => {
-                return running.request(log, number, (agent, request), &body);
-            }
-            Message::Forward { from, request, body, .. } => {
-                running.log(log, Record::Batch { request, body });
-                running.owe(log, Owed::Forwarded { to: from, request });
-            }
-            Message::Forwarded { from, request, .. } => {
-                return running.answered(from, request).into_iter().collect();
-            }
-            Message::Partials { from, items, .. } => {
-                let Some(place) = items.last().map(|item| item.place) else {
-                    return Vec::new();
-                };
-                if !running.gateway.has(from, place) {
-                    running.log(log, Record::Partials { origin: from, items });
-                }
-                running.owe(log, Owed::Taken { to: from, place });
-            }
-            Message::Taken { from, place, .. } => {
-                let (taken, again_at) = running.streams.entry(from).or_default();
-                if place > *taken {
-                    (*taken, *again_at) = (place, 0);
-                }
-            }
-            Message::Answer { .. } => {}
-        }
-        Vec::new()
+        running.take(moment, &mut self.disk, message)
     }
 
-    /// Its own step: a start or a crash, or a sync, a frontier, a checkpoint, a delivery.
+    /// Its own step: a start or a crash, or a sync, a frontier, a checkpoint, a move, a delivery.
     pub(crate) fn live(
         &mut self,
-        (now, fails): (i64, bool),
+        moment: &Moment,
         dice: &mut Dice,
         received: &mut Vec<Sample>,
     ) -> Vec<Message> {
+        let (now, fails) = (moment.now, moment.fails);
+        if fails && dice.between(0, 1_199) == 0 {
+            // It is set anew.
+            self.skew_ms = dice.between(0, 3_000) as i64 - 1_500;
+        }
         if fails && now >= self.crash_at && self.running.is_some() {
             self.crash(now, dice);
             return Vec::new();
@@ -165,10 +140,15 @@ impl Node {
         let Some(running) = &mut self.running else {
             return Vec::new();
         };
-        let mut out = running.end_sync(now, self.identity.number, &mut self.disk);
+        let mut out = running.end_sync(now, &mut self.disk);
         running.begin_sync(now, &self.disk, dice);
-        running.tick(now, &mut self.disk.log, dice);
-        out.extend(running.tell(now, &self.identity, &self.disk));
+        running.tick(now, self.skew_ms, &mut self.disk, dice);
+        out.extend(running.tell(now, &self.disk));
+        out.extend(running.gossip(now, &self.disk));
+        if fails && self.weather.moves {
+            running.wish(now, &self.disk, dice);
+        }
+        out.extend(running.advance_move(now, &mut self.disk));
         self.deliver((now, fails), dice, received);
         out
     }
@@ -178,7 +158,8 @@ impl Node {
         self.disk.crash(dice);
         self.delivered = self.disk.cursor.min(self.disk.queue.len());
         self.down_since = now;
-        self.up_at = now + dice.between(100, 8_000) as i64;
+        let longest = if self.weather.waives && dice.between(0, 2) == 0 { 40_000 } else { 8_000 };
+        self.up_at = now + dice.between(100, longest) as i64;
         self.crash_at = self.up_at + dice.between(500, 30_000) as i64;
     }
 
@@ -204,24 +185,20 @@ impl Node {
             }
         }
         self.disk.sync();
+        gateway.forget_release();
         let frontier = gateway.frontier().max(BEGIN_MS - GRACE_MS);
-        let paused = (self.starts > 1).then_some(self.down_since);
+        let paused = (self.starts > 1).then_some(self.down_since + self.skew_ms);
         let policy = Policy::new(GRACE_MS, BACKLOG_WAIT_MS, frontier, paused, now);
-        self.running = Some(Running {
-            gateway,
-            policy,
-            said,
-            frames: Vec::new(),
-            told: Vec::new(),
-            owed: Vec::new(),
-            relays: BTreeMap::new(),
-            streams: BTreeMap::new(),
-            checkpoint: None,
-            sync: None,
-            frontier_at: now,
-            checkpoint_at: now + dice.between(1_000, 15_000) as i64,
-            alive_since: frontier - ALIVE_MS,
-        });
+        let checkpoint_at = now + dice.between(1_000, 15_000) as i64;
+        let identity = self.identity.clone();
+        let patience = self.weather.patience_ms();
+        let mut running =
+            Running::new(identity, gateway, policy, said, (now, checkpoint_at, patience));
+        let own = placement::name(self.identity.number);
+        let places = Arc::new(PlacementRecord::of(&self.disk.table, &own));
+        running.log(&mut self.disk, Record::Placement(places));
+        running.resume_move(now);
+        self.running = Some(running);
     }
 
     /// What the queue has said of windows that a replay will close again.
@@ -250,122 +227,5 @@ impl Node {
         if dice.between(0, 19) == 0 {
             self.disk.cursor = self.delivered;
         }
-    }
-}
-
-impl Running {
-    fn log(&mut self, log: &mut Vec<Record>, record: Record) {
-        let position = log.len();
-        let Outcome { frames, told } = self.gateway.handle(position, &record, &self.said);
-        log.push(record);
-        self.frames.extend(frames);
-        self.told.extend(told);
-    }
-
-    /// Something is owed once all that is logged is durable.
-    fn owe(&mut self, log: &[Record], owed: Owed) {
-        self.owed.push((log.len(), owed));
-    }
-
-    /// An agent's request: its parts go to their owners, and are answered for when all have them.
-    fn request(
-        &mut self,
-        log: &mut Vec<Record>,
-        number: usize,
-        (agent, request): (usize, u64),
-        body: &[u8],
-    ) -> Vec<Message> {
-        let (mut out, mut waits) = (Vec::new(), BTreeSet::new());
-        let parts = self.gateway.cut(body);
-        for (owner, body) in parts.into_iter().enumerate().filter(|(_, body)| !body.is_empty()) {
-            waits.insert(owner);
-            if owner == number {
-                self.log(log, Record::Batch { request, body });
-                self.owe(log, Owed::Own { request });
-            } else {
-                out.push(Message::Forward { from: number, to: owner, request, body });
-            }
-        }
-        self.relays.insert(request, Relay { agent, waits });
-        out
-    }
-
-    /// An owner has its part of a request; the answer, if it was the last.
-    fn answered(&mut self, owner: usize, request: u64) -> Option<Message> {
-        let relay = self.relays.get_mut(&request)?;
-        relay.waits.remove(&owner);
-        let agent = relay.waits.is_empty().then_some(relay.agent)?;
-        self.relays.remove(&request);
-        Some(Message::Answer { agent, request })
-    }
-
-    fn end_sync(&mut self, now: i64, number: usize, disk: &mut Disk) -> Vec<Message> {
-        let Some(sync) = self.sync.take_if(|sync| sync.done_at <= now) else {
-            return Vec::new();
-        };
-        let Sync { log, queue, exchange, .. } = sync;
-        (disk.log_synced, disk.queue_synced, disk.exchange_synced) = (log, queue, exchange);
-        disk.queue.extend(self.frames.extract_if(.., |frame| frame.position < log));
-        disk.exchange.extend(self.told.extract_if(.., |told| told.position < log));
-        let all_said = self.frames.is_empty() && queue == disk.queue.len();
-        let all_told = self.told.is_empty() && exchange == disk.exchange.len();
-        let is_whole = |c: &mut Checkpoint| c.position <= log && all_said && all_told;
-        if let Some(checkpoint) = self.checkpoint.take_if(is_whole) {
-            disk.checkpoint = Some(checkpoint);
-        }
-        let due: Vec<_> = self.owed.extract_if(.., |(position, _)| *position <= log).collect();
-        let message = |(_, owed)| match owed {
-            Owed::Own { request } => self.answered(number, request),
-            Owed::Forwarded { to, request } => {
-                Some(Message::Forwarded { from: number, to, request })
-            }
-            Owed::Taken { to, place } => Some(Message::Taken { from: number, to, place }),
-        };
-        due.into_iter().filter_map(message).collect()
-    }
-
-    fn begin_sync(&mut self, now: i64, disk: &Disk, dice: &mut Dice) {
-        let (log, queue, exchange) = (disk.log.len(), disk.queue.len(), disk.exchange.len());
-        let synced = (disk.log_synced, disk.queue_synced, disk.exchange_synced);
-        if self.sync.is_none() && (log, queue, exchange) != synced {
-            let slow = dice.between(0, 19) == 0;
-            let done_at = now + dice.between(1, if slow { 1_500 } else { 60 }) as i64;
-            self.sync = Some(Sync { done_at, log, queue, exchange });
-        }
-    }
-
-    /// A frontier each second, and a checkpoint now and then.
-    fn tick(&mut self, now: i64, log: &mut Vec<Record>, dice: &mut Dice) {
-        if now >= self.frontier_at {
-            self.frontier_at = now + 1_000;
-            let waits = self.policy.is_waiting();
-            let mut newest =
-                if waits { self.gateway.progress(self.alive_since) } else { Vec::new() };
-            if let Some(to) = self.policy.tick(now, now, &mut newest) {
-                self.log(log, Record::Frontier(to));
-            }
-        }
-        if now >= self.checkpoint_at {
-            self.checkpoint_at = now + dice.between(1_000, 15_000) as i64;
-            self.checkpoint = Some(Checkpoint { position: log.len(), state: self.gateway.state() });
-        }
-    }
-
-    /// To each other gateway what it has not got yet; again when no answer has come for so long.
-    fn tell(&mut self, now: i64, identity: &Identity, disk: &Disk) -> Vec<Message> {
-        let from = identity.number;
-        let mut out = Vec::new();
-        for to in identity.placement.others(from) {
-            let (taken, again_at) = self.streams.entry(to).or_default();
-            if *again_at > now {
-                continue;
-            }
-            let items: Vec<Item> = disk.stream(to, *taken, ITEMS_MOST);
-            if !items.is_empty() {
-                *again_at = now + TIMEOUT_MS as i64;
-                out.push(Message::Partials { from, to, items });
-            }
-        }
-        out
     }
 }

@@ -1,50 +1,53 @@
-//! Who owns what: the placement table of a tier whose members do not change.
+//! Who owns what: the table of a tier whose members stay and whose virtual shards move.
 
 use weir_aggregate::group::GroupKey;
+use weir_gateway::wal::PlacementRecord;
 use weir_loadgen::samples::Labels;
-use weir_model::{Label, ShardKey, VSHARDS, VShard, vshard_of_group};
+use weir_model::{Label, ShardKey, VShard, vshard_of_group};
 use weir_ring::{Member, Table};
 
 /// The one tenant.
 pub(crate) const TENANT: &str = "anonymous";
 
-/// The owner of each virtual shard.
-pub(crate) struct Placement {
-    owners: Vec<usize>,
-    gateways: usize,
-}
-
-impl Placement {
-    /// Of so many gateways.
-    pub(crate) fn new(gateways: usize) -> Self {
-        let member = |at: usize| Member { name: name(at), address: String::new(), capacity: 1 };
-        let table = Table::fill((0..gateways).map(member).collect()).expect("few members");
-        let owner = |vshard| usize::from(table.slot(VShard(vshard)).owner);
-        Self { owners: (0..VSHARDS).map(owner).collect(), gateways }
-    }
-
-    /// All gateways but one.
-    pub(crate) fn others(&self, number: usize) -> impl Iterator<Item = usize> + use<> {
-        (0..self.gateways).filter(move |&other| other != number)
-    }
-
-    pub(crate) fn owner(&self, vshard: VShard) -> usize {
-        self.owners[usize::from(vshard.0)]
-    }
-
-    /// Where a series belongs.
-    pub(crate) fn of_series(&self, labels: &Labels) -> usize {
-        let sorted: Vec<Label<'_>> = labels.iter().map(|(n, v)| Label::new(n, v)).collect();
-        self.owner(ShardKey::default().vshard(TENANT, &sorted))
-    }
-
-    /// Where an output group lives.
-    pub(crate) fn of_group(&self, key: &GroupKey) -> usize {
-        self.owner(vshard_of_group(TENANT, key.labels.iter()))
-    }
+/// The first table of so many gateways.
+pub(crate) fn first_table(gateways: usize) -> Table {
+    let member = |at: usize| Member {
+        name: name(at),
+        address: String::new(),
+        push: String::new(),
+        capacity: 1,
+    };
+    Table::fill((0..gateways).map(member).collect()).expect("few members")
 }
 
 /// A gateway's name: single digits, in the order of their numbers.
 pub(crate) fn name(number: usize) -> String {
     number.to_string()
+}
+
+/// Whose a name is.
+pub(crate) fn number(name: &str) -> usize {
+    name.parse().expect("a gateway's name")
+}
+
+/// The owner of a virtual shard by the table.
+pub(crate) fn owner(table: &Table, vshard: VShard) -> usize {
+    usize::from(table.slot(vshard).owner)
+}
+
+/// The virtual shard of a series.
+pub(crate) fn vshard_of_series(labels: &Labels) -> VShard {
+    let sorted = labels.iter().filter(|(n, _)| *n != "__replica__");
+    let sorted: Vec<Label<'_>> = sorted.map(|(n, v)| Label::new(n, v)).collect();
+    ShardKey::default().vshard(TENANT, &sorted)
+}
+
+/// The virtual shard where an output group lives.
+pub(crate) fn vshard_of_key(key: &GroupKey) -> VShard {
+    vshard_of_group(TENANT, key.labels.iter())
+}
+
+/// Where an output group lives, as the log of `own` has it.
+pub(crate) fn home_of(places: &PlacementRecord, own: usize, key: &GroupKey) -> usize {
+    places.owner(usize::from(vshard_of_key(key).0)).map_or(own, number)
 }

@@ -9,6 +9,7 @@ mod blocked;
 mod bytes;
 mod checked;
 mod kills;
+mod limits;
 mod moves;
 mod partitions;
 mod rolling;

@@ -44,8 +44,12 @@ async fn fetched(
         }
     });
     let mut page = b"what was here before".to_vec();
-    let outcome = fetch(&client, &url, settings, &mut page).await;
+    let outcome = fetch(&client, &url, settings, &mut Way::default(), &mut page).await;
     target.abort();
+    let outcome = outcome.map(|fetched| {
+        page.drain(..fetched.at);
+        fetched.content_type
+    });
     (outcome, page, seen.recv().await.unwrap_or_default())
 }
 
@@ -154,7 +158,7 @@ async fn a_target_that_hangs_or_trickles_runs_into_the_timeout() {
     let client = Client::new(ClientConfig::default(), Instant::now()).unwrap();
     let short = FetchSettings { timeout: Duration::from_millis(100), ..settings() };
     for trickles in [false, true] {
-        let mut page = Vec::new();
+        let (mut way, mut page) = (Way::default(), Vec::new());
         let target = async {
             let mut socket = listener.accept().await.unwrap().0;
             head(&mut socket).await;
@@ -165,7 +169,7 @@ async fn a_target_that_hangs_or_trickles_runs_into_the_timeout() {
             std::future::pending::<()>().await;
         };
         let outcome = tokio::select! {
-            outcome = fetch(&client, &url, &short, &mut page) => outcome,
+            outcome = fetch(&client, &url, &short, &mut way, &mut page) => outcome,
             () = target => unreachable!(),
         };
         assert_eq!(outcome, Err(FetchError::Timeout(short.timeout)));

@@ -49,6 +49,21 @@ fn commit(cache: &mut SeriesCache) -> String {
 }
 
 #[test]
+fn pages_are_told_apart_after_their_number_has_begun_again() {
+    let mut cache = cache();
+    page(&mut cache, "abc");
+    commit(&mut cache);
+    for _ in 0..2 * usize::from(u16::MAX) {
+        cache.begin();
+        cache.rollback(|_| {});
+        cache.tidy();
+    }
+    assert_eq!(page(&mut cache, "ac"), "");
+    // Nothing of them has lived since, and what is not seen is forgotten.
+    assert_eq!((commit(&mut cache), cache.len()), (String::new(), 2));
+}
+
+#[test]
 fn series_are_found_in_any_order_and_after_others_have_gone() {
     let mut cache = cache();
     assert_eq!(page(&mut cache, "abcdef"), "abcdef");

@@ -143,13 +143,13 @@ fn metadata_comes_with_the_first_scrape_and_when_it_has_changed() {
 #[test]
 fn a_large_page_becomes_several_bodies() {
     let mut target = Target::new(Settings::default(), &[("job", "j")]);
-    let page: String = (0..25_000).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
+    let page: String = (0..55_000).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
     for time in 1..3 {
         target.page(time, &page);
         let sizes: Vec<u64> = target.bodies.iter().map(|body| body.summary.samples).collect();
-        assert_eq!(sizes, [10_000, 10_000, 5_005]);
+        assert_eq!(sizes, [25_000, 25_000, 5_005]);
         let said = target.said();
-        for i in [0, 9_999, 10_000, 24_999] {
+        for i in [0, 24_999, 25_000, 54_999] {
             let wanted = (format!("a{{i=\"{i}\",job=\"j\"}}"), time, f64::from(i).to_bits());
             assert!(said.contains(&wanted), "{wanted:?}");
         }
@@ -161,7 +161,7 @@ fn a_large_page_becomes_several_bodies() {
 #[test]
 fn scrapes_share_a_body_as_wholes() {
     let pages = ["a{x=\"1\"} 1\nb 2\n", "b 2\na{x=\"2\",zone=\"a\"} 3\nc NaN\n"];
-    let long: String = (0..10_001).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
+    let long: String = (0..25_001).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
     let pages = [pages[0], pages[1], &long, pages[0]];
     let target = |at: usize| Target::new(Settings::default(), &[("instance", &format!("i{at}"))]);
     let mut alone = Vec::new();
@@ -180,7 +180,7 @@ fn scrapes_share_a_body_as_wholes() {
     assert_eq!(scratch.waiting(), 2 + 5);
     scratch.flush(&mut bodies).unwrap();
     let sizes: Vec<u64> = bodies.iter().map(|body| body.summary.samples).collect();
-    assert_eq!(sizes, [2 + 3 + 2 * 5, 10_000, 1 + 5, 2 + 5]);
+    assert_eq!(sizes, [2 + 3 + 2 * 5, 25_000, 1 + 5, 2 + 5]);
     let mut together = read(&bodies);
     together.sort();
     alone.sort();

@@ -73,12 +73,15 @@ pub enum Taken {
     Carried,
     /// Its window had closed, and nothing of it counts increases.
     Late,
+    /// It is in its window, which had closed without waiting for whose it is.
+    Known,
 }
 
 impl Home {
     /// Takes out what waits for windows that end by `to` of groups that live elsewhere.
     pub fn export(&mut self, to: Timestamp) -> Export {
         let mut export = Export::default();
+        self.heard.forget(&self.origins);
         for (&(end, rule), pending) in self.pending.range_mut(..=(to, u16::MAX)) {
             let layout = &self.config.rules[usize::from(rule)].layout;
             let home = &mut self.rules[usize::from(rule)];
@@ -105,11 +108,13 @@ impl Home {
         export
     }
 
-    /// Takes in what another node tells; `each` hears what became of every part.
-    pub fn import(&mut self, origin: u32, export: Export, mut each: impl FnMut(Taken)) {
+    /// Takes in what another node tells; `each` hears what became of every part. Without an origin it is this
+    /// node's own, which another has sent back.
+    pub fn import(&mut self, origin: Option<u32>, export: Export, mut each: impl FnMut(Taken)) {
         for part in export.parts {
             each(self.import_part(origin, part));
         }
+        let Some(origin) = origin else { return };
         for (rule, key) in export.joined {
             if let Some(home) = self.rules.get_mut(usize::from(rule)) {
                 home.join_from(origin, key, &*self.lives_here);
@@ -122,24 +127,45 @@ impl Home {
         }
     }
 
-    fn import_part(&mut self, origin: u32, part: Part) -> Taken {
-        let active = &self.config.rules[usize::from(part.rule)];
-        let home = &mut self.rules[usize::from(part.rule)];
-        let at = home.join_from(origin, part.key, &*self.lives_here);
-        let Part { rule, end, alive, row, complex, .. } = part;
+    pub(super) fn import_part(&mut self, origin: Option<u32>, part: Part) -> Taken {
+        let Part { rule, end, key, alive, row, complex } = part;
+        let known = origin.map(|origin| (origin, end, rule, key.clone()));
+        let layout = &self.config.rules[usize::from(rule)].layout;
+        let home = &mut self.rules[usize::from(rule)];
+        let at = match origin {
+            Some(origin) => home.join_from(origin, key, &*self.lives_here),
+            None => home.place_of(key, &*self.lives_here),
+        };
         let row = PendingRow { alive, row, complex };
-        if end > self.closed_through {
-            self.pending.entry((end, rule)).or_default().of(at, home).set(origin, row);
-            return Taken::InTime;
+        if end <= self.closed_through.max(home.spoken_through(at)) {
+            let is_known = known.is_some_and(|part| self.heard.has(&part));
+            return if is_known { Taken::Known } else { self.carry(rule, at, &row, end) };
         }
-        let Some(carried) = increases(&active.layout, &row).filter(|_| active.carries()) else {
+        let waiting = self.pending.entry((end, rule)).or_default().of(at, home);
+        match origin {
+            Some(origin) => waiting.set(origin, layout, row),
+            None => waiting.local(layout).merge(layout, row),
+        }
+        Taken::InTime
+    }
+
+    /// What a part whose window has closed counts of increases joins the group's next window, past `told`.
+    pub(super) fn carry(
+        &mut self,
+        rule: u16,
+        at: u32,
+        part: &PendingRow,
+        told: Timestamp,
+    ) -> Taken {
+        let active = &self.config.rules[usize::from(rule)];
+        let home = &mut self.rules[usize::from(rule)];
+        let Some(carried) = increases(&active.layout, part).filter(|_| active.carries()) else {
             return Taken::Late;
         };
-        let next = next_end(self.closed_through, active.rule.interval().0);
-        let mine = self.pending.entry((next, rule)).or_default();
-        let mine = mine.of(at, home).local(&active.layout);
-        active.layout.merge(&mut mine.row, &carried.row);
-        mine.complex.merge(carried.complex);
+        let closed = self.closed_through.max(home.spoken_through(at)).max(told);
+        let next = next_end(closed, active.rule.interval().0);
+        let waiting = self.pending.entry((next, rule)).or_default().of(at, home);
+        waiting.local(&active.layout).merge(&active.layout, carried);
         Taken::Carried
     }
 }

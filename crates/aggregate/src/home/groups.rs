@@ -178,6 +178,20 @@ impl HomeRule {
         at
     }
 
+    /// Up to where a group has spoken where it lived before.
+    pub(super) fn spoken_through(&self, at: u32) -> Timestamp {
+        let group = self.groups.get(at as usize).and_then(Option::as_ref);
+        group.map_or(Timestamp::MIN / 2, |group| group.spoken_through)
+    }
+
+    /// A group has spoken up to here, and may be forgotten if nobody has it.
+    pub(super) fn has_spoken(&mut self, at: u32, through: Timestamp) {
+        if let Some(Some(group)) = self.groups.get_mut(at as usize) {
+            group.spoken_through = group.spoken_through.max(through);
+        }
+        self.forget_if_idle(at);
+    }
+
     /// Something waits for a window of this group, which is not forgotten meanwhile.
     pub(super) fn begin_to_wait(&mut self, at: u32) {
         if let Some(Some(group)) = self.groups.get_mut(at as usize) {

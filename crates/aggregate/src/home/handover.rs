@@ -1,19 +1,43 @@
 //! Output groups change hands: totals, who speaks, who has series, and what waits for windows.
 //!
 //! The receiver must not have closed a window that the giver has not: it takes up where the giver ended,
-//! and says nothing of windows that the giver has said (`spoken_through`).
+//! and says nothing of windows that the giver has said (`spoken_through`). Where it refuses them the giver
+//! takes them back, and says what it has closed meanwhile without them (`back`).
+
+mod back;
+mod kept;
 
 use std::sync::Arc;
 
-use weir_model::TenantId;
+use weir_model::mutation::{self, Mutation};
+use weir_model::{TenantId, Timestamp};
 
-use super::{Home, HomeGroup, PendingRow};
+pub(super) use kept::Kept;
+
+use super::{Epochs, Home, HomeGroup, PendingRow};
 use crate::codec::{Reader, Unreadable, Writer};
 use crate::group::GroupKey;
 use crate::snapshot::{read_group, read_row, write_group, write_row};
 
 /// Version of the layout.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+
+/// What was given away.
+struct Given {
+    /// The giver had closed windows through here.
+    closed: Timestamp,
+    groups: Vec<GivenGroup>,
+}
+
+/// A group of a rule that is in force here.
+struct GivenGroup {
+    rule: usize,
+    group: HomeGroup,
+    /// Names of members that have series of it.
+    had_by: Vec<String>,
+    /// What waits for windows: the end, of whom, what.
+    parts: Vec<(Timestamp, String, PendingRow)>,
+}
 
 impl Home {
     /// Gives away the groups that live here and that `goes` names, and forgets what was said of them.
@@ -26,9 +50,11 @@ impl Home {
     ) -> Vec<u8> {
         let mut out = Writer::default();
         out.number(VERSION);
+        out.signed(self.closed_through);
         let mut going = Vec::new();
         for (rule, home) in self.rules.iter().enumerate() {
-            let goes = |group: &&HomeGroup| group.lives_here && goes(&group.key);
+            let stays = mutation::is(Mutation::GroupsLeftBehind);
+            let goes = |group: &&HomeGroup| group.lives_here && !stays && goes(&group.key);
             let places = home.places().filter(|(_, group)| goes(group));
             going.extend(places.map(|(at, _)| (rule, at)));
         }
@@ -79,19 +105,36 @@ impl Home {
         self.rules[rule].part_with(at);
     }
 
-    /// Takes groups over that another node gave away. Those of rules that are not in force here are
-    /// left out; nothing is taken where the bytes cannot be read.
+    /// Takes groups over that another node, `from`, gave away; `moved` is what it knew of that move. Groups of
+    /// rules that are not in force here are left out; nothing is taken where the bytes cannot be read.
     pub fn take_over(
         &mut self,
         bytes: &[u8],
-        own: &str,
+        (from, own): (&str, &str),
+        moved: &Epochs,
         tenant: &mut dyn FnMut(&str) -> TenantId,
     ) -> Result<usize, Unreadable> {
+        let given = self.read_given(bytes, tenant)?;
+        let giver = self.origins.meet(from);
+        self.origins.doubt(giver, given.closed, moved);
+        let taken = given.groups.len();
+        for group in given.groups {
+            self.take(own, group, self.closed_through);
+        }
+        Ok(taken)
+    }
+
+    fn read_given(
+        &self,
+        bytes: &[u8],
+        tenant: &mut dyn FnMut(&str) -> TenantId,
+    ) -> Result<Given, Unreadable> {
         let from = &mut Reader::new(bytes);
         if from.number()? != VERSION {
             return Err(Unreadable);
         }
-        let mut read = Vec::new();
+        let closed = from.timestamp()?;
+        let mut groups = Vec::new();
         for _ in 0..from.count()? {
             let identity = from.wide()?;
             let tenant = tenant(from.text()?);
@@ -109,41 +152,30 @@ impl Home {
                 if parts.iter().any(|(_, _, part)| part.row.len() != stride) {
                     return Err(Unreadable);
                 }
-                read.push((rule, group, had_by, parts));
+                groups.push(GivenGroup { rule, group, had_by, parts });
             }
         }
-        if !from.is_empty() {
-            return Err(Unreadable);
-        }
-        let taken = read.len();
-        for (rule, group, had_by, parts) in read {
-            self.take(rule, own, group, &had_by, parts);
-        }
-        Ok(taken)
+        if from.is_empty() { Ok(Given { closed, groups }) } else { Err(Unreadable) }
     }
 
-    fn take(
-        &mut self,
-        rule: usize,
-        own: &str,
-        group: HomeGroup,
-        had_by: &[String],
-        parts: Vec<(i64, String, PendingRow)>,
-    ) {
+    /// Takes a group, with what waits for windows that end past `closed`. Its place.
+    fn take(&mut self, own: &str, given: GivenGroup, closed: Timestamp) -> u32 {
+        let GivenGroup { rule, group, had_by, parts } = given;
         let key = group.key.clone();
         let at = self.rules[rule].take_over(group, &*self.lives_here);
         for name in had_by.iter().filter(|name| *name != own) {
             let origin = self.origins.meet(name);
             self.rules[rule].join_from(origin, key.clone(), &*self.lives_here);
         }
-        for (end, name, row) in parts.into_iter().filter(|(end, ..)| *end > self.closed_through) {
+        for (end, name, row) in parts.into_iter().filter(|(end, ..)| *end > closed) {
             let origin = (name != own).then(|| self.origins.meet(&name));
             let pending = self.pending.entry((end, rule as u16)).or_default();
             let waiting = pending.of(at, &mut self.rules[rule]);
             match origin {
-                Some(origin) => waiting.set(origin, row),
+                Some(origin) => waiting.set(origin, &self.config.rules[rule].layout, row),
                 None => *waiting.local(&self.config.rules[rule].layout) = row,
             }
         }
+        at
     }
 }

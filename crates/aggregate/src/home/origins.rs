@@ -1,9 +1,12 @@
 //! Other nodes whose partials come here: how far each has come, and who is waited for.
 //!
 //! An origin numbers what it sends, within an epoch that is its data directory's. Invariant: within an
-//! epoch the place only grows, so a repeat is known; a mark never goes back.
+//! epoch the place only grows, so a repeat is known; a mark goes back only where it is doubted.
 
 use weir_model::Timestamp;
+use weir_model::mutation::{self, Mutation};
+
+use super::Epochs;
 
 /// What is known of another node.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,8 +21,10 @@ pub struct Origin {
     pub mark: Timestamp,
     /// Windows up to here do not wait for it any more.
     pub waived: Timestamp,
-    /// The version of the table by which it chose whom to tell, as of its mark.
-    pub version: u64,
+    /// What it knew of moves when it chose whom to tell, as of its mark.
+    pub knows: Epochs,
+    /// What it must know before a mark of it counts.
+    pub owes: Epochs,
     /// Whether it belongs to the tier as it is now.
     pub is_member: bool,
 }
@@ -37,8 +42,9 @@ impl Origins {
         let never = Timestamp::MIN / 2;
         let (mark, waived) = (never, never);
         let name = name.to_owned();
-        let (epoch, place, version, is_member) = (0, 0, 0, false);
-        self.0.push(Origin { name, epoch, place, mark, waived, version, is_member });
+        let (epoch, place, is_member) = (0, 0, false);
+        let (knows, owes) = (Epochs::default(), Epochs::default());
+        self.0.push(Origin { name, epoch, place, mark, waived, knows, owes, is_member });
         self.0.len() as u32 - 1
     }
 
@@ -56,27 +62,40 @@ impl Origins {
     pub fn has(&self, name: &str, epoch: u64, place: u64) -> bool {
         let mut known = self.0.iter().filter(|origin| origin.name == name);
         known.any(|origin| origin.epoch == epoch && origin.place >= place)
+            && !mutation::is(Mutation::PlaceForgotten)
     }
 
     /// Notes that an origin's stream was taken up to a place, with all windows that end by `mark`.
     pub fn advance(&mut self, number: u32, (epoch, place): (u64, u64), mark: Timestamp) {
         if let Some(origin) = self.0.get_mut(number as usize) {
             (origin.epoch, origin.place) = (epoch, place);
-            origin.mark = origin.mark.max(mark);
+            if origin.knows.cover(&origin.owes) {
+                origin.mark = origin.mark.max(mark);
+            }
         }
     }
 
-    /// Notes by which version of the table an origin chooses whom to tell.
-    pub fn chose_by(&mut self, number: u32, version: u64) {
+    /// Notes what an origin knows of moves from here on.
+    pub fn chose_by(&mut self, number: u32, knows: Epochs) {
         if let Some(origin) = self.0.get_mut(number as usize) {
-            origin.version = origin.version.max(version);
+            origin.knows = knows;
         }
     }
 
-    /// Members that still choose by an older table may send what now lives elsewhere: how far all of
-    /// those have come.
-    pub fn relayed_through(&self, version: u64) -> Timestamp {
-        let late = self.0.iter().filter(|origin| origin.is_member && origin.version < version);
+    /// An origin has given groups away, and passes on what others still send it of them. Its marks from
+    /// before say nothing of that: past `from` only those count that it gives knowing of the move.
+    pub fn doubt(&mut self, number: u32, from: Timestamp, owes: &Epochs) {
+        if let Some(origin) = self.0.get_mut(number as usize) {
+            origin.owes = origin.owes.with(owes);
+            // It may know by now, but its highest mark may be one of before.
+            origin.mark = origin.mark.min(from);
+        }
+    }
+
+    /// Members that do not know of a move that this node knows of may send what now lives elsewhere: how
+    /// far all of those have come.
+    pub fn relayed_through(&self, known: &Epochs) -> Timestamp {
+        let late = self.0.iter().filter(|origin| origin.is_member && !origin.knows.cover(known));
         late.map(|origin| origin.mark.max(origin.waived)).min().unwrap_or(Timestamp::MAX)
     }
 
@@ -104,7 +123,15 @@ impl Origins {
     /// All members have sent what they have of windows that end by then, or are not waited for.
     pub fn complete(&self) -> Timestamp {
         let members = self.0.iter().filter(|origin| origin.is_member);
-        members.map(|origin| origin.mark.max(origin.waived)).min().unwrap_or(Timestamp::MAX)
+        let waits = !mutation::is(Mutation::MarkNotAwaited);
+        let marks = members.map(|origin| origin.mark.max(origin.waived));
+        marks.min().filter(|_| waits).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Numbers of those that have not sent all that they have of a window that ends then.
+    pub(super) fn behind(&self, end: Timestamp) -> Vec<u32> {
+        let numbered = (0..).zip(&self.0);
+        numbered.filter(|(_, origin)| origin.mark < end).map(|(number, _)| number).collect()
     }
 
     /// How many members' parts of a window that ends then are in, and how many members there are.
@@ -113,7 +140,8 @@ impl Origins {
         let (mut there, mut all) = (0, 0);
         for origin in members {
             all += 1;
-            there += usize::from(origin.mark >= end);
+            let is_there = origin.mark >= end || mutation::is(Mutation::WaivedInSilence);
+            there += usize::from(is_there);
         }
         (there, all)
     }
@@ -141,6 +169,27 @@ mod tests {
         assert_eq!(origins.complete(), 20_000);
         origins.set_members(["b"].into_iter(), 0);
         assert_eq!(origins.complete(), 30_000, "a has left");
+    }
+
+    /// A taker closed a window by a mark that the giver had given before the move, while parts of a third
+    /// member were on their way over the giver.
+    #[test]
+    fn a_giver_s_mark_counts_once_it_knows_of_the_move() {
+        let mut origins = Origins::default();
+        origins.set_members(["a"].into_iter(), 0);
+        let a = origins.meet("a");
+        let (before, after) = (Epochs::from(&[1, 1][..]), Epochs::from(&[1, 2][..]));
+        origins.chose_by(a, before.clone());
+        origins.advance(a, (7, 1), 20_000);
+        assert_eq!(origins.relayed_through(&after), 20_000);
+        assert_eq!(origins.relayed_through(&before), Timestamp::MAX);
+        origins.doubt(a, 10_000, &after);
+        assert_eq!(origins.complete(), 10_000);
+        origins.advance(a, (7, 2), 30_000);
+        assert_eq!(origins.complete(), 10_000, "on its way since before");
+        origins.chose_by(a, after);
+        origins.advance(a, (7, 4), 25_000);
+        assert_eq!(origins.complete(), 25_000);
     }
 
     #[test]

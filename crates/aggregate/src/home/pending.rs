@@ -5,6 +5,7 @@
 //! that the order in which they came changes no bit of a sum.
 
 use ahash::AHashMap;
+use weir_model::mutation::{self, Mutation};
 
 use super::{HomeGroup, HomeRule};
 use crate::accumulator::{Complex, Layout};
@@ -25,7 +26,7 @@ impl PendingRow {
         Self { alive: false, row, complex: Complex::default() }
     }
 
-    fn merge(&mut self, layout: &Layout, other: Self) {
+    pub(super) fn merge(&mut self, layout: &Layout, other: Self) {
         self.alive |= other.alive;
         layout.merge(&mut self.row, &other.row);
         self.complex.merge(other.complex);
@@ -47,8 +48,9 @@ impl Waiting {
     }
 
     /// Sets what an origin has.
-    pub(crate) fn set(&mut self, origin: u32, part: PendingRow) {
+    pub(crate) fn set(&mut self, origin: u32, layout: &Layout, part: PendingRow) {
         match self.afar.binary_search_by_key(&origin, |&(other, _)| other) {
+            Ok(at) if mutation::is(Mutation::PartAdded) => self.afar[at].1.merge(layout, part),
             Ok(at) => self.afar[at].1 = part,
             Err(at) => self.afar.insert(at, (origin, part)),
         }
@@ -58,6 +60,11 @@ impl Waiting {
     pub(crate) fn parts(&self) -> impl Iterator<Item = (Option<u32>, &PendingRow)> {
         let local = self.local.iter().map(|row| (None, row));
         local.chain(self.afar.iter().map(|(origin, row)| (Some(*origin), row)))
+    }
+
+    /// Whose parts are in it, this node left out.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = u32> {
+        self.afar.iter().map(|(origin, _)| *origin)
     }
 
     /// Samples of this node that were folded into it.

@@ -191,7 +191,7 @@ impl Taking<'_> {
             let placed = recent.place(slot);
             if placed != Placed::Full {
                 if self.plan.rules.is_empty() && placed == Placed::Waiting {
-                    recent.fold_oldest(slot.value);
+                    recent.fold_oldest(false);
                 }
                 return placed;
             }

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use weir_model::vmrange::VmRanges;
 use weir_model::{Labels, NativeHistogram, TenantId};
 
-use super::waiting::{read_origins, read_waiting, write_origins, write_waiting};
+use super::waiting::{
+    read_heard, read_origins, read_waiting, write_heard, write_origins, write_waiting,
+};
 use crate::codec::{Reader, Unreadable, Writer};
 use crate::group::GroupKey;
 use crate::home::{Home, HomeGroup, HomeRule};
 use crate::output::Totals;
 
 /// Version of the layout.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 type Names<'a> = &'a dyn Fn(TenantId) -> Arc<str>;
 
@@ -36,6 +38,7 @@ impl Home {
         out.blob(&self.table);
         write_origins(&self.origins, &mut out);
         write_waiting(self, names, &mut out);
+        write_heard(self, names, &mut out);
         out.bytes
     }
 
@@ -60,6 +63,7 @@ impl Home {
         let table = from.blob()?.to_vec();
         let origins = read_origins(from)?;
         let waiting = read_waiting(self, origins.len(), tenant, from)?;
+        let heard = read_heard(self, tenant, from)?;
         if !from.is_empty() {
             return Err(Unreadable);
         }
@@ -74,6 +78,7 @@ impl Home {
             folded.for_each(|key| self.restore_folded(rule, key));
         }
         waiting.into_iter().for_each(|part| self.restore_waiting(part));
+        heard.into_iter().for_each(|part| self.heard.note(part));
         Ok(())
     }
 }

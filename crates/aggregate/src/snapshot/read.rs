@@ -175,6 +175,7 @@ fn read_target(from: &mut Reader<'_>, replicas: &[u16]) -> Result<Target, Unread
     target.replicas.incumbent = incumbent.unwrap_or(0);
     target.replicas.accepted = from.timestamp()?;
     target.replicas.other = from.timestamp()?;
+    target.replicas.since = from.timestamp()?;
     for distance in &mut target.replicas.distances {
         *distance = from.small()?;
     }
@@ -195,7 +196,7 @@ fn read_recent(from: &mut Reader<'_>) -> Result<Recent, Unreadable> {
             return Err(Unreadable);
         }
         if at < folded {
-            recent.fold_oldest(slot.value);
+            recent.fold_oldest(slot.marks & crate::recent::LAGS != 0);
         }
     }
     Ok(recent)

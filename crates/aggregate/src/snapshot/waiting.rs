@@ -9,7 +9,7 @@ use super::home::read_labels;
 use crate::accumulator::Complex;
 use crate::codec::{Reader, Unreadable, Writer};
 use crate::group::GroupKey;
-use crate::home::{Home, Origin, Origins, PendingRow};
+use crate::home::{Epochs, HeardPart, Home, Origin, Origins, PendingRow};
 
 /// A part that waits, with the group and the origin that it is of; no origin for this node's own.
 pub(crate) struct WaitingPart {
@@ -22,13 +22,14 @@ pub(crate) struct WaitingPart {
 
 pub(super) fn write_origins(origins: &Origins, out: &mut Writer) {
     out.number(origins.iter().count() as u64);
-    for Origin { name, epoch, place, mark, waived, version, is_member } in origins.iter() {
+    for Origin { name, epoch, place, mark, waived, knows, owes, is_member } in origins.iter() {
         out.blob(name.as_bytes());
         out.number(*epoch);
         out.number(*place);
         out.signed(*mark);
         out.signed(*waived);
-        out.number(*version);
+        knows.write(out);
+        owes.write(out);
         out.number(u64::from(*is_member));
     }
 }
@@ -42,7 +43,8 @@ pub(super) fn read_origins(from: &mut Reader<'_>) -> Result<Vec<Origin>, Unreada
             place: from.number()?,
             mark: from.timestamp()?,
             waived: from.timestamp()?,
-            version: from.number()?,
+            knows: Epochs::read(from)?,
+            owes: Epochs::read(from)?,
             is_member: from.number()? != 0,
         });
     }
@@ -91,6 +93,36 @@ pub(super) fn read_waiting(
         }
     }
     Ok(parts)
+}
+
+/// Parts that are in windows which closed before those whose they are were past them.
+pub(super) fn write_heard(home: &Home, names: &dyn Fn(TenantId) -> Arc<str>, out: &mut Writer) {
+    let all = home.heard.all();
+    out.number(all.len() as u64);
+    for (origin, end, rule, key) in all {
+        out.number(u64::from(*origin));
+        out.signed(*end);
+        out.wide(home.config().rules[usize::from(*rule)].rule.identity());
+        out.blob(names(key.tenant).as_bytes());
+        out.blob(key.labels.canonical());
+    }
+}
+
+/// Those of rules that are not in force any more are left out.
+pub(super) fn read_heard(
+    home: &Home,
+    tenant: &mut dyn FnMut(&str) -> TenantId,
+    from: &mut Reader<'_>,
+) -> Result<Vec<HeardPart>, Unreadable> {
+    let mut heard = Vec::new();
+    for _ in 0..from.count()? {
+        let (origin, end, identity) = (from.small()?, from.timestamp()?, from.wide()?);
+        let tenant = tenant(from.text()?);
+        let key = GroupKey { tenant, labels: read_labels(from)? };
+        let rule = home.rules().position(|(active, _)| active.rule.identity() == identity);
+        heard.extend(rule.map(|rule| (origin, end, rule as u16, key)));
+    }
+    Ok(heard)
 }
 
 /// A row with what does not fit in it.

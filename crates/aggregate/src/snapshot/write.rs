@@ -156,6 +156,7 @@ fn write_target(target: &Target, replicas: &AHashMap<u16, u64>, out: &mut Writer
     out.number(incumbent.copied().unwrap_or(0));
     out.signed(target.replicas.accepted);
     out.signed(target.replicas.other);
+    out.signed(target.replicas.since);
     target.replicas.distances.iter().for_each(|&d| out.number(u64::from(d)));
 }
 

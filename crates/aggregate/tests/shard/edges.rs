@@ -191,7 +191,8 @@ fn native_histograms_add_up_over_resets_markers_and_restarts() {
     assert_eq!(gate.count(Class::Marker), 1);
     gate.advance(T + 60_000);
     // A baseline, +(1,2), a reset to (1,1), +(0,2).
-    let expected = [(20, vec![1.0, 2.0]), (30, vec![2.0, 3.0]), (40, vec![2.0, 5.0])];
+    let after = [(20, vec![1.0, 2.0]), (30, vec![2.0, 3.0]), (40, vec![2.0, 5.0])];
+    let expected: Vec<_> = [(10, Vec::new())].into_iter().chain(after).collect();
     assert_eq!(natives(&gate, "_total"), expected);
     let count = said(&gate, "count_series");
     let expected = [(10, Some(1.0)), (20, Some(1.0)), (30, Some(1.0)), (40, Some(1.0)), (50, None)];
@@ -206,7 +207,7 @@ fn a_native_histogram_that_was_born_since_the_last_scrape_counts_in_full() {
     send_native(&mut gate, native(T + 21_000, &[4.0], T + 5000));
     gate.advance(T + 30_000);
     assert_eq!(natives(&gate, "_increase"), [(20, vec![3.0]), (30, vec![1.0])]);
-    assert_eq!(natives(&gate, "_increase_prometheus"), [(30, vec![1.0])]);
+    assert_eq!(natives(&gate, "_increase_prometheus"), [(20, Vec::new()), (30, vec![1.0])]);
 }
 
 #[test]
@@ -220,6 +221,19 @@ fn a_flood_of_native_histograms_ahead_of_the_frontier_is_folded_in_order() {
     assert_eq!(natives(&gate, "_total"), expected);
     let counted = said(&gate, "count_series");
     assert_eq!(counted, (1..=6).map(|w| (w * 10, Some(1.0))).collect::<Vec<_>>());
+}
+
+/// They counted as 0 among the latest values.
+#[test]
+fn native_histograms_are_counted_and_have_no_latest_value() {
+    let mut gate = gate("sum_last, avg_last, min_last, count_series");
+    gate.send("t", &[series("c job=j instance=i pod=2", &[(T + 1000, 6.0)])]);
+    send_native(&mut gate, native(T + 2000, &[1.0], 0));
+    gate.advance(T + 10_000);
+    for output in ["sum_last", "avg_last", "min_last"] {
+        assert_eq!(said(&gate, output), [(10, Some(6.0))], "{output}");
+    }
+    assert_eq!(said(&gate, "count_series"), [(10, Some(2.0))]);
 }
 
 #[test]
@@ -236,7 +250,9 @@ fn a_series_of_native_histograms_that_all_wait_is_not_forgotten() {
         }
     }
     gate.advance(T + 12_000);
-    let expected: Vec<_> = (1..=6).map(|w| (w * 2, vec![(w * 4) as f64])).collect();
+    // The first one is the baseline.
+    let after = (1..=6).map(|w| (w * 2, vec![(w * 4) as f64]));
+    let expected: Vec<_> = [(0, Vec::new())].into_iter().chain(after).collect();
     assert_eq!(natives(&gate, "_total"), expected);
 }
 

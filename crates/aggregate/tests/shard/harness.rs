@@ -215,8 +215,22 @@ impl Gate {
         tenant: &mut dyn FnMut(&str) -> TenantId,
     ) {
         let owner = usize::from(vshard.0) % self.workers.len();
-        self.workers[owner].restore(vshard, bytes, tenant).unwrap();
+        let state = std::iter::once((vshard, bytes));
+        self.workers[owner].take_over(state, tenant, |_, why| panic!("{why}"));
         self.news(owner);
+    }
+
+    /// Takes back a virtual shard that was given away, and no groups.
+    pub(crate) fn take_back(&mut self, vshard: VShard, bytes: &[u8], groups: &[u8]) {
+        let owner = usize::from(vshard.0) % self.workers.len();
+        self.take_over(vshard, bytes, &mut |_| TenantId(0));
+        let late = self.workers[owner].take_closings().into_values();
+        let late = late.map(|closing| (owner, closing)).collect();
+        let node = ("0", self.frontier);
+        let back = self.home.take_back((groups, late), node, &mut |_| TenantId(0), |_| {});
+        for (end, emissions) in back.unwrap() {
+            self.emitted.extend(emissions.into_iter().map(|e| (end, e)));
+        }
     }
 
     /// Everything that was said so far: floats by tenant and series.

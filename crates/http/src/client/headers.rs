@@ -41,6 +41,11 @@ impl SecretHeaders {
         Ok(Self(headers))
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds them to a request, beside what it has.
     pub(super) fn add(&self, headers: &mut HeaderMap, now: Instant) -> Result<(), ClientError> {
         for (name, source) in &self.0 {

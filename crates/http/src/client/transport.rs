@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::PROXY_AUTHORIZATION;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant as Deadline;
@@ -73,6 +73,12 @@ impl Transport {
 
     pub(crate) fn tls(&self) -> &ClientTls {
         &self.tls
+    }
+
+    /// Whether the way to `url` is TCP and nothing else.
+    pub(crate) fn is_plain(&self, url: &Uri) -> bool {
+        let is_direct = self.config.unix_socket.is_none() && self.proxies.for_url(url).is_none();
+        is_direct && url.scheme_str() == Some("http")
     }
 
     /// Sends a request whose URL is absolute, and waits for the answer's head.

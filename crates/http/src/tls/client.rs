@@ -10,16 +10,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use serde::Deserialize;
 
 use super::{
     Reloads, TlsError, TlsVersion, certificates, invalid, private_key, provider, root_store,
 };
 use crate::secret::{Secret, WatchedFiles};
+
+mod trust;
+
+use trust::Trust;
 
 /// How to trust a server and how to prove who we are. Keys are those of Prometheus's `tls_config`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -141,13 +143,15 @@ fn build(
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(config.min_version.spoken(config.max_version))
         .map_err(invalid)?;
-    let builder = if config.insecure_skip_verify {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone(provider())))
-    } else {
-        builder.with_root_certificates(match &ca {
-            Some((pem, name)) => root_store(pem, name)?,
-            None => system_roots(),
-        })
+    let builder = match &ca {
+        _ if config.insecure_skip_verify => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Trust::anyone(provider()))),
+        Some((pem, name)) => builder.with_root_certificates(root_store(pem, name)?),
+        None => {
+            let system = Arc::new(Trust::system(provider()));
+            builder.dangerous().with_custom_certificate_verifier(system)
+        }
     };
     let mut built = match (cert, key) {
         (None, None) => builder.with_no_client_auth(),
@@ -179,58 +183,5 @@ fn part<'a>(
         (Some(_), Some(_)) => {
             Err(TlsError::Config(format!("at most one of {key} and {key}_file may be given")))
         }
-    }
-}
-
-fn system_roots() -> RootCertStore {
-    let loaded = rustls_native_certs::load_native_certs();
-    for error in &loaded.errors {
-        tracing::warn!(%error, "a part of the system's root certificates cannot be read");
-    }
-    let mut roots = RootCertStore::empty();
-    let (added, ignored) = roots.add_parsable_certificates(loaded.certs);
-    tracing::debug!(added, ignored, "system root certificates loaded");
-    if added == 0 {
-        tracing::warn!("the system has no root certificates: https needs ca_file");
-    }
-    roots
-}
-
-/// `insecure_skip_verify`: any certificate, but its owner must still hold the key.
-#[derive(Debug)]
-struct TrustAnyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for TrustAnyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -57,6 +57,8 @@ weir_http::http_client_block! {
         pub tenant_header: Option<String>,
         /// The label that carries the tenant.
         pub tenant_label: Option<String>,
+        /// Whether the owners of a tier may be gone to.
+        pub direct: Option<bool>,
     }
 }
 

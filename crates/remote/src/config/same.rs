@@ -24,12 +24,16 @@ impl PartialEq for Destination {
             kind,
             tenant_header,
             tenant_label,
+            direct,
+            share,
         } = other;
         let flags = [
             self.send_exemplars == *send_exemplars,
             self.send_native_histograms == *send_native_histograms,
             self.send_metadata == *send_metadata,
             self.round_robin_dns == *round_robin_dns,
+            self.direct == *direct,
+            self.share == *share,
         ];
         flags.into_iter().all(|same| same)
             && (&self.name, &self.url, &self.timeout) == (name, url, timeout)

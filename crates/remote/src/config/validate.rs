@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::raw::{QueueConfig, RemoteWrite};
 use super::{Defaults, Destination, OnFull, Queue};
 use crate::retry::Backoff;
+use crate::shares::Share;
 use crate::verdict::Kind;
 use weir_wire::{Encoding, Version};
 
@@ -137,6 +138,8 @@ fn destination(
         kind,
         tenant_header,
         tenant_label: block.tenant_label.clone(),
+        direct: block.direct.unwrap_or(true),
+        share: Share::Trunk,
     }
 }
 

@@ -234,6 +234,7 @@ impl Outbox {
             Fallback::V1 => self.protocol = Version::V1,
             Fallback::Snappy => {
                 (self.compression, self.compression_proven) = (Encoding::Snappy, false);
+                self.compression_again_ms = Some(ended.now.mono_ms + super::COMPRESSION_AGAIN_MS);
             }
         }
         self.report.fell_back(fallback, &ended.text);

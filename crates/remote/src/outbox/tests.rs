@@ -138,6 +138,21 @@ fn a_failed_request_comes_back_after_its_backoff_and_says_so() {
 }
 
 #[test]
+fn a_compression_that_was_refused_is_tried_again_after_an_hour() {
+    let mut bench = Bench::new(Settings { compression: Encoding::Zstd, ..settings() });
+    let mut seen = Vec::new();
+    for (position, (wait_ms, status)) in
+        [(0, 400), (0, 204), (3_580_000, 204), (20_000, 415), (0, 204)].into_iter().enumerate()
+    {
+        bench.frame(position as u64, &[("a", &[position as i64])]);
+        bench.wait(wait_ms);
+        seen.push(bench.answer(status, "no such encoding").compression);
+    }
+    let (zstd, snappy) = (Encoding::Zstd, Encoding::Snappy);
+    assert_eq!(seen, [zstd, snappy, snappy, zstd, snappy]);
+}
+
+#[test]
 fn a_backend_that_refuses_us_is_asked_slowly_and_loses_nothing() {
     let mut bench = Bench::new(settings());
     bench.frame(0, &[("a", &[1])]);

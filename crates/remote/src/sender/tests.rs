@@ -237,6 +237,18 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 const OK: Act = Act::Answer(204, "");
 
 #[tokio::test(start_paused = true)]
+async fn who_is_in_a_hurry_does_not_wait_for_the_deadline() {
+    let setup = Setup::new("{url: 'http://a', queue_config: {batch_send_deadline: 1h}}", &[], OK);
+    let sender = setup.spawn();
+    setup.queue.push_samples(1, &["a"]);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(sender.done_below(), 1, "it waits for a full request");
+    sender.hurry(2);
+    until("what was there is out", || sender.done_below() >= 2).await;
+    sender.stop(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn frames_arrive_and_the_cursor_follows() {
     let yaml = "{url: 'http://a', tenant_header: X-Scope-OrgID, headers: {X-Cluster: eu},
         queue_config: {batch_send_deadline: 100ms}}";

@@ -80,6 +80,7 @@ fn encode_family(out: &mut String, name: &str, family: &ScrapedFamily, format: E
         Kind::Counter => ("_total", "counter"),
         Kind::Gauge => ("", "gauge"),
         Kind::Histogram => ("", "histogram"),
+        Kind::Summary => ("", "summary"),
     };
     let family_suffix = if format == ExpositionFormat::Text { suffix } else { "" };
     if !family.help.is_empty() {
@@ -92,6 +93,10 @@ fn encode_family(out: &mut String, name: &str, family: &ScrapedFamily, format: E
         match value {
             Value::Integer(value) => {
                 sample(out, &[name, suffix], labels, None, &value.to_string());
+            }
+            Value::Summary { count, sum } => {
+                sample(out, &[name, "_sum"], labels, None, &number(*sum));
+                sample(out, &[name, "_count"], labels, None, &count.to_string());
             }
             Value::Float(value) => sample(out, &[name, suffix], labels, None, &number(*value)),
             Value::Histogram(histogram) => {

@@ -124,6 +124,16 @@ fn bounds_are_written_as_go_writes_them() {
 }
 
 #[test]
+fn a_summary_has_its_sum_and_its_count_and_nothing_else() {
+    let registry = Registry::new();
+    let collect = |s: &mut Scrape| s.summary("s", "How long.", &[("a", "b")], (2, 0.75));
+    registry.set_collector("s", Arc::new(collect));
+    let samples = "s_sum{a=\"b\"} 0.75\ns_count{a=\"b\"} 2\n";
+    let text = registry.encode(Text);
+    assert_eq!(text, format!("# HELP s How long.\n# TYPE s summary\n{samples}"));
+}
+
+#[test]
 fn families_are_sorted_and_collectors_join_them() {
     let registry = Registry::new();
     registry.gauge("z", "").set(1.0);

@@ -24,6 +24,10 @@ const TIMESTAMP_KEY: u8 = 2 << 3 | VARINT;
 /// A key and the longest varint.
 const STAMP_BYTES_MAX: usize = 11;
 
+mod renumbering;
+
+pub use renumbering::Renumbering;
+
 /// A symbol table as it stands in a request, to which symbols are appended.
 ///
 /// Looking texts up needs an index, which costs more memory than the texts. It is made when it is
@@ -55,29 +59,34 @@ impl Default for SymbolTable {
 impl SymbolTable {
     /// The number of a text, which is appended if it is new.
     pub fn intern(&mut self, text: &str) -> u32 {
+        self.intern_bytes(text.as_bytes())
+    }
+
+    /// Of bytes that are a text.
+    fn intern_bytes(&mut self, text: &[u8]) -> u32 {
         let Self { encoded, count, index } = self;
         let Index { places, by_text } = index.get_or_insert_with(|| Index::of(encoded));
         let text_of = |number: u32| text_at(encoded, places[number as usize]);
-        let hash = xxh3_64(text.as_bytes());
-        let same = |&number: &u32| text_of(number) == text.as_bytes();
+        let hash = xxh3_64(text);
+        let same = |&number: &u32| text_of(number) == text;
         if let Some(&known) = by_text.find(hash, same) {
             return known;
         }
         by_text.insert_unique(hash, *count, |&other| xxh3_64(text_of(other)));
         places.push(encoded.len() as u32);
-        put_bytes(encoded, SYMBOLS, text.as_bytes());
+        put_bytes(encoded, SYMBOLS, text);
         *count += 1;
         *count - 1
     }
 
     /// All texts, by their numbers.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
+    fn texts(&self) -> impl Iterator<Item = &[u8]> {
         let mut place = 0;
         std::iter::from_fn(move || {
             let text =
                 (place < self.encoded.len()).then(|| text_at(&self.encoded, place as u32))?;
             place += 1 + varint_len(text.len() as u64) + text.len();
-            Some(std::str::from_utf8(text).unwrap_or_default())
+            Some(text)
         })
     }
 
@@ -174,47 +183,6 @@ pub fn references(labels: &[u8]) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || varint::read(&mut rest).map(|reference| reference as u32))
 }
 
-/// From the symbols of one table to those of another, for a request that says what several tables
-/// know.
-#[derive(Debug, Default)]
-pub struct Renumbering {
-    numbers: Vec<u32>,
-    is_same: bool,
-}
-
-impl Renumbering {
-    /// Appends the symbols of `from` to `to`, where they are new, and learns their numbers there.
-    pub fn learn(&mut self, from: &SymbolTable, to: &mut SymbolTable) {
-        self.numbers.clear();
-        self.numbers.extend(from.texts().map(|text| to.intern(text)));
-        self.is_same = self.numbers.iter().zip(0..).all(|(&to, from)| to == from);
-    }
-
-    /// What [`put_labels`] wrote, in the other table's numbers; `scratch` may hold them.
-    #[inline]
-    pub fn labels<'a>(&self, labels: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        if self.is_same {
-            return labels;
-        }
-        scratch.clear();
-        scratch.extend_from_slice(&[LABELS_KEY, 0]);
-        for reference in references(labels) {
-            let number = self.numbers.get(reference as usize).copied().unwrap_or_default();
-            varint::write(number.into(), scratch);
-        }
-        let len = scratch.len() - 2;
-        if len < 0x80 {
-            scratch[1] = len as u8;
-        } else {
-            // The length takes more than the byte left for it.
-            let mut head = Vec::with_capacity(6);
-            varint::write(len as u64, &mut head);
-            scratch.splice(1..2, head);
-        }
-        scratch
-    }
-}
-
 /// Appends metadata as the other functions want it; help and unit are symbols.
 pub fn put_metadata(out: &mut Vec<u8>, kind: MetricType, help: u32, unit: u32) {
     put_message(out, 5, |out| {
@@ -267,15 +235,15 @@ pub fn put_float(
     metadata: &[u8],
 ) {
     let mut sample = [0u8; 2 + 9 + 2 * STAMP_BYTES_MAX];
-    let mut len = 2;
+    // The timestamp first: it is alike in the series before, and what repeats is longer that way.
+    // A fixed length is one move; what is too much is written over or left out.
+    sample[2..2 + STAMP_BYTES_MAX].copy_from_slice(&stamp.bytes);
+    let mut len = 2 + stamp.len;
     if value.to_bits() != 0 {
         sample[len] = VALUE_KEY;
         sample[len + 1..len + 9].copy_from_slice(&value.to_le_bytes());
         len += 9;
     }
-    // A fixed length is one move; what is too much is written over or left out.
-    sample[len..len + STAMP_BYTES_MAX].copy_from_slice(&stamp.bytes);
-    len += stamp.len;
     if start != 0 {
         sample[len] = 3 << 3 | VARINT;
         len += 1 + put_number(&mut sample[len + 1..], start as u64);

@@ -95,11 +95,6 @@ pub(super) fn unescape_bytes(escaped: &[u8]) -> Result<Cow<'_, str>, Kind> {
     Ok(unescape(text, true))
 }
 
-/// The help text of text 0.0.4, in which quotes are not escaped.
-pub(super) fn unescape_help(text: &str) -> Cow<'_, str> {
-    unescape(text, false)
-}
-
 /// Undoes `\\`, `\n` and, within quotes, `\"`. Any other backslash stands for itself.
 pub(super) fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
     if memchr::memchr(b'\\', text.as_bytes()).is_none() {
@@ -133,7 +128,7 @@ mod tests {
     #[test]
     fn escapes() {
         assert_eq!(unescape(r#"l1\nl2 \"q\" \\n \t \"#, true), "l1\nl2 \"q\" \\n \\t \\");
-        assert_eq!(unescape_help(r#"\"q\" \\ \n"#), "\\\"q\\\" \\ \n");
+        assert_eq!(unescape(r#"\"q\" \\ \n"#, false), "\\\"q\\\" \\ \n");
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! Walks a text page: names, quoted strings, label blocks. Both text formats share it.
 //!
 //! Invariant: `pos` never passes the page's end and only moves forward. Nothing is copied and
-//! nothing is unescaped; errors know what was expected, not in which line.
+//! nothing is unescaped; errors know what was expected, not in which line. What a
+//! name has in common with the one in the line of metadata before is not looked at again: mostly all of it.
 //!
 //! `STRICT` is OpenMetrics: no blanks between tokens, commas between labels, no line breaks in
 //! label values. Text 0.0.4 takes all of these, as Prometheus's lexer does.
 
+use std::borrow::Cow;
+
 use super::error::{ParseErrorKind as Kind, excerpt};
+use super::labels::unescape;
 use super::last::LastSeries;
+use super::number::float;
 use crate::swar::{end_of_quoted, word_len};
 
 /// A part of a series, still escaped.
@@ -35,22 +40,25 @@ enum Naming {
 pub(super) struct Lexer<'a> {
     page: &'a [u8],
     pos: usize,
-    /// Whether all of the page is UTF-8, so that no part of it need be looked at.
-    utf8: bool,
-    /// The page as text, if it was found to be UTF-8 here.
-    text: Option<&'a str>,
+    /// Whether it was found to be UTF-8 before.
+    trusted: bool,
+    /// The page as text if all of it is UTF-8, so that no part of it need be looked at; once that was asked.
+    text: Option<Option<&'a str>>,
+    /// Whether there is a backslash on the page, once that was asked.
+    escapes: Option<bool>,
+    /// The name without quotes in the last line of metadata.
+    family: &'a [u8],
 }
 
 impl<'a> Lexer<'a> {
     /// At the beginning of a page.
     pub(super) fn new(page: &'a [u8]) -> Self {
-        let text = std::str::from_utf8(page).ok();
-        Self { page, pos: 0, utf8: text.is_some(), text }
+        Self { page, pos: 0, trusted: false, text: None, escapes: None, family: b"" }
     }
 
     /// At the beginning of text that was found to be right before.
     pub(super) fn trusting(page: &'a [u8]) -> Self {
-        Self { page, pos: 0, utf8: true, text: None }
+        Self { trusted: true, ..Self::new(page) }
     }
 
     #[inline]
@@ -126,19 +134,56 @@ impl<'a> Lexer<'a> {
         &rest[..len]
     }
 
+    /// The line that begins here, as far as it has an end: what stands before its last blank, and what
+    /// stands behind it. Whether they are a series and a value is not looked at.
+    #[inline]
+    fn halves(&self) -> Option<(&'a [u8], &'a [u8])> {
+        let rest = self.rest();
+        let line = &rest[..memchr::memchr(b'\n', rest)?];
+        let blank = line.iter().rposition(|&byte| byte == b' ')?;
+        Some((&line[..blank], &line[blank + 1..]))
+    }
+
+    /// The value of the line that begins here, and passes it, if its series is `known`.
+    #[inline]
+    pub(super) fn known(&mut self, known: impl FnOnce(&[u8]) -> bool) -> Option<f64> {
+        let (raw, text) = self.halves().filter(|(raw, _)| known(raw))?;
+        let value = float(text)?;
+        self.advance(raw.len() + text.len() + 2);
+        Some(value)
+    }
+
+    /// Whether the name of a line of metadata, behind `# HELP ` or the like, begins at once and without
+    /// quotes, within which it could go over lines.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        !matches!(self.rest().get(b"# HELP ".len()), None | Some(b' ' | b'\t' | b'"'))
+    }
+
+    /// The line that begins here, if it is one of metadata or a comment, without its end.
+    #[inline]
+    pub(super) fn comment(&self) -> Option<&'a [u8]> {
+        let rest = self.rest();
+        (rest.first() == Some(&b'#'))
+            .then(|| &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())])
+    }
+
     /// Whether the byte before is the end of a line.
     pub(super) fn after_line(&self) -> bool {
         self.pos.checked_sub(1).and_then(|at| self.page.get(at)) == Some(&b'\n')
     }
 
     /// A family's name in a line of metadata, still escaped.
-    pub(super) fn family(&mut self) -> Result<&'a [u8], Kind> {
+    pub(super) fn family(&mut self) -> Result<&'a str, Kind> {
+        let start = self.pos;
         if self.peek() == Some(b'"') {
             let name = self.quoted::<true>("a metric name")?;
             self.check_name(name)?;
-            return Ok(name);
+            return self.as_text(start + 1, name, "a name");
         }
-        self.metric_name().ok_or_else(|| self.expected("a metric name"))
+        let name = self.metric_name().ok_or_else(|| self.expected("a metric name"))?;
+        self.family = name;
+        self.as_text(start, name, "a name")
     }
 
     /// A series: `name`, `name{…}` or `{"name",…}`. Gives its bytes, and its parts to `sink`.
@@ -254,7 +299,7 @@ impl<'a> Lexer<'a> {
             } else {
                 self.quoted::<true>("a label value in quotes")?
             };
-            if !self.utf8 && std::str::from_utf8(value).is_err() {
+            if !self.is_utf8() && std::str::from_utf8(value).is_err() {
                 return Err(Kind::NotUtf8("a label value"));
             }
             sink(Part::Label(name, value));
@@ -280,24 +325,33 @@ impl<'a> Lexer<'a> {
     /// `[a-zA-Z_:][a-zA-Z0-9_:]*`
     #[inline]
     fn metric_name(&mut self) -> Option<&'a [u8]> {
-        self.word::<b':'>()
+        let family = self.family;
+        if family.is_empty() || !self.rest().starts_with(family) {
+            return self.word::<b':'>(0);
+        }
+        if let Some(b' ' | b'{') = self.page.get(self.pos + family.len()) {
+            self.pos += family.len();
+            return Some(family);
+        }
+        self.word::<b':'>(family.len())
     }
 
     /// `[a-zA-Z_][a-zA-Z0-9_]*`
     #[inline]
     fn label_name(&mut self) -> Option<&'a [u8]> {
-        self.word::<b'9'>()
+        self.word::<b'9'>(0)
     }
 
     /// Letters, `_` and, behind the first byte, digits. `:` follows the digits, and belongs to them
-    /// where they are said to end with it; it may be the first byte then.
+    /// where they are said to end with it; it may be the first byte then. The first `known` bytes are such.
     #[inline]
-    fn word<const LAST_DIGIT: u8>(&mut self) -> Option<&'a [u8]> {
+    fn word<const LAST_DIGIT: u8>(&mut self, known: usize) -> Option<&'a [u8]> {
         let rest = self.rest();
         if rest.first().is_none_or(u8::is_ascii_digit) {
             return None;
         }
-        let (word, _) = rest.split_at_checked(word_len::<LAST_DIGIT>(rest))?;
+        let len = known + word_len::<LAST_DIGIT>(rest.get(known..)?);
+        let (word, _) = rest.split_at_checked(len)?;
         self.pos += word.len();
         (!word.is_empty()).then_some(word)
     }
@@ -329,22 +383,57 @@ impl<'a> Lexer<'a> {
     }
 
     /// What a quoted name must be besides.
-    fn check_name(&self, name: &[u8]) -> Result<(), Kind> {
+    fn check_name(&mut self, name: &[u8]) -> Result<(), Kind> {
         if name.is_empty() {
             return Err(Kind::EmptyName);
         }
-        if !self.utf8 && std::str::from_utf8(name).is_err() {
+        if !self.is_utf8() && std::str::from_utf8(name).is_err() {
             return Err(Kind::NotUtf8("a name"));
         }
         Ok(())
     }
 
-    /// Text of metadata, which must be UTF-8 and begins at this place.
-    pub(super) fn check_text(&self, at: usize, text: &'a [u8]) -> Result<&'a str, Kind> {
-        let checked = self.text.and_then(|page| page.get(at..at + text.len()));
-        checked
-            .map_or_else(|| std::str::from_utf8(text), Ok)
-            .map_err(|_| Kind::NotUtf8("a help text"))
+    #[inline]
+    fn text(&mut self) -> Option<&'a str> {
+        self.text.unwrap_or_else(|| self.check())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check(&mut self) -> Option<&'a str> {
+        let text = std::str::from_utf8(self.page).ok();
+        self.text = Some(text);
+        text
+    }
+
+    #[inline]
+    fn is_utf8(&mut self) -> bool {
+        self.trusted || self.text().is_some()
+    }
+
+    /// Bytes that stand at this place of the page, as the text that they must be.
+    #[inline]
+    pub(super) fn as_text(
+        &mut self,
+        at: usize,
+        bytes: &'a [u8],
+        what: &'static str,
+    ) -> Result<&'a str, Kind> {
+        match self.text().and_then(|page| page.get(at..at + bytes.len())) {
+            Some(text) => Ok(text),
+            None => std::str::from_utf8(bytes).map_err(|_| Kind::NotUtf8(what)),
+        }
+    }
+
+    /// What a text of this page says; whether `\\"` is an escape in it.
+    #[inline]
+    pub(super) fn unescaped(&mut self, text: &'a str, quotes: bool) -> Cow<'a, str> {
+        let page = self.page;
+        if *self.escapes.get_or_insert_with(|| memchr::memchr(b'\\', page).is_some()) {
+            unescape(text, quotes)
+        } else {
+            Cow::Borrowed(text)
+        }
     }
 
     /// Says what should stand here.

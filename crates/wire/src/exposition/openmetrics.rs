@@ -9,7 +9,6 @@ use weir_model::{MetricType, Timestamp};
 
 use super::created::Created;
 use super::error::{ParseError, ParseErrorKind as Kind, excerpt};
-use super::labels::unescape;
 use super::last::LastSeries;
 use super::lexer::{Lexer, Part};
 use super::number::{float, seconds, short_float};
@@ -24,7 +23,7 @@ pub(super) struct OpenMetrics<'a> {
     /// The line at hand, and what the last `TYPE` said.
     line: LineSource<'a>,
     /// The family that the last line of metadata named, still escaped.
-    family: &'a [u8],
+    family: &'a str,
     /// Start timestamps, where they are asked for.
     created: Option<Created>,
     done: bool,
@@ -34,9 +33,9 @@ pub(super) struct OpenMetrics<'a> {
 enum Line<'a> {
     Series(Sample<'a>),
     Created,
-    Help { family: &'a [u8], text: &'a str },
-    Type { family: &'a [u8] },
-    Unit { family: &'a [u8], unit: &'a str },
+    Help { family: &'a str, text: &'a str },
+    Type { family: &'a str },
+    Unit { family: &'a str, unit: &'a str },
     Eof,
 }
 
@@ -54,7 +53,7 @@ impl<'a> OpenMetrics<'a> {
             lexer: Lexer::new(page),
             last: LastSeries::default(),
             line: LineSource { page, at: 0, kind: MetricType::Unknown, exemplar: b"" },
-            family: b"",
+            family: "",
             created: created_as_start.then(Created::default),
             done: false,
         }
@@ -74,14 +73,16 @@ impl<'a> OpenMetrics<'a> {
                     let source = Source::Line(&self.line);
                     Entry::Series(Series { raw, value, timestamp, start, source })
                 }
-                Line::Help { family, text } => {
-                    Entry::Help { family: Entry::family(family), text: unescape(text, true) }
-                }
+                Line::Help { family, text } => Entry::Help {
+                    family: self.lexer.unescaped(family, true),
+                    text: self.lexer.unescaped(text, true),
+                },
                 Line::Type { family } => {
-                    Entry::Type { family: Entry::family(family), kind: self.line.kind }
+                    let family = self.lexer.unescaped(family, true);
+                    Entry::Type { family, kind: self.line.kind }
                 }
                 Line::Unit { family, unit } => {
-                    Entry::Unit { family: Entry::family(family), unit: unit.into() }
+                    Entry::Unit { family: self.lexer.unescaped(family, true), unit: unit.into() }
                 }
                 Line::Created => continue,
                 Line::Eof => {
@@ -92,6 +93,33 @@ impl<'a> OpenMetrics<'a> {
             return Ok(Some(entry));
         }
         Ok(None)
+    }
+
+    /// See [`Parser::next_known`](super::Parser::next_known).
+    #[inline]
+    pub(super) fn next_known(&mut self, known: impl FnOnce(&[u8]) -> bool) -> Option<f64> {
+        // A series' start may stand on a line of its own.
+        if self.created.is_some() { None } else { self.lexer.known(known) }
+    }
+
+    #[inline]
+    pub(super) fn comment(&self) -> Option<&[u8]> {
+        self.lexer.comment()
+    }
+
+    /// See [`Parser::pass_comment`](super::Parser::pass_comment).
+    #[inline]
+    pub(super) fn pass_comment(&mut self) -> Result<bool, ParseError> {
+        self.line.at = self.lexer.pos();
+        if self.created.is_some() || self.lexer.rest().starts_with(b"# EOF") {
+            return Ok(false);
+        }
+        if self.lexer.rest().starts_with(b"# TYPE ") || !self.lexer.is_plain() {
+            self.metadata().map_err(|kind| self.line.error(kind))?;
+        } else {
+            self.lexer.line();
+        }
+        Ok(true)
     }
 
     #[inline]
@@ -107,11 +135,11 @@ impl<'a> OpenMetrics<'a> {
         let timestamp = self.rest_of_line()?;
         let mut start = None;
         if let Some(created) = self.created.as_mut().filter(|_| has_start(kind)) {
-            created.look_ahead(before, self.family, kind);
+            created.look_ahead(before, self.family.as_bytes(), kind);
             if name.ends_with(b"_created") {
                 return Ok(Line::Created);
             }
-            start = created.start_of(raw, self.family, kind);
+            start = created.start_of(raw, self.family.as_bytes(), kind);
         }
         Ok(Line::Series(Sample { raw, value, timestamp, start }))
     }
@@ -179,7 +207,7 @@ impl<'a> OpenMetrics<'a> {
         if !self.lexer.after_line() {
             return Err(Kind::NoEof);
         }
-        let text = self.lexer.check_text(at, text)?;
+        let text = self.lexer.as_text(at, text, "a help text")?;
         match field {
             0 => Ok(Line::Help { family, text }),
             1 => {
@@ -187,9 +215,9 @@ impl<'a> OpenMetrics<'a> {
                 Ok(Line::Type { family })
             }
             _ => {
-                let rest = family.strip_suffix(text.as_bytes());
-                if !text.is_empty() && !rest.is_some_and(|rest| rest.ends_with(b"_")) {
-                    let family = Entry::family(family).into_owned();
+                let rest = family.strip_suffix(text);
+                if !text.is_empty() && !rest.is_some_and(|rest| rest.ends_with('_')) {
+                    let family = self.lexer.unescaped(family, true).into_owned();
                     return Err(Kind::Unit { family, unit: text.to_owned() });
                 }
                 Ok(Line::Unit { family, unit: text })

@@ -2,6 +2,7 @@
 
 mod captures;
 mod hostile;
+mod known;
 mod openmetrics;
 mod protobuf;
 mod text;

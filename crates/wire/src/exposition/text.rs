@@ -8,7 +8,6 @@
 use weir_model::{MetricType, Timestamp};
 
 use super::error::{ParseError, ParseErrorKind as Kind, excerpt};
-use super::labels::unescape_help;
 use super::last::LastSeries;
 use super::lexer::Lexer;
 use super::number::{float, millis, short_float};
@@ -27,9 +26,16 @@ pub(super) struct Text<'a> {
 
 /// What a line that begins with `#` was.
 enum Metadata<'a> {
-    Help { family: &'a [u8], text: &'a str },
-    Type { family: &'a [u8] },
+    Help { family: &'a str, text: &'a str },
+    Type { family: &'a str },
     Comment,
+}
+
+/// What a line of metadata is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Help,
+    Type,
 }
 
 impl<'a> Text<'a> {
@@ -48,11 +54,13 @@ impl<'a> Text<'a> {
                 Some(b'\n') => self.lexer.advance(1),
                 Some(b'#') => match self.metadata().map_err(|kind| self.line.error(kind))? {
                     Metadata::Help { family, text } => {
-                        let (family, text) = (Entry::family(family), unescape_help(text));
+                        let family = self.lexer.unescaped(family, true);
+                        // Quotes are not escaped in the help text of this format.
+                        let text = self.lexer.unescaped(text, false);
                         return Ok(Some(Entry::Help { family, text }));
                     }
                     Metadata::Type { family } => {
-                        let (family, kind) = (Entry::family(family), self.line.kind);
+                        let (family, kind) = (self.lexer.unescaped(family, true), self.line.kind);
                         return Ok(Some(Entry::Type { family, kind }));
                     }
                     Metadata::Comment => {}
@@ -66,6 +74,37 @@ impl<'a> Text<'a> {
                 }
             }
         }
+    }
+
+    /// See [`Parser::next_known`](super::Parser::next_known).
+    #[inline]
+    pub(super) fn next_known(&mut self, known: impl FnOnce(&[u8]) -> bool) -> Option<f64> {
+        self.lexer.known(known)
+    }
+
+    #[inline]
+    pub(super) fn comment(&self) -> Option<&[u8]> {
+        self.lexer.comment()
+    }
+
+    /// See [`Parser::pass_comment`](super::Parser::pass_comment). Types are needed: they say how
+    /// bounds are written.
+    #[inline]
+    pub(super) fn pass_comment(&mut self) -> Result<bool, ParseError> {
+        self.line.at = self.lexer.pos();
+        let (rest, is_plain) = (self.lexer.rest(), self.lexer.is_plain());
+        if is_plain && rest.starts_with(b"# HELP ") {
+            self.lexer.line();
+        } else if is_plain
+            && rest.starts_with(b"# TYPE ")
+            && let Some(kind) = self.lexer.comment().and_then(last_word).and_then(metric_type)
+        {
+            self.lexer.line();
+            self.line.kind = kind;
+        } else {
+            self.metadata().map_err(|kind| self.line.error(kind))?;
+        }
+        Ok(true)
     }
 
     #[inline]
@@ -108,32 +147,66 @@ impl<'a> Text<'a> {
         millis(digits).ok_or_else(|| Kind::Timestamp(excerpt(digits)))
     }
 
+    #[inline]
     fn metadata(&mut self) -> Result<Metadata<'a>, Kind> {
-        self.lexer.advance(1);
-        let spaced = self.lexer.blanks();
-        let help = spaced && self.lexer.eat_all(b"HELP");
-        let kind = spaced && !help && self.lexer.eat_all(b"TYPE");
-        if !(help || kind) || !self.lexer.blanks() {
+        let Some(field) = self.field() else {
             self.lexer.line();
             return Ok(Metadata::Comment);
-        }
+        };
         let family = self.lexer.family()?;
         let at = self.lexer.pos() + 1;
         let line = self.lexer.line();
         // One byte separates the text from the name; more blanks belong to it.
         let blank = line.iter().all(|b| matches!(b, b' ' | b'\t'));
         let text = line.get(1..).filter(|_| !blank).unwrap_or_default();
-        if help {
-            return Ok(Metadata::Help { family, text: self.lexer.check_text(at, text)? });
+        if field == Field::Help {
+            return Ok(Metadata::Help {
+                family,
+                text: self.lexer.as_text(at, text, "a help text")?,
+            });
         }
-        self.line.kind = match text {
-            b"counter" => MetricType::Counter,
-            b"gauge" => MetricType::Gauge,
-            b"histogram" => MetricType::Histogram,
-            b"summary" => MetricType::Summary,
-            b"untyped" => MetricType::Unknown,
-            _ => return Err(Kind::Type(excerpt(text))),
-        };
+        self.line.kind = metric_type(text).ok_or_else(|| Kind::Type(excerpt(text)))?;
         Ok(Metadata::Type { family })
     }
+
+    /// What a line that begins with `#` says of a family, whose name is next; `None` for a comment.
+    #[inline]
+    fn field(&mut self) -> Option<Field> {
+        let field = match self.lexer.rest().first_chunk() {
+            // As nearly all programs write it.
+            Some(b"# HELP ") => Field::Help,
+            Some(b"# TYPE ") => Field::Type,
+            _ => return self.field_apart(),
+        };
+        self.lexer.advance(7);
+        self.lexer.blanks();
+        Some(field)
+    }
+
+    /// As [`Text::field`], with any blanks.
+    fn field_apart(&mut self) -> Option<Field> {
+        self.lexer.advance(1);
+        let spaced = self.lexer.blanks();
+        let help = spaced && self.lexer.eat_all(b"HELP");
+        let kind = spaced && !help && self.lexer.eat_all(b"TYPE");
+        if !(help || kind) || !self.lexer.blanks() {
+            return None;
+        }
+        Some(if help { Field::Help } else { Field::Type })
+    }
+}
+
+fn last_word(line: &[u8]) -> Option<&[u8]> {
+    line.rsplit(|byte| matches!(byte, b' ' | b'\t')).next()
+}
+
+fn metric_type(text: &[u8]) -> Option<MetricType> {
+    Some(match text {
+        b"counter" => MetricType::Counter,
+        b"gauge" => MetricType::Gauge,
+        b"histogram" => MetricType::Histogram,
+        b"summary" => MetricType::Summary,
+        b"untyped" => MetricType::Unknown,
+        _ => return None,
+    })
 }

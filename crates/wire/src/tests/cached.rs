@@ -86,25 +86,35 @@ proptest! {
     #[test]
     fn renumbered_labels_mean_the_same(
         before in vec("[a-c]{1,2}|[x-z]", 0..300),
+        many in prop_oneof![Just(0), Just(20_000u32)],
         tables in vec(vec(btree_map("[a-z]{1,2}", "[x-z]|.{0,9}", 0..80), 0..6), 1..3),
+        (bits, timestamp) in (prop_oneof![Just(0), any::<u64>()], prop_oneof![Just(0), any::<i64>()]),
     ) {
         let (mut common, mut numbers) = (SymbolTable::default(), Renumbering::default());
         for text in &before {
             common.intern(text);
         }
-        let (mut body, mut scratch) = (Vec::new(), Vec::new());
+        // Numbers of three bytes.
+        (0..many).for_each(|number| _ = common.intern(&number.to_string()));
+        let (mut body, mut long) = (Vec::new(), Vec::new());
+        let (value, stamp) = (f64::from_bits(bits), Stamp::new(timestamp));
         for all in &tables {
             let mut own = SymbolTable::default();
             let known: Vec<_> = all.iter().map(|labels| intern(&mut own, labels)).collect();
             numbers.learn(&own, &mut common);
             for labels in &known {
-                let labels = numbers.labels(labels, &mut scratch);
-                cached::put_float(&mut body, labels, 1.0, &Stamp::new(1), 0, &[]);
+                numbers.put_float(&mut body, labels, value, &stamp);
+                cached::put_float(&mut long, numbers.labels(labels), value, &stamp, 0, &[]);
             }
         }
+        prop_assert_eq!(&body, &long);
         let read = request(&[common.encoded(), &body]);
         let said = read.timeseries.iter().map(|series| labels_of(&read, &series.labels_refs));
         prop_assert_eq!(said.collect::<Vec<_>>(), tables.concat());
+        for series in &read.timeseries {
+            let [sample] = series.samples[..] else { panic!("{:?}", series.samples) };
+            prop_assert_eq!((sample.value.to_bits(), sample.timestamp), (bits, timestamp));
+        }
     }
 
     #[test]

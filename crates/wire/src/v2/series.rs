@@ -68,8 +68,8 @@ pub(super) struct PlainSeries<'a> {
     pub(super) metadata: &'a [u8],
 }
 
-/// Reads a series as references (field 1), one sample (field 2) of value and timestamp, and
-/// metadata (field 5) or nothing; `None` if it is anything else.
+/// Reads a series as references (field 1), one sample (field 2) of value and timestamp in either
+/// order, and metadata (field 5) or nothing; `None` if it is anything else.
 #[inline]
 pub(super) fn plain_series(message: &[u8]) -> Option<PlainSeries<'_>> {
     let [0x0a, len, rest @ ..] = message else {
@@ -79,26 +79,44 @@ pub(super) fn plain_series(message: &[u8]) -> Option<PlainSeries<'_>> {
         return None;
     }
     let (refs, rest) = rest.split_at_checked(*len as usize)?;
-    let (value, rest) = match rest {
+    let (value, timestamp, metadata) = match rest {
         [0x12, 0x10, 0x09, rest @ ..] => {
             let (bits, rest) = rest.split_first_chunk::<8>()?;
-            (f64::from_le_bytes(*bits), rest)
+            let (timestamp, rest) = stamp(rest)?;
+            (f64::from_le_bytes(*bits), timestamp, rest)
         }
-        [0x12, 0x07, rest @ ..] => (0.0, rest),
+        // As Weir's agents write it.
+        [0x12, 0x10, rest @ ..] => {
+            let (timestamp, rest) = stamp(rest)?;
+            let (&[0x09, ref bits @ ..], rest) = rest.split_first_chunk::<9>()? else {
+                return None;
+            };
+            (f64::from_le_bytes(*bits), timestamp, rest)
+        }
+        [0x12, 0x07, rest @ ..] => {
+            let (timestamp, rest) = stamp(rest)?;
+            (0.0, timestamp, rest)
+        }
         _ => return None,
-    };
-    let (&[0x10, a, b, c, d, e, f], metadata) = rest.split_first_chunk::<7>()? else {
-        return None;
-    };
-    let (timestamp, 6) = varint_in(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))? else {
-        return None;
     };
     match metadata {
         [] => {}
         [0x2a, len, rest @ ..] if *len < 0x80 && *len as usize == rest.len() => {}
         _ => return None,
     }
-    Some(PlainSeries { refs, timestamp: timestamp as Timestamp, value, metadata })
+    Some(PlainSeries { refs, timestamp, value, metadata })
+}
+
+/// A timestamp of this age of the world, six bytes, and what follows it.
+#[inline]
+fn stamp(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (&[0x10, a, b, c, d, e, f], rest) = bytes.split_first_chunk::<7>()? else {
+        return None;
+    };
+    match varint_in(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))? {
+        (timestamp, 6) => Some((timestamp as Timestamp, rest)),
+        _ => None,
+    }
 }
 
 /// Any `Sample`: timestamp, value, start timestamp.

@@ -36,6 +36,7 @@ fn it_shows_what_comes_in_what_goes_out_and_what_is_lost() {
         "anonymous",
         "gw-eu-2.example.net:9202",
         "Placement table version 3 · 3 members, 0 away",
+        "Windows wait for nobody · 0 went out incomplete",
         "https://archive.example.net/api/v1/write",
     ] {
         assert!(page.contains(part), "{part:?} is not on the page");
@@ -50,6 +51,13 @@ fn trouble_comes_before_everything_else() {
     assert!(trouble < page.find("class=\"tiles\"").unwrap());
     assert!(page.contains("<b class=\"state critical\">trouble</b>"));
     assert!(!page.contains("Nothing is wrong"));
+    for part in [
+        "Windows wait for <b>gw-eu-3</b>, a minute at most · 2 went out incomplete",
+        "20 on their way to gw-&lt;eu&gt;-2",
+        "<em class=\"warning\">14 s</em>",
+    ] {
+        assert!(page.contains(part), "{part:?} is not on the page");
+    }
 }
 
 #[test]

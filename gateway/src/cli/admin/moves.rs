@@ -18,21 +18,22 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(90);
 /// Virtual shards, and who is to own them.
 pub(super) type Steps = Vec<(OwnedSet, String)>;
 
-/// What has to move so that a member owns nothing.
-pub(super) fn drained(table: &Table, name: &str) -> Result<Steps, String> {
-    if table.find(name).is_none() {
+/// What has to move so that these members own nothing. None of them gets what another one had.
+pub(super) fn drained(table: &Table, names: &[String]) -> Result<Steps, String> {
+    if let Some(name) = names.iter().find(|name| table.find(name).is_none()) {
         return Err(format!("{name} is no member"));
     }
+    let goes = |name: &str| names.iter().any(|going| going == name);
     let without = |member: &Member| Member {
-        capacity: if member.name == name { 0 } else { member.capacity },
+        capacity: if goes(&member.name) { 0 } else { member.capacity },
         ..member.clone()
     };
     let members: Vec<Member> = table.members().iter().map(without).collect();
     if members.iter().all(|member| member.capacity == 0) {
-        return Err(format!("nobody with capacity is left beside {name}"));
+        return Err(format!("nobody with capacity is left beside {}", names.join(", ")));
     }
     let next = table.with_members(members).map_err(|why| why.to_string())?;
-    Ok(steps(&next, |from| from == name))
+    Ok(steps(&next, goes))
 }
 
 /// What has to move so that all have what their capacity says.
@@ -93,6 +94,7 @@ mod tests {
         let member = |&(name, capacity): &(&str, u16)| Member {
             name: name.into(),
             address: format!("{name}:1"),
+            push: String::new(),
             capacity,
         };
         Table::fill(capacities.iter().map(member).collect()).unwrap()
@@ -101,13 +103,21 @@ mod tests {
     #[test]
     fn a_drain_moves_all_of_one_member_and_nothing_else() {
         let three = table(&[("a", 1), ("b", 1), ("c", 1)]);
-        let steps = drained(&three, "b").unwrap();
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let steps = drained(&three, &names(&["b"])).unwrap();
         let owned = three.owned_by("b");
         assert_eq!(steps.iter().map(|(set, _)| set.len()).sum::<usize>(), owned.len());
         assert!(steps.iter().all(|(set, to)| set.len() <= LOT && to != "b"));
         assert!(steps.iter().flat_map(|(set, _)| set.iter()).all(|vshard| owned.contains(vshard)));
-        assert!(drained(&three, "d").unwrap_err().contains("no member"));
-        assert!(drained(&table(&[("a", 1)]), "a").unwrap_err().contains("nobody"));
+        assert!(drained(&three, &names(&["a", "d"])).unwrap_err().contains("d is no member"));
+        assert!(drained(&table(&[("a", 1)]), &names(&["a"])).unwrap_err().contains("nobody"));
+        let both = drained(&three, &names(&["a", "b"])).unwrap();
+        assert_eq!(
+            both.iter().map(|(set, _)| set.len()).sum::<usize>(),
+            4096 - three.owned_by("c").len()
+        );
+        assert!(both.iter().all(|(_, to)| to == "c"));
+        assert!(drained(&three, &names(&["a", "b", "c"])).unwrap_err().contains("beside a, b, c"));
     }
 
     #[test]

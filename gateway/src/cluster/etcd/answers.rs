@@ -51,6 +51,7 @@ impl RawPair {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct SwapAnswer {
+    pub(super) header: Header,
     pub(super) succeeded: bool,
 }
 

@@ -60,6 +60,14 @@ pub(super) enum EtcdError {
         /// Where the other is.
         address: String,
     },
+    /// Another member has taken this one over.
+    #[error("{name} has been taken over by {host}")]
+    Elsewhere {
+        /// This node's name.
+        name: String,
+        /// Who runs it.
+        host: String,
+    },
     /// The password's file.
     #[error("{0}")]
     Password(String),
@@ -121,6 +129,11 @@ impl Client {
 
     /// Makes all writes, or none because some key has changed; says which.
     pub(super) async fn swap(&self, swaps: &[Swap]) -> Result<bool, EtcdError> {
+        Ok(self.swap_at(swaps).await?.is_some())
+    }
+
+    /// The same; gives the revision that the written keys have then.
+    pub(super) async fn swap_at(&self, swaps: &[Swap]) -> Result<Option<u64>, EtcdError> {
         let compare = |swap: &Swap| match swap.expected {
             0 => json!({ "key": encode(&swap.key), "target": "CREATE", "result": "EQUAL",
                          "create_revision": "0" }),
@@ -136,7 +149,7 @@ impl Client {
         let puts: Vec<Value> = swaps.iter().map(put).collect();
         let transaction = json!({ "compare": compares, "success": puts });
         let answer: SwapAnswer = self.ask("/v3/kv/txn", &transaction).await?;
-        Ok(answer.succeeded)
+        Ok(answer.succeeded.then_some(answer.header.revision))
     }
 
     /// A lease that ends after `ttl` without [`Client::keep_alive`].

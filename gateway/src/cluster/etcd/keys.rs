@@ -1,5 +1,5 @@
-//! What stands below a tier's prefix in etcd: `table/00` to `table/63`, 64 virtual shards each, and
-//! `members/NAME`.
+//! What stands below a tier's prefix in etcd: `table/00` to `table/63`, 64 virtual shards each,
+//! `members/NAME`, and `followers/NAME`.
 //!
 //! Invariant: owners stand by name, for members come and go. A table is read only where all of it is
 //! there. Who owns something is a member, whether it has a session or not.
@@ -11,6 +11,7 @@ use weir_model::{VSHARDS, VShard};
 use weir_ring::{Member, Slot, Table};
 
 use super::answers::Pair;
+use crate::cluster::follow::record::Record;
 
 /// Keys of a table.
 pub(super) const CHUNKS: usize = 64;
@@ -22,7 +23,12 @@ pub(super) const IN_CHUNK: usize = VSHARDS as usize / CHUNKS;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Session {
     pub(super) address: String,
+    #[serde(default)]
+    pub(super) push: String,
     pub(super) capacity: u16,
+    /// The member that has taken this one over, and runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
 }
 
 /// Everything below the prefix.
@@ -36,6 +42,8 @@ pub(super) struct Contents {
     pub(super) slots: Option<Vec<(String, u32)>>,
     /// Those that have a session.
     pub(super) sessions: BTreeMap<String, Session>,
+    /// Where each member's twin is, with the revision of its key.
+    pub(super) records: BTreeMap<String, (Record, u64)>,
 }
 
 /// Runs of virtual shards: how many, whose, in which epoch.
@@ -52,6 +60,11 @@ pub(super) fn chunk_key(prefix: &str, chunk: usize) -> String {
 /// The key of a member.
 pub(super) fn member_key(prefix: &str, name: &str) -> String {
     format!("{prefix}members/{name}")
+}
+
+/// The key of a member's record.
+pub(super) fn record_key(prefix: &str, name: &str) -> String {
+    format!("{prefix}followers/{name}")
 }
 
 /// A part of the table as its key has it.
@@ -82,6 +95,9 @@ impl Contents {
             if let Some(name) = below.strip_prefix("members/") {
                 let session = serde_json::from_slice(&pair.value).map_err(|_| wrong())?;
                 contents.sessions.insert(name.to_owned(), session);
+            } else if let Some(name) = below.strip_prefix("followers/") {
+                let record = serde_json::from_slice(&pair.value).map_err(|_| wrong())?;
+                contents.records.insert(name.to_owned(), (record, pair.revision));
             } else if let Some(number) = below.strip_prefix("table/") {
                 let at: usize = number.parse().map_err(|_| wrong())?;
                 let (revision, chunk) =
@@ -101,7 +117,12 @@ impl Contents {
     /// Takes these for members that have a session, too.
     pub(super) fn keep_sessions(&mut self, known: &[Member]) {
         for member in known {
-            let session = || Session { address: member.address.clone(), capacity: member.capacity };
+            let session = || Session {
+                address: member.address.clone(),
+                push: member.push.clone(),
+                capacity: member.capacity,
+                host: None,
+            };
             self.sessions.entry(member.name.clone()).or_insert_with(session);
         }
     }
@@ -111,6 +132,7 @@ impl Contents {
         let member = |(name, session): (&String, &Session)| Member {
             name: name.clone(),
             address: session.address.clone(),
+            push: session.push.clone(),
             capacity: session.capacity,
         };
         self.sessions.iter().map(member).collect()
@@ -127,7 +149,12 @@ impl Contents {
         for (name, epoch) in slots {
             let owner = *places.entry(name.clone()).or_insert_with(|| {
                 let before = known.iter().find(|member| member.name == *name).cloned();
-                let unknown = || Member { name: name.clone(), address: String::new(), capacity: 0 };
+                let unknown = || Member {
+                    name: name.clone(),
+                    address: String::new(),
+                    push: String::new(),
+                    capacity: 0,
+                };
                 members.push(before.unwrap_or_else(unknown));
                 members.len() as u16 - 1
             });
@@ -149,7 +176,8 @@ mod tests {
     use super::*;
 
     fn member(name: &str, capacity: u16) -> Member {
-        Member { name: name.into(), address: format!("{name}:9202"), capacity }
+        let push = format!("{name}:9201");
+        Member { name: name.into(), address: format!("{name}:9202"), push, capacity }
     }
 
     /// What etcd has of a table and these sessions.
@@ -161,7 +189,8 @@ mod tests {
         };
         let mut pairs: Vec<Pair> = slots.chunks(IN_CHUNK).enumerate().map(chunk).collect();
         for member in sessions {
-            let session = Session { address: member.address.clone(), capacity: member.capacity };
+            let (address, push) = (member.address.clone(), member.push.clone());
+            let session = Session { address, push, capacity: member.capacity, host: None };
             let value = serde_json::to_vec(&session).unwrap();
             pairs.push(pair(member_key("/weir/", &member.name), value, 3));
         }

@@ -11,6 +11,7 @@ use hyper::{Request, Response, StatusCode};
 use weir_http::HeaderMap;
 use weir_http::limits::{declared_len, read_body};
 use weir_model::VShard;
+use weir_model::mutation::{self, Mutation};
 use weir_ring::{OwnedSet, Table};
 
 use super::{
@@ -75,11 +76,12 @@ async fn adopted(node: &Arc<Node>, headers: &HeaderMap, body: &Bytes) -> Result<
         return Err(MoveError::Log("it is read back".to_owned()));
     }
     let _one_at_a_time = node.moves.adopting.lock().await;
-    let known = (from.clone(), id);
-    let is_known = || lock(&node.emit_facts.tier.adopted).contains(&known);
+    let giver = from.clone();
+    let is_known = || node.emit_facts.tier.has_adopted(&giver, id);
     let table = node.cluster.table();
     let all: Vec<VShard> = vshards.iter().collect();
-    if is_known() || is_placed_here(node, &table, &all, &from) {
+    let is_repeat = is_known() || is_placed_here(node, &table, &all, &from);
+    if is_repeat && !mutation::is(Mutation::AdoptedTwice) {
         return Ok(());
     }
     if let Some(vshard) = all.iter().find(|&&vshard| table.owner(vshard).name != from) {
@@ -115,21 +117,22 @@ fn is_placed_here(node: &Node, table: &Table, vshards: &[VShard], from: &str) ->
     !vshards.is_empty() && vshards.iter().all(is_on_its_way)
 }
 
-/// The table that says so; the frontier goes on.
+/// The table that says so; then the frontier goes on.
 pub async fn done(node: &Arc<Node>, request: Request<Incoming>) -> Page {
     let (parts, incoming) = request.into_parts();
     let body = read_body(incoming, declared_len(&parts.headers), 1 << 20, TIMEOUT).await;
     let table = body
         .map_err(|why| why.to_string())
         .and_then(|body| table_text::read(&body).map_err(|why| why.to_string()));
-    node.moves.let_taker_go();
-    match table {
+    let answer = match table {
         Ok(table) => {
             node.cluster.learn(&table);
             page(StatusCode::NO_CONTENT, "")
         }
         Err(why) => page(StatusCode::BAD_REQUEST, why),
-    }
+    };
+    node.moves.let_taker_go();
+    answer
 }
 
 /// Another member passes on what its operator asked for.

@@ -13,7 +13,7 @@ const PEERS: &str = "members:
 ";
 
 fn member(name: &str, address: &str, capacity: u16) -> Member {
-    Member { name: name.into(), address: address.into(), capacity }
+    Member { name: name.into(), address: address.into(), push: String::new(), capacity }
 }
 
 #[test]
@@ -26,11 +26,15 @@ fn a_file_of_peers_makes_a_tier() {
         member("gw-2", "[fd00::2]:9202", 0),
     ];
     let expected = Cluster {
+        advertise_push: "127.0.0.1:9201".into(),
         listen: Some("127.0.0.1:9202".parse().unwrap()),
         advertise: "127.0.0.1:9202".into(),
         capacity: 1,
         tls: None,
         membership: Membership::Static(members),
+        replicas: 1,
+        failover_delay: Duration::from_secs(2),
+        host: None,
     };
     assert_eq!(config.cluster, expected);
     assert_eq!(config.warnings, []);

@@ -116,6 +116,7 @@ fn flags_win_over_the_file_and_are_checked() {
         data_dir: Some("b".into()),
         log_level: Some("warn".into()),
         log_format: Some("json".into()),
+        hosted: None,
     };
     let file = folder.path("weir.yml");
     let config = load(Some(&file), &flags, &env).unwrap();

@@ -37,10 +37,9 @@ const WRONG: &[(&str, &str)] = &[
         "remote_write:\n- url: http://a\n  send_exemplars: perhaps\n",
         "weir.yml:3: remote_write[0].send_exemplars: invalid boolean",
     ),
-    // What does not exist yet.
     (
         "cluster:\n  replication_factor: 2",
-        "weir.yml:2: cluster.replication_factor: more than 1 is not supported yet; allowed is 1",
+        "weir.yml:2: cluster.replication_factor: 2 needs cluster.etcd: who takes over from whom must be agreed on",
     ),
     // Values and bounds.
     (

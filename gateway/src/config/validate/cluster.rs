@@ -2,15 +2,16 @@
 //!
 //! Keys of what does not exist yet are known and refused.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use weir_aggregate::decisions::HaLabels;
 use weir_config::{Check, Problem, Text};
-use weir_model::ShardKey;
+use weir_model::{Millis, ShardKey};
 use weir_ring::Member;
 
 use super::{etcd, listen::listen};
+use crate::config::cluster::FAILOVER_DELAY;
 use crate::config::raw;
 use crate::config::{Cluster, ClusterTls, Membership};
 
@@ -43,7 +44,7 @@ pub(crate) fn address(text: &str) -> Result<(), String> {
         return Err(wrong());
     }
     let host = host.trim_matches(['[', ']']);
-    match host.parse::<std::net::IpAddr>() {
+    match host.parse::<IpAddr>() {
         Ok(ip) if ip.is_unspecified() => {
             Err(format!("{text:?} leads nowhere; others need an address of this machine"))
         }
@@ -63,10 +64,14 @@ pub(super) fn name(text: &Text, check: &mut Check<'_>) -> String {
 pub(super) fn cluster(
     raw: &raw::Cluster,
     members: Option<Result<Vec<Member>, Vec<Problem>>>,
+    served_at: SocketAddr,
     check: &mut Check<'_>,
 ) -> Cluster {
     let membership = membership(raw, members, check);
-    replication(&raw.replication_factor, check);
+    let replicas = replication(&raw.replication_factor, &membership, check);
+    let (default, most) = (Millis(FAILOVER_DELAY.as_millis() as i64), Millis::from_secs(3600));
+    let key = "cluster.failover_delay";
+    let failover_delay = check.duration(key, &raw.failover_delay, default, Millis(0)..=most);
     if membership == Membership::Alone {
         without_effect(raw, check);
     }
@@ -84,12 +89,17 @@ pub(super) fn cluster(
     if let Membership::Static(members) = &membership {
         file_counts(raw, members, check);
     }
+    let advertise = advertised(&raw.advertise, listen, &membership, check);
     Cluster {
-        advertise: advertised(&raw.advertise, listen, &membership, check),
+        advertise_push: pushed_to(&raw.advertise_push, &advertise, served_at, check),
+        advertise,
         capacity,
         listen,
         tls,
         membership,
+        replicas,
+        failover_delay: failover_delay.to_std(),
+        host: None,
     }
 }
 
@@ -113,19 +123,24 @@ fn membership(
     }
 }
 
-fn replication(text: &Text, check: &mut Check<'_>) {
+fn replication(text: &Text, membership: &Membership, check: &mut Check<'_>) -> u8 {
     let key = "cluster.replication_factor";
-    if check.number(key, text, 1, 1..=3) > 1 {
-        check.error(key, "more than 1 is not supported yet; allowed is 1");
+    let replicas = check.number(key, text, 1, 1..=2) as u8;
+    if replicas > 1 && !matches!(membership, Membership::Etcd(_)) {
+        let message = "2 needs cluster.etcd: who takes over from whom must be agreed on";
+        check.error(key, message);
     }
+    replicas
 }
 
 fn without_effect(raw: &raw::Cluster, check: &mut Check<'_>) {
     let keys = [
         ("listen", raw.listen.is_some()),
         ("advertise", raw.advertise.is_some()),
+        ("advertise_push", raw.advertise_push.is_some()),
         ("capacity", raw.capacity.is_some()),
         ("tls", raw.tls.is_some()),
+        ("failover_delay", raw.failover_delay.is_some()),
     ];
     for (key, _) in keys.into_iter().filter(|(_, is_there)| *is_there) {
         let message = "has no effect: this node stands alone; name its tier by peers_file or etcd";
@@ -151,6 +166,7 @@ fn file_counts(raw: &raw::Cluster, members: &[Member], check: &mut Check<'_>) {
     };
     let said = [
         ("advertise", &raw.advertise, own.address.clone()),
+        ("advertise_push", &raw.advertise_push, own.push.clone()),
         ("capacity", &raw.capacity, own.capacity.to_string()),
     ];
     for (key, text, listed) in said {
@@ -176,6 +192,25 @@ fn advertised(
         check.error("cluster.advertise", why);
     }
     text
+}
+
+/// The host at which other members reach this node, and the port at which it takes requests.
+fn pushed_to(text: &Text, advertise: &str, served_at: SocketAddr, check: &mut Check<'_>) -> String {
+    match text {
+        Some(text) => {
+            if let Err(why) = address(text) {
+                check.error("cluster.advertise_push", why);
+            }
+            text.clone()
+        }
+        None => {
+            let host = advertise.rsplit_once(':').map(|(host, _)| host);
+            let is_local = |host: &&str| host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            let reached = host.filter(|host| !served_at.ip().is_loopback() || is_local(host));
+            let at = reached.map(|host| format!("{host}:{}", served_at.port()));
+            at.filter(|at| address(at).is_ok()).unwrap_or_default()
+        }
+    }
 }
 
 /// All three files, or none.

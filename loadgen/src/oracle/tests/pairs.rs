@@ -1,4 +1,4 @@
-//! HA pairs under `merge`.
+//! HA pairs.
 
 use super::*;
 
@@ -47,4 +47,30 @@ fn a_replica_that_lags_at_the_switch_has_not_reset() {
     // 20, then all 50 after a reset, then 10.
     let outputs = oracle("increase", "").expected(&reset, 10_000);
     assert_eq!(says(&outputs, "increase"), values([(10_000, 80.0)]));
+}
+
+#[test]
+fn an_elected_replica_is_waited_for_until_the_failover_time() {
+    let arrivals = [
+        of("a", 1_000, 10.0),
+        of("a", 5_000, 14.0),
+        of("b", 20_000, 29.0),
+        // 30 s past 5 s, and not more.
+        of("b", 35_000, 44.0),
+        of("b", 36_000, 45.0),
+        of("a", 37_000, 46.0),
+    ];
+    let settings = Settings { elects: true, ..Settings::default() };
+    let oracle = oracle("increase, count_samples", "").with(settings);
+    let outputs = oracle.expected(&arrivals, 40_000);
+    // Nothing counts for 25 s, which is how long a series is alive here: the group ends in between.
+    let with_end = |first: f64, last: f64| {
+        [
+            (10_000, Expected::Value(first)),
+            (30_000, Expected::Marker),
+            (40_000, Expected::Value(last)),
+        ]
+    };
+    assert_eq!(says(&outputs, "count_samples"), with_end(2.0, 1.0));
+    assert_eq!(says(&outputs, "increase"), with_end(4.0, 31.0));
 }

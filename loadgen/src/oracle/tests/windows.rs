@@ -141,7 +141,7 @@ fn a_native_histogram_holds_the_windows_values() {
     let expected = oracle("native_histogram", "").expected_histograms(&arrivals, 20_000);
     let (labels, series) = expected.iter().next().unwrap();
     assert_eq!(name(labels), "m:10s_without_instance_native_histogram");
-    assert_eq!(series[&10_000], [1.5, 3.0, 3.5]);
+    assert_eq!(series[&10_000], ExpectedHistogram::Of(vec![1.5, 3.0, 3.5]));
     // Schema 0: 1.5 is in (1, 2], bucket 1; 3 and 3.5 in (2, 4], bucket 2.
     let first = NativeHistogram {
         timestamp: 10_000,

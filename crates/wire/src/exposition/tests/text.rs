@@ -1,6 +1,8 @@
 //! Text 0.0.4. The verdicts and contents in the tables are those of Prometheus 3.16
 //! (`model/textparse`); only the wording of the errors is our own.
 
+use proptest::prelude::*;
+
 use crate::exposition::{Format, Options, ParseError};
 use crate::oracle::exposition::dump;
 
@@ -20,6 +22,23 @@ fn what_prometheus_refuses_is_refused() {
     for (page, message) in REFUSED {
         let error = read(page).unwrap_err();
         assert_eq!(error.kind.to_string(), *message, "{page}");
+    }
+}
+
+proptest! {
+    /// Gauges only, so that no line depends on the types before it.
+    #[test]
+    fn a_line_says_the_same_behind_others_as_alone(
+        lines in prop::collection::vec(
+            r#"(# (HELP|TYPE) ?)?(a|a_b|a:c|a_b_c_d_e|"a\\\\"|9a)[_:9\.]?( gauge|\{x="a"\} 1| 1|\t2)"#, 1..8,
+        ),
+    ) {
+        let alone: Result<Vec<_>, _> = lines.iter().map(|line| read(line)).collect();
+        match (read(&lines.join("\n")), alone) {
+            (Ok(all), Ok(alone)) => prop_assert_eq!(all, alone.concat()),
+            (Err(all), Err(alone)) => prop_assert_eq!(all.kind, alone.kind),
+            (all, alone) => prop_assert!(false, "{all:?} {alone:?}"),
+        }
     }
 }
 

@@ -1,0 +1,179 @@
+//! What a fault does to the ground.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::super::dice::Dice;
+use super::super::faults::Fault;
+use super::super::moves::Move;
+use super::super::node::name;
+use super::super::pause;
+use super::{ANOTHER_RULE, Ground, RULES, SHORT_MS};
+use crate::clock::now_ms;
+use crate::receiver::Reply;
+
+/// How long a clock needs until the process sees that it was set.
+const SEEN: u64 = 1_100;
+
+impl Ground {
+    /// The fault, from its beginning to its end.
+    pub(super) fn befall(&mut self, fault: Fault, dice: &mut Dice) -> Result<(), String> {
+        let last = self.nodes.len() as u64 - 1;
+        // One gateway's faults are those of its seed, with or without tiers.
+        let at = if last == 0 { 0 } else { dice.between(0, last) as usize };
+        match fault {
+            kill if kill.is_kill() => self.kill(kill, at, dice),
+            Fault::Stop => {
+                let most = if last == 0 { 1500 } else { 5000 };
+                self.nodes[at].process.signal(Signal::STOP);
+                pause(dice.between(100, most));
+                self.nodes[at].process.signal(Signal::CONT);
+                Ok(())
+            }
+            Fault::Terminate => {
+                self.nodes[at].process.terminate()?;
+                self.nodes[at].process.restart()
+            }
+            Fault::Reload => self.reload(true),
+            Fault::ReloadBroken => {
+                self.nodes[at].configure("- {match: [")?;
+                self.nodes[at].process.signal(Signal::HUP);
+                pause(dice.between(50, 200));
+                self.reload(false)
+            }
+            Fault::DiskFull => {
+                let (wait, restarts) = (dice.between(300, 1500), dice.between(0, 3) == 0);
+                self.nodes[at].fill_disk(restarts, || pause(wait))
+            }
+            Fault::SendersDie => {
+                self.fleet.die(dice.between(1, 12) as usize);
+                Ok(())
+            }
+            Fault::LogFull => {
+                self.fleet.flood(self.nodes[at].process.address, dice.between(0, 800))
+            }
+            Fault::Move => self.any_move(at, dice).carry_out(),
+            Fault::ClockWrong => self.set_clock(at, dice),
+            Fault::AgentStop
+            | Fault::AgentTerminate
+            | Fault::AgentDiskFull
+            | Fault::TargetDies
+            | Fault::TargetHangs => {
+                self.field.as_mut().map_or(Ok(()), |field| field.befall(fault, dice))
+            }
+            _ => {
+                self.misbehave(fault, dice);
+                pause(dice.between(100, 1200));
+                self.receiver.accept_all();
+                Ok(())
+            }
+        }
+    }
+
+    /// A fault that ends a process with SIGKILL; gateways' are of the one there.
+    fn kill(&mut self, fault: Fault, at: usize, dice: &mut Dice) -> Result<(), String> {
+        match fault {
+            Fault::Kill => self.nodes[at].process.restart(),
+            Fault::KillInReplay => {
+                self.nodes[at].process.restart()?;
+                pause(dice.between(0, 60));
+                self.nodes[at].process.restart()
+            }
+            Fault::KillAtWindowEnd => {
+                // A frontier a second, and the window that ends then: somewhere around it.
+                let left = SHORT_MS - now_ms().rem_euclid(SHORT_MS);
+                pause(u64::try_from(left % 1000).unwrap_or(0) + dice.between(0, 60));
+                self.nodes[at].process.restart()
+            }
+            Fault::KillInReload => {
+                self.reload(true)?;
+                pause(dice.between(0, 25));
+                self.nodes[at].process.restart()
+            }
+            Fault::KillAll => {
+                self.nodes.iter_mut().for_each(|node| node.process.kill());
+                self.nodes.iter_mut().try_for_each(|node| node.process.restart())
+            }
+            Fault::KillInMove => {
+                let (begun, victim) = (self.any_move(at, dice), self.any_node(dice));
+                let command = begun.begin()?;
+                pause(dice.between(0, 400));
+                self.nodes[victim].process.restart()?;
+                command.wait_with_output().map_err(|e| e.to_string())?;
+                // What was interrupted goes on.
+                begun.carry_out()
+            }
+            Fault::AgentKillBehindGateway => {
+                let (nodes, field) = (&mut self.nodes, &mut self.field);
+                let Some(field) = field else { return Ok(()) };
+                nodes[at].process.kill();
+                pause(dice.between(0, 2500));
+                field.kill_during(dice, |dice| {
+                    pause(dice.between(0, 300));
+                    nodes[at].process.start()
+                })
+            }
+            _ => self.field.as_mut().map_or(Ok(()), |field| field.befall(fault, dice)),
+        }
+    }
+
+    /// A move of some virtual shards to the gateway there, by asking any.
+    fn any_move(&self, to: usize, dice: &mut Dice) -> Move {
+        let asked = self.nodes[self.any_node(dice)].process.address;
+        Move::any(&self.gateway, asked, &name(to), dice)
+    }
+
+    fn any_node(&self, dice: &mut Dice) -> usize {
+        dice.between(0, self.nodes.len() as u64 - 1) as usize
+    }
+
+    /// Writes the rules, once more with or without one that takes nothing, and sends SIGHUP.
+    fn reload(&mut self, changed: bool) -> Result<(), String> {
+        self.another_rule ^= changed;
+        let another = if self.another_rule { ANOTHER_RULE } else { "" };
+        for node in &self.nodes {
+            node.configure(&format!("{another}{RULES}"))?;
+            node.process.signal(Signal::HUP);
+        }
+        Ok(())
+    }
+
+    fn misbehave(&self, fault: Fault, dice: &mut Dice) {
+        let delay = Duration::from_millis(dice.between(50, 400));
+        let unwell = dice.between(0, 1) == 0;
+        self.receiver.script(move |_| match fault {
+            Fault::BackendSlow => Reply::Slow(delay),
+            Fault::BackendHangs => Reply::Hang,
+            Fault::BackendLoses => Reply::Lose,
+            Fault::BackendResets => Reply::Reset,
+            Fault::BackendFails if unwell => Reply::Status(500, Vec::new(), "unwell".into()),
+            Fault::BackendFails => {
+                Reply::Status(503, vec![("Retry-After".into(), "1".into())], "too busy".into())
+            }
+            _ => Reply::Close,
+        });
+    }
+
+    /// Sets a gateway's clock wrong for a while. It comes back at once, or from nearby in small steps.
+    fn set_clock(&mut self, at: usize, dice: &mut Dice) -> Result<(), String> {
+        let seconds = dice.one_of(&[-300, -30, 30, 300]).unwrap_or(30);
+        let (wait, small_steps, killed) =
+            (dice.between(0, 2000), dice.between(0, 1) == 0, dice.between(0, 3) == 0);
+        let Some(clock) = self.nodes[at].process.clock().cloned() else { return Ok(()) };
+        clock.set(seconds)?;
+        pause(SEEN + wait);
+        if seconds.abs() <= 30 && small_steps {
+            // Three steps, each of more than what the gateway takes for a clock's drift.
+            for part in [2, 1] {
+                clock.set(seconds / 3 * part)?;
+                pause(SEEN);
+            }
+        }
+        if killed {
+            self.nodes[at].process.kill();
+        }
+        clock.set(0)?;
+        if killed { self.nodes[at].process.start() } else { Ok(()) }
+    }
+}

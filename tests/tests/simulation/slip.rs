@@ -1,0 +1,49 @@
+//! Deliberate mistakes of what is a model here: logging, telling and moving in the wrong order.
+//!
+//! The core's own stand in `weir_model::mutation`.
+
+/// A mistake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Slip {
+    /// A request is answered before the log is synced.
+    AnsweredBeforeSync,
+    /// A piece of a stream is acknowledged before the log is synced.
+    TakenBeforeSync,
+    /// Others are told before the log is synced past what determines it.
+    ToldBeforeSync,
+    /// Who has given virtual shards away goes on to take their samples.
+    NotFenced,
+    /// A state is sent before the record that gives it away is on disk.
+    ReleaseNotSynced,
+    /// A state is confirmed before it is on disk.
+    AdoptedBeforeSync,
+    /// A state that comes again is taken again.
+    AdoptedTwice,
+    /// The giver's frontier goes on while its virtual shards are on their way.
+    GiverNotHeld,
+    /// What is given away is forgotten at a restart.
+    ReleaseForgotten,
+}
+
+impl Slip {
+    /// Those that a few dozen seeds show; the others are rarer.
+    pub(crate) const NOTICED: [Self; 4] =
+        [Self::AnsweredBeforeSync, Self::NotFenced, Self::AdoptedTwice, Self::GiverNotHeld];
+
+    const ALL: [Self; 9] = [
+        Self::AnsweredBeforeSync,
+        Self::TakenBeforeSync,
+        Self::ToldBeforeSync,
+        Self::NotFenced,
+        Self::ReleaseNotSynced,
+        Self::AdoptedBeforeSync,
+        Self::AdoptedTwice,
+        Self::GiverNotHeld,
+        Self::ReleaseForgotten,
+    ];
+
+    /// By its name.
+    pub(crate) fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|slip| format!("{slip:?}") == name)
+    }
+}
