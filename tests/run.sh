@@ -12,8 +12,9 @@ export PROGRAM_SECONDS=${PROGRAM_SECONDS:-1200}
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
-# Those that take minutes go first, so that none of them is left alone at the end.
-first='crash_recovery|instructions|tier|moves|promql_equivalence|mutations|deploy|torture|simulation|checked_runs|shard'
+# Those that take minutes go first, the longest before all, so that none of them is left alone at the end.
+first=(simulation instructions crash_recovery tier moves mutations disk_faults torture promql_equivalence
+    follow checked_runs agent_faults agent_direct agent_released agent_clock shard deploy)
 
 # A line for each test program: the folder of its package, where cargo runs it, and its file.
 programs() {
@@ -44,10 +45,17 @@ export logs
 
 programs >"$logs/programs"
 [ -s "$logs/programs" ] || { echo "run.sh: there are no tests" >&2; exit 1; }
-{
-    grep -E "/($first)-[0-9a-f]+$" "$logs/programs" || true
-    grep -vE "/($first)-[0-9a-f]+$" "$logs/programs"
-} | xargs -P "$lanes" -L 1 bash -c 'one "$@"' one
+# In this order, then the others.
+in_order() {
+    local name others
+    others=$(<"$logs/programs")
+    for name in "${first[@]}"; do
+        grep -E "/$name-[0-9a-f]+$" "$logs/programs" || true
+        others=$(grep -vE "/$name-[0-9a-f]+$" <<<"$others" || true)
+    done
+    echo "$others"
+}
+in_order | xargs -P "$lanes" -L 1 bash -c 'one "$@"' one
 cargo test --workspace --doc
 if [ -s "$logs/failed" ]; then
     echo "run.sh: failed:" >&2

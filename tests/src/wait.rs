@@ -7,12 +7,14 @@ pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Result<T,
     let began = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
+        let asked = Instant::now();
         let reason = match ask() {
             Ok(answer) => return answer,
             Err(reason) => reason,
         };
         assert!(began.elapsed() < within, "not within {within:?}: {what}: {reason}");
-        std::thread::sleep(pause);
+        // A question that is much work leaves the cores to who is to answer it.
+        std::thread::sleep(pause.max(asked.elapsed() * 2));
         pause = (pause * 2).min(Duration::from_millis(100));
     }
 }
@@ -25,13 +27,16 @@ pub fn until_true(what: &str, within: Duration, mut ask: impl FnMut() -> bool) {
 /// Waits for what may never come: whether it came.
 pub fn perhaps(within: Duration, mut ask: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
-    while !ask() {
+    loop {
+        let asked = Instant::now();
+        if ask() {
+            return true;
+        }
         if began.elapsed() >= within {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200).max(asked.elapsed() * 4));
     }
-    true
 }
 
 /// Waits for a moment of the wall clock, in milliseconds since the epoch.

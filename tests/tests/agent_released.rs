@@ -16,7 +16,7 @@ use weir_tests::wait;
 
 const SOON: Duration = Duration::from_secs(90);
 /// As long as the agent may take to come back to a gateway that has begun anew.
-const GRACE: &str = "6s";
+const GRACE: &str = "12s";
 const WINDOW_MS: i64 = 2_000;
 const RULES: &str = "- {match: ticks_total, interval: 2s, by: [job], staleness_interval: 4s, \
                      outputs: [total, count_samples]}\n";

@@ -55,12 +55,16 @@ fn what_the_decoder_or_a_shard_drops_is_missed_from_its_tenant() {
         gateway.spawn_losing(point, 2);
         send(&gateway);
         assert_audit(&gateway, 0.0, 1.0, 1.0);
-        let received = gateway.metrics().get("weir_received_samples_total", &[]);
-        assert_eq!(received, Some(3.0), "{point}: the left side does not depend on the right one");
+        let whole = format!("{point}: the left side does not depend on the right one");
+        gateway.wait_metrics(&whole, SOON, |page| {
+            page.get("weir_received_samples_total", &[]) == Some(3.0)
+        });
         // The body is in the log as it came: a sound decoder finds in it what was lost.
         gateway.crash_and_restart();
         assert_audit(&gateway, 0.0, 0.0, 0.0);
-        assert_eq!(gateway.metrics().get("weir_replay_samples_total", &[]), Some(3.0));
+        gateway.wait_metrics("all are replayed", SOON, |page| {
+            page.get("weir_replay_samples_total", &[]) == Some(3.0)
+        });
     }
 }
 
