@@ -17,7 +17,7 @@ use crate::checkpoint::Loaded;
 use crate::cluster::{self, stream::Streams};
 use crate::config::{Config, Overrides};
 use crate::engine::{self, Engine};
-use crate::frontier::{Policy, wall_ms};
+use crate::frontier::{self, Policy, wall_ms};
 use crate::metadata::Families;
 use crate::node::Node;
 use crate::recover::Replayed;
@@ -166,14 +166,19 @@ fn start_frontier(
         node.custody.pass(frontier);
         // What the log holds from before is no newer.
         node.custody.stamp(wall_ms() + windows.future_max.0);
-        // The process went on at least until its last request, and its last frontier.
-        let ended = replayed.received.unwrap_or(frontier).max(frontier + grace);
-        Policy::new(grace, wait, frontier, Some(ended), monotonic)
+        // The process went on at least until its last request, its last frontier, and its last checkpoint. A
+        // pause that was not over then goes on.
+        let received = replayed.received.map(|at| at.saturating_sub(replayed.paused_ms));
+        let ended = received.max(loaded.heard_until).max(Some(frontier + grace));
+        let policy = Policy::new(grace, wait, frontier, ended, monotonic);
+        // Before the first request: this process may end in the next moment.
+        frontier::submit(node, frontier, policy.paused_ms(wall_ms(), monotonic));
+        policy
     } else {
         let start = wall_ms() - FRESH_REACH.0;
         node.custody.begin_at(start + grace);
         Policy::fresh(grace, wait, start, monotonic)
     };
     let node = Arc::clone(node);
-    boot::spawn("frontier".into(), move || crate::frontier::run(&node, policy, origin))
+    boot::spawn("frontier".into(), move || frontier::run(&node, policy, origin))
 }

@@ -85,6 +85,7 @@ impl Engine {
             workers: node.workers,
             config: Arc::clone(node) as Arc<dyn crate::checkpoint::CurrentConfig>,
             facts: Arc::clone(&node.checkpoint_facts),
+            frontier: Arc::clone(&node.frontier_facts),
             stopping: Arc::clone(last),
             every: node.current.load().config.wal.checkpoint_interval,
             next_cycle: self.loaded.next_cycle,

@@ -34,6 +34,8 @@ pub struct FrontierFacts {
     pub submitted: AtomicI64,
     /// Whether it waits for senders that work off a backlog.
     pub catching_up: AtomicBool,
+    /// What the last frontier says of a pause that is not over, milliseconds.
+    pub paused_ms: AtomicI64,
     /// Whether the wall clock is in doubt.
     pub clock_in_doubt: AtomicBool,
     /// Agents whose promises are fresh.
@@ -76,14 +78,14 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
         }
         if !stands_still && moves {
             // The last one again, so that other members go on to hear of this one.
-            submit(node, policy.frontier());
+            submit(node, policy.frontier(), policy.paused_ms(wall, monotonic));
             node.frontier_facts.catching_up.store(true, Ordering::Relaxed);
         } else if !stands_still {
             heed(node, &mut policy, (wall, monotonic));
             let since = policy.paused_at() - ALIVE_MS;
             let targets = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
             if let Some(to) = policy.tick(wall, monotonic, &targets) {
-                submit(node, to);
+                submit(node, to, policy.paused_ms(wall, monotonic));
             }
             let is_behind = policy.is_waiting() || policy.is_resting(monotonic);
             let catching_up = is_behind || policy.is_held(monotonic);
@@ -124,7 +126,8 @@ fn run_ahead(node: &Node, policy: &mut Policy, monotonic: i64) {
     let intervals = current.decisions.rules.iter().map(|active| active.rule.interval().0.max(1));
     let ends = intervals.map(|interval| complete - complete.rem_euclid(interval));
     if let Some(to) = ends.max().and_then(|end| policy.run_ahead(end, monotonic)) {
-        submit(node, to);
+        // It does not run ahead while a pause is not over.
+        submit(node, to, 0);
     }
 }
 
@@ -135,19 +138,22 @@ fn progress(node: &Node, since: Timestamp) -> Vec<Progress> {
 }
 
 /// Logs a frontier for all virtual shards and hands it on. While it stands still for a move it is the last
-/// one again.
-pub fn submit(node: &Node, to: Timestamp) {
+/// one again. `paused_ms` is what [`Policy::paused_ms`] says.
+pub fn submit(node: &Node, to: Timestamp, paused_ms: i64) {
     with_hold(node, |is_held| {
         let last = crate::cluster::moves::stands(node);
-        submit_now(node, if is_held && last > 0 { last.min(to) } else { to });
+        submit_now(node, if is_held && last > 0 { last.min(to) } else { to }, paused_ms);
     });
 }
 
-fn submit_now(node: &Node, to: Timestamp) {
+fn submit_now(node: &Node, to: Timestamp, paused_ms: i64) {
     node.custody.pass(to);
-    let record = FrontierRecord { vshards: vec![(0, VSHARDS)], to };
+    let record = FrontierRecord { vshards: vec![(0, VSHARDS)], to, paused_ms };
     match node.pipeline.frontier(&record) {
-        Ok(_) => node.frontier_facts.submitted.store(to, Ordering::Relaxed),
+        Ok(_) => {
+            node.frontier_facts.submitted.store(to, Ordering::Relaxed);
+            node.frontier_facts.paused_ms.store(paused_ms, Ordering::Relaxed);
+        }
         Err(why) => tracing::warn!(%why, "the frontier cannot move"),
     }
 }

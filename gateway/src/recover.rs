@@ -43,6 +43,8 @@ pub struct Replayed {
     pub samples: u64,
     /// The last frontier in the log.
     pub frontier: Option<i64>,
+    /// What it says of a pause that was not over, milliseconds.
+    pub paused_ms: i64,
     /// When the last request in it was received, milliseconds since the epoch.
     pub received: Option<i64>,
     /// The configuration in force at its end.
@@ -258,6 +260,7 @@ impl Replay<'_> {
             return false;
         };
         replayed.frontier = Some(frontier.to);
+        replayed.paused_ms = frontier.paused_ms.max(0);
         self.pipeline.replay_frontier(record.position, &frontier);
         true
     }

@@ -17,6 +17,8 @@ pub struct Loaded {
     pub home_position: u64,
     /// Frontier of the output groups' state.
     pub home_frontier: Option<Timestamp>,
+    /// When it was written, less a pause that was not over, milliseconds since the epoch.
+    pub heard_until: Option<Timestamp>,
     /// Frames of later positions stand in the queue from here on.
     pub queue_mark: u64,
     /// The output groups' state.
@@ -141,6 +143,8 @@ fn read_complete(payload: &[u8]) -> Result<Complete, Unreadable> {
     loaded.kept = Some(Kept { first: u64::MAX, replay_from, queue_mark });
     let (shards, home_bytes) = (from.small()?, from.small()?);
     loaded.config = Some((from.small()?, from.blob()?.to_vec()));
+    // Older versions end here.
+    loaded.heard_until = if from.is_empty() { None } else { Some(from.signed()?) };
     Ok(Complete { cycle, shards, home_bytes, loaded })
 }
 

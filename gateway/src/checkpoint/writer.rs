@@ -1,16 +1,19 @@
 //! The thread that runs checkpoint cycles.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use weir_aggregate::codec::Writer;
 use weir_journal::{Importance, Journal, ReserveError};
+use weir_model::VSHARDS;
 
 use super::{COMPLETE, HOME, HomeState, Kept, SHARD, ShardPart, ShardState};
+use crate::frontier::{FrontierFacts, wall_ms};
 use crate::pipeline::{Expect, Message, Pipeline};
+use crate::shard::worker::lock;
 
 /// What a cycle needs to know of the configuration: one that changes in the middle voids it.
 pub trait CurrentConfig: Send + Sync {
@@ -29,6 +32,8 @@ pub struct CheckpointFacts {
     pub last_duration_ms: AtomicU64,
     /// Bytes of the last one.
     pub last_bytes: AtomicU64,
+    /// Of those, by virtual shard; empty before the first.
+    pub shard_bytes: Mutex<Vec<u32>>,
     /// The position behind which replay would start.
     pub replay_from: AtomicU64,
     /// What the queue must keep for a replay begins here.
@@ -53,6 +58,8 @@ pub struct Checkpointer {
     pub config: Arc<dyn CurrentConfig>,
     /// What it counts.
     pub facts: Arc<CheckpointFacts>,
+    /// Whether a pause is not over.
+    pub frontier: Arc<FrontierFacts>,
     /// Set to end after one more cycle.
     pub stopping: Arc<AtomicBool>,
     /// Time between cycles.
@@ -97,6 +104,8 @@ struct Collected {
     shards: u64,
     /// Their bytes.
     bytes: u64,
+    /// The same by virtual shard.
+    shard_bytes: Vec<u32>,
 }
 
 impl Checkpointer {
@@ -146,7 +155,9 @@ impl Checkpointer {
         let first = self.checkpoints.next_position();
         while self.parts.try_recv().is_ok() {}
         self.pipeline.tell_workers(&Message::Checkpoint(cycle));
-        let Collected { replay_from, shards, mut bytes } = self.collect_shards(cycle)?;
+        let Collected { replay_from, shards, mut bytes, shard_bytes } =
+            self.collect_shards(cycle)?;
+        *lock(&self.facts.shard_bytes) = shard_bytes;
         let home = self.home()?;
         self.queue.wait_durable(home.queue_mark - 1)?;
         // A state must not know of a record that a crash could still undo: its position would be
@@ -168,6 +179,7 @@ impl Checkpointer {
         out.number(home_bytes);
         out.number(u64::from(version));
         out.blob(&text);
+        out.signed(wall_ms() - self.frontier.paused_ms.load(Ordering::Relaxed));
         let position = self.append(COMPLETE, vec![Bytes::from(out.bytes)])?;
         self.checkpoints.wait_durable(position)?;
         self.facts.replay_from.store(replay_from, Ordering::Release);
@@ -182,6 +194,7 @@ impl Checkpointer {
 
     fn collect_shards(&self, cycle: u64) -> Result<Collected, Abandoned> {
         let (mut replay_from, mut bytes, mut shards) = (u64::MAX, 0, 0);
+        let mut shard_bytes = vec![0; usize::from(VSHARDS)];
         let (mut begun, mut done) = (0, 0);
         while done < self.workers {
             match self.parts.recv_timeout(STALLED_AFTER) {
@@ -191,6 +204,7 @@ impl Checkpointer {
                 }
                 Ok(ShardPart::State(this, state)) if this == cycle => {
                     bytes += state.bytes.len() as u64;
+                    shard_bytes[usize::from(state.vshard.0)] = state.bytes.len() as u32;
                     self.write_shard(cycle, state)?;
                     shards += 1;
                 }
@@ -202,7 +216,7 @@ impl Checkpointer {
             }
         }
         if begun == self.workers {
-            Ok(Collected { replay_from, shards, bytes })
+            Ok(Collected { replay_from, shards, bytes, shard_bytes })
         } else {
             Err(Abandoned::Gone)
         }

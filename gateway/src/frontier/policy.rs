@@ -66,6 +66,8 @@ struct Pause {
 struct Rest {
     lasted_ms: i64,
     until: i64,
+    /// Whether senders backed off in it: a directory that is new had none.
+    is_return: bool,
 }
 
 impl Policy {
@@ -161,6 +163,15 @@ impl Policy {
         self.waiting_until.is_some()
     }
 
+    /// How long the pause is that senders may not have come back from, milliseconds; 0 if there is none. What
+    /// happens next, an end of the process included, adds to it.
+    pub fn paused_ms(&self, now: Timestamp, monotonic: i64) -> i64 {
+        let counts = |rest: &&Rest| rest.is_return && monotonic < rest.until;
+        let over = self.rests.iter().filter(counts).map(|rest| rest.lasted_ms);
+        let goes_on = self.pause.filter(|pause| pause.back_off_ms > 0).map(|p| now - p.began);
+        over.chain(goes_on).max().unwrap_or(0).max(0)
+    }
+
     /// `windows.grace`, milliseconds.
     pub fn grace_ms(&self) -> i64 {
         self.grace_ms
@@ -225,7 +236,7 @@ impl Policy {
             let until = monotonic + self.grace_ms.max(lasted_ms.min(back_off_ms));
             let outlasts = |rest: &Rest| rest.lasted_ms > lasted_ms || rest.until > until;
             self.rests.retain(|rest| rest.until > monotonic && outlasts(rest));
-            self.rests.push(Rest { lasted_ms, until });
+            self.rests.push(Rest { lasted_ms, until, is_return: back_off_ms > 0 });
         }
         self.rest_ms(monotonic)
     }
@@ -281,6 +292,21 @@ mod tests {
         assert_eq!(policy.tick(1_070_200, 10_200, &at(1_000_000, 9)), Some(980_200));
         assert_eq!(policy.tick(1_119_000, 59_000, &at(1_000_000, 9)), Some(1_029_000));
         assert!(!policy.is_resting(60_000), "the longer one is over, and so is the shorter");
+    }
+
+    /// Killed again and again, a gateway was never up for long enough that all senders had come back; only
+    /// the last time that it was down counted, and what they brought of before was late.
+    #[test]
+    fn a_pause_that_is_not_over_goes_on_after_a_restart() {
+        let mut policy = Policy::new(10_000, 300_000, 990_000, Some(1_000_000), 0);
+        assert_eq!(policy.paused_ms(1_008_000, 0), 8_000);
+        policy.tick(1_008_000, 0, &[]);
+        assert_eq!(policy.paused_ms(1_012_000, 4_000), 8_000);
+        assert_eq!(policy.paused_ms(1_018_000, 10_000), 0, "it is over");
+        policy.pause(1_020_000, 12_000);
+        assert_eq!(policy.paused_ms(1_021_000, 13_000), 1_000);
+        let fresh = Policy::fresh(10_000, 300_000, 700_000, 0);
+        assert_eq!(fresh.paused_ms(1_000_000, 0), 0, "nobody was sent away");
     }
 
     /// A disk was lost, and agents that had backed off came after others had closed the windows.

@@ -128,6 +128,8 @@ pub struct FrontierRecord {
     pub vshards: Vec<(u16, u16)>,
     /// The frontier, milliseconds since the epoch.
     pub to: Timestamp,
+    /// How long a pause was, milliseconds, that senders may not have come back from; 0 without one.
+    pub paused_ms: i64,
 }
 
 impl FrontierRecord {
@@ -141,6 +143,7 @@ impl FrontierRecord {
             out.number(u64::from(first));
             out.number(u64::from(end));
         }
+        out.signed(self.paused_ms);
         Bytes::from(out.bytes)
     }
 
@@ -159,7 +162,9 @@ impl FrontierRecord {
             }
             vshards.push((first, end));
         }
-        Ok(Self { vshards, to })
+        // Logs of before pauses were written down end here.
+        let paused_ms = if from.is_empty() { 0 } else { from.signed()? };
+        Ok(Self { vshards, to, paused_ms })
     }
 }
 
@@ -217,7 +222,7 @@ mod tests {
         };
         let payload = Bytes::from([&record.head()[..], b"body"].concat());
         assert_eq!(BatchRecord::read(&payload), Ok((record, Bytes::from_static(b"body"))));
-        let frontier = FrontierRecord { vshards: vec![(0, 4096)], to: -5 };
+        let frontier = FrontierRecord { vshards: vec![(0, 4096)], to: -5, paused_ms: 8_000 };
         assert_eq!(FrontierRecord::read(&frontier.payload()), Ok(frontier));
         let config = ConfigRecord { version: 9, at: 7, text: b"rules".to_vec() };
         assert_eq!(ConfigRecord::read(&config.payload()), Ok(config));

@@ -144,7 +144,7 @@ impl Twin {
     /// Moves the frontier and waits until its record is durable.
     pub(crate) fn log_frontier(&self, to: i64) -> Result<(), Stop> {
         let position = self.node.log.next_position();
-        frontier::submit(&self.node, to);
+        frontier::submit(&self.node, to, 0);
         if self.node.log.next_position() == position {
             return Err(Stop::Disk("the frontier cannot move".into()));
         }

@@ -21,8 +21,8 @@ pub(crate) enum Record {
     /// A request of an agent, or this gateway's part of one; `order` says what was logged first, here
     /// or elsewhere.
     Batch { request: u64, order: u64, body: Vec<u8> },
-    /// The frontier of this gateway's virtual shards.
-    Frontier(i64),
+    /// The frontier of this gateway's virtual shards, and how long a pause was that is not over.
+    Frontier { to: i64, paused_ms: i64 },
     /// A piece of another gateway's stream.
     Partials { origin: usize, items: Vec<Item> },
     /// The table in force.
@@ -121,13 +121,15 @@ pub(crate) struct Disk {
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Written and synced at once.
     pub(crate) table: Table,
+    /// What is its gateway's by it.
+    pub(crate) owned: OwnedSet,
     /// Frames before this are delivered; stored behind what is.
     pub(crate) cursor: usize,
 }
 
 impl Disk {
-    /// With nothing on it but the first table.
-    pub(crate) fn new(table: Table) -> Self {
+    /// With nothing on it but the first table; `own` is whose disk it is.
+    pub(crate) fn new(table: Table, own: &str) -> Self {
         Self {
             log: Vec::new(),
             log_synced: 0,
@@ -136,6 +138,7 @@ impl Disk {
             exchange: Vec::new(),
             exchange_synced: 0,
             checkpoint: None,
+            owned: table.owned_by(own),
             table,
             cursor: 0,
         }
@@ -156,6 +159,15 @@ impl Disk {
         self.log_synced = self.log.len();
         self.queue_synced = self.queue.len();
         self.exchange_synced = self.exchange.len();
+    }
+
+    /// How long a pause was that was not over at the last frontier.
+    pub(crate) fn paused_ms(&self) -> i64 {
+        let paused = |record: &Record| match record {
+            Record::Frontier { paused_ms, .. } => Some(*paused_ms),
+            _ => None,
+        };
+        self.log.iter().rev().find_map(paused).unwrap_or(0)
     }
 
     /// Past this position others have been told nothing; a frontier whose mark is missing is told anew.

@@ -138,10 +138,9 @@ impl Gateway {
         progress
     }
 
-    /// How many virtual shards are here that the table gives to others.
-    pub(crate) fn owed(&self, table: &Table) -> usize {
-        let own = table.owned_by(&placement::name(self.identity.number));
-        self.places.owned().len_without(&own)
+    /// How many virtual shards are here that are not its own by the table.
+    pub(crate) fn owed(&self, owned: &OwnedSet) -> usize {
+        self.places.owned().len_without(owned)
     }
 
     /// Windows that end by then may lack something, and may have what others lacked.
@@ -154,7 +153,7 @@ impl Gateway {
     pub(crate) fn handle(&mut self, position: usize, record: &Record, said: &Said) -> Outcome {
         let mut outcome = match record {
             Record::Batch { body, .. } => return self.batch(position, body),
-            Record::Frontier(to) => self.advance(position, *to),
+            Record::Frontier { to, .. } => self.advance(position, *to),
             Record::Partials { origin, items } => {
                 let told = items.iter().flat_map(|item| self.item(position, *origin, item));
                 Outcome { frames: Vec::new(), told: told.collect() }

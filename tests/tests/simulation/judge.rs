@@ -35,8 +35,25 @@ struct Logged {
     moves: usize,
 }
 
+/// Through where windows had been closed for a virtual shard when this node had come to a position of its log,
+/// wherever it lived before.
+fn closed_for(nodes: &[Node], number: usize, position: usize, vshard: VShard) -> i64 {
+    let mut through = i64::MIN;
+    for record in nodes[number].disk.log.iter().take(position) {
+        match record {
+            Record::Frontier { to, .. } => through = through.max(*to),
+            Record::Adopt(adopt) if adopt.vshards.contains(vshard) => {
+                let before = closed_for(nodes, adopt.from, adopt.id, vshard);
+                through = through.max(before).max(adopt.state.frontier);
+            }
+            _ => {}
+        }
+    }
+    through
+}
+
 impl Logged {
-    fn read(&mut self, node: &Node) {
+    fn read(&mut self, nodes: &[Node], node: &Node) {
         let mut frontier = i64::MIN;
         let mut brought: BTreeMap<VShard, i64> = BTreeMap::new();
         for record in &node.disk.log {
@@ -49,12 +66,14 @@ impl Logged {
                         self.requests.insert((*request, Arc::clone(&sample.labels)));
                     }
                 }
-                Record::Frontier(to) => frontier = frontier.max(*to),
+                Record::Frontier { to, .. } => frontier = frontier.max(*to),
                 Record::Adopt(adopt) => {
                     self.moves += 1;
                     // One without series brings nothing, no frontier either.
-                    let with_series = adopt.state.vshards.iter();
-                    brought.extend(with_series.map(|(v, _)| (*v, adopt.state.frontier)));
+                    brought.extend(adopt.state.vshards.iter().map(|&(v, _)| {
+                        let before = closed_for(nodes, adopt.from, adopt.id, v);
+                        (v, before.max(adopt.state.frontier))
+                    }));
                 }
                 _ => {}
             }
@@ -70,7 +89,7 @@ pub(crate) fn judge(
     acknowledged: &BTreeMap<u64, Vec<u8>>,
 ) -> Result<usize, String> {
     let mut logged = Logged::default();
-    nodes.iter().for_each(|node| logged.read(node));
+    nodes.iter().for_each(|node| logged.read(nodes, node));
     for (request, body) in acknowledged {
         let mut all = samples(body).into_iter();
         let missing = all.find(|s| !logged.requests.contains(&(*request, Arc::clone(&s.labels))));

@@ -52,9 +52,9 @@ impl Node {
         dice: &mut Dice,
     ) -> Self {
         Self {
+            disk: Disk::new(table, &placement::name(identity.number)),
             identity,
             weather,
-            disk: Disk::new(table),
             running: None,
             starts: 0,
             up_at: now,
@@ -80,7 +80,7 @@ impl Node {
     /// Where it stands, for people.
     pub(crate) fn describe(&self) -> String {
         let own = placement::name(self.identity.number);
-        let owns = self.disk.table.owned_by(&own).len();
+        let owns = self.disk.owned.len();
         let running = self.running.as_ref().map(|running| {
             let (gateway, waiting) = (&running.gateway, running.frames.len());
             let unsettled = gateway.released().map(|released| released.record.to);
@@ -187,7 +187,9 @@ impl Node {
         self.disk.sync();
         gateway.forget_release();
         let frontier = gateway.frontier().max(BEGIN_MS - GRACE_MS);
-        let paused = (self.starts > 1).then_some(self.down_since + self.skew_ms);
+        // What was not over when it ended goes on.
+        let went_on = self.down_since + self.skew_ms - self.disk.paused_ms();
+        let paused = (self.starts > 1).then_some(went_on);
         let policy = Policy::new(GRACE_MS, BACKLOG_WAIT_MS, frontier, paused, now);
         let checkpoint_at = now + dice.between(1_000, 15_000) as i64;
         let identity = self.identity.clone();
@@ -197,6 +199,9 @@ impl Node {
         let own = placement::name(self.identity.number);
         let places = Arc::new(PlacementRecord::of(&self.disk.table, &own));
         running.log(&mut self.disk, Record::Placement(places));
+        if self.starts > 1 {
+            running.log_frontier(&mut self.disk, frontier, (now + self.skew_ms, now));
+        }
         running.resume_move(now);
         self.running = Some(running);
     }

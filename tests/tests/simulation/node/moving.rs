@@ -43,8 +43,7 @@ impl Running {
         let others: Vec<usize> = self.identity.others().collect();
         let Some(to) = dice.one_of(&others) else { return };
         let (of, which) = (dice.between(1, 6) as u16, dice.between(0, 5) as u16);
-        let own = disk.table.owned_by(&placement::name(self.identity.number));
-        let vshards: OwnedSet = own.iter().filter(|v| v.0 % of == which % of).collect();
+        let vshards: OwnedSet = disk.owned.iter().filter(|v| v.0 % of == which % of).collect();
         if !vshards.is_empty() {
             self.giving = Some(Giving::Asking { to, vshards, since: now, again_at: now });
         }
@@ -82,8 +81,7 @@ impl Running {
 
     fn release(&mut self, now: i64, disk: &mut Disk, to: usize, vshards: OwnedSet) {
         let own = placement::name(self.identity.number);
-        let owned = disk.table.owned_by(&own);
-        if vshards.iter().any(|vshard| !owned.contains(vshard)) {
+        if vshards.len_without(&disk.owned) > 0 {
             return;
         }
         let after = moved(&disk.table, &vshards, &placement::name(to));
@@ -100,8 +98,7 @@ impl Running {
             self.holds.hold_giver(false);
             return Vec::new();
         };
-        let own = disk.table.owned_by(&placement::name(self.identity.number));
-        if released.record.vshards.iter().all(|vshard| !own.contains(vshard)) {
+        if released.record.vshards.iter().all(|vshard| !disk.owned.contains(vshard)) {
             return self.settle(disk);
         }
         let synced = released.position < disk.log_synced;
@@ -119,9 +116,8 @@ impl Running {
         let Some(released) = self.gateway.released().cloned() else {
             return Vec::new();
         };
-        let (to, own) = (released.record.to, placement::name(self.identity.number));
-        let owned = disk.table.owned_by(&own);
-        let still = released.record.vshards.iter().filter(|&vshard| owned.contains(vshard));
+        let to = released.record.to;
+        let still = released.record.vshards.iter().filter(|&vshard| disk.owned.contains(vshard));
         let after = moved(&disk.table, &still.collect(), &placement::name(to));
         self.learn(disk, after);
         self.log(disk, Record::Settled);
@@ -220,8 +216,8 @@ impl Running {
     }
 
     fn learn(&mut self, disk: &mut Disk, table: Table) {
-        disk.table = table;
         let own = placement::name(self.identity.number);
+        (disk.owned, disk.table) = (table.owned_by(&own), table);
         let record = Arc::new(PlacementRecord::of(&disk.table, &own));
         self.log(disk, Record::Placement(record));
     }

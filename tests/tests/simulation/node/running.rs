@@ -245,7 +245,7 @@ impl Running {
 
     /// A frontier each second, and a checkpoint now and then.
     pub(super) fn tick(&mut self, now: i64, skew_ms: i64, disk: &mut Disk, dice: &mut Dice) {
-        let owed = self.gateway.owed(&disk.table);
+        let owed = self.gateway.owed(&disk.owned);
         let is_held = self.holds.stand(owed, Millis(GRACE_MS), instant(now));
         if is_held {
             self.policy.pause(now + skew_ms, now);
@@ -265,14 +265,19 @@ impl Running {
     fn move_frontier(&mut self, now: i64, wall: i64, is_held: bool, disk: &mut Disk) {
         if is_held {
             let to = self.policy.frontier().min(self.gateway.frontier());
-            self.log(disk, Record::Frontier(to));
+            self.log_frontier(disk, to, (wall, now));
             return;
         }
         let (waits, since) = (self.policy.is_waiting(), self.policy.paused_at() - ALIVE_MS);
         let targets = if waits { self.gateway.progress(since) } else { Vec::new() };
         if let Some(to) = self.policy.tick(wall, now, &targets) {
-            self.log(disk, Record::Frontier(to));
+            self.log_frontier(disk, to, (wall, now));
         }
+    }
+
+    pub(super) fn log_frontier(&mut self, disk: &mut Disk, to: i64, (wall, now): (i64, i64)) {
+        let paused_ms = self.policy.paused_ms(wall, now);
+        self.log(disk, Record::Frontier { to, paused_ms });
     }
 
     /// Who has been behind for too long is not waited for.
