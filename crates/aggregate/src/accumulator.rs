@@ -343,6 +343,13 @@ pub struct Complex {
 }
 
 impl Complex {
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        let Self { distinct, sketch, ranges, native, increase, increase_prometheus } = self;
+        let values = distinct.is_none() && sketch.is_none() && ranges.is_none();
+        values && native.is_none() && increase.is_none() && increase_prometheus.is_none()
+    }
+
     /// Adds one sample's value.
     pub fn fold(&mut self, layout: &Layout, value: f64) {
         if layout.distinct {

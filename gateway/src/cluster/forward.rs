@@ -20,6 +20,7 @@ use weir_ring::Table;
 use weir_wire::negotiate::{Encoding, Version};
 use weir_wire::{Compressor, split};
 
+use super::peers::PeerError;
 use crate::ingest::{Answer, Decoded};
 use crate::node::Node;
 use crate::shard::worker::lock;
@@ -32,6 +33,12 @@ pub const WRITE_PATH: &str = "/cluster/v1/write";
 
 /// For an owner's answer; senders wait 30 s for all of it.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Requests that wait for one owner. Each holds memory that others need; who comes on top is told to come
+/// again.
+const WAITING_MAX: u64 = 256;
+/// The same for one that has not answered the last time: enough to see when it is back.
+const TRYING_MAX: u64 = 8;
 
 /// Whose a request is.
 pub enum Route {
@@ -194,16 +201,28 @@ pub async fn whole(
         Ok(mut headers) => {
             // Its promises cover what is sent on, too.
             headers.extend(sender.map(|sender| (SENDER, sender.clone())));
-            let peers = node.cluster.peers();
-            match peers.post(member, WRITE_PATH, headers, body, TIMEOUT).await {
+            match post(node, member, headers, body).await {
                 Ok(reply) => answer(member, &reply),
-                Err(why) => Answer::owner_away(member, &why.to_string()),
+                Err(why) => Answer::owner_away(member, &why),
             }
         }
         Err(why) => Answer::owner_away(member, &why.to_string()),
     };
     facts.note(member, &answer, samples);
     answer
+}
+
+/// Asks an owner, unless too many wait for it already.
+async fn post(node: &Node, member: &str, headers: HeaderMap, body: Bytes) -> Result<Reply, String> {
+    let peer = node.cluster.peers().get(member);
+    let peer = peer.ok_or_else(|| PeerError::Unknown(member.to_owned()).to_string())?;
+    let is_up = peer.facts().up.load(Ordering::Relaxed);
+    let (waiting, most) = (peer.in_flight(), if is_up { WAITING_MAX } else { TRYING_MAX });
+    if waiting >= most {
+        return Err(format!("{waiting} requests wait for it already"));
+    }
+    let reply = peer.post(WRITE_PATH, headers, body, TIMEOUT).await;
+    reply.map_err(|why| why.to_string())
 }
 
 fn headers(

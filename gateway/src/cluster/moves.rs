@@ -30,9 +30,11 @@ use crate::wal::moves::State;
 use crate::wal::{AdoptRecord, PlacementRecord, ReleaseRecord};
 
 mod holds;
+mod lots;
 mod serve;
 
 pub use holds::{Holds, hold_again, stands, with_hold};
+pub use lots::LOT;
 pub use serve::{adopt, begin, done, handle, prepare};
 
 /// Where a member is told to give virtual shards away.
@@ -126,11 +128,22 @@ impl From<LogFailed> for MoveError {
     }
 }
 
-/// Gives virtual shards of this node to another member, to the end even if nobody waits for it.
+/// Gives virtual shards of this node to another member, lot by lot; a lot that has begun goes to its end even
+/// if nobody waits for it.
 pub async fn give(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), MoveError> {
-    let (node, vshards, to) = (Arc::clone(node), vshards.to_vec(), to.to_owned());
-    let giving = tokio::spawn(async move { give_to_the_end(&node, &vshards, &to).await });
-    giving.await.unwrap_or_else(|why| Err(MoveError::Log(why.to_string())))
+    let sizes = lock(&node.checkpoint_facts.shard_bytes).clone();
+    let bytes = |vshard: VShard| sizes.get(usize::from(vshard.0)).map_or(0, |&n| u64::from(n));
+    for (number, lot) in
+        lots::lots(vshards, bytes, node.log.payload_bytes_max()).into_iter().enumerate()
+    {
+        if number > 0 {
+            everybody_knows(node).await;
+        }
+        let (node, to) = (Arc::clone(node), to.to_owned());
+        let giving = tokio::spawn(async move { give_to_the_end(&node, &lot, &to).await });
+        giving.await.unwrap_or_else(|why| Err(MoveError::Log(why.to_string())))?;
+    }
+    Ok(())
 }
 
 async fn give_to_the_end(node: &Arc<Node>, vshards: &[VShard], to: &str) -> Result<(), MoveError> {
@@ -220,13 +233,20 @@ async fn carry(node: &Arc<Node>) -> Result<(), MoveError> {
                 tracing::warn!(member, why, "virtual shards wait for their new owner");
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(MoveError::Refused(member, why)) => {
-                take_back(node, &released).await?;
-                return Err(MoveError::Refused(member, why));
-            }
+            Err(MoveError::Log(why)) => wait_for_log(&why).await,
+            Err(MoveError::Refused(member, why)) => match take_back(node, &released).await {
+                Err(MoveError::Log(why)) => wait_for_log(&why).await,
+                taken => return taken.and(Err(MoveError::Refused(member, why))),
+            },
             ended => return ended,
         }
     }
+}
+
+/// The disk is full, say: what was given away is nobody's until the log takes its end.
+async fn wait_for_log(why: &str) {
+    tracing::warn!(why, "virtual shards wait for the log");
+    tokio::time::sleep(PAUSE).await;
 }
 
 async fn hand_over(node: &Arc<Node>, released: &Released) -> Result<(), MoveError> {
@@ -312,6 +332,7 @@ pub async fn command(node: &Arc<Node>, vshards: &OwnedSet, to: &str) -> Result<u
     for (owner, vshards) in by_owner {
         for lot in vshards.chunks(LOT) {
             if owner == node.cluster.own_name() {
+                // What it weighs may cut it further.
                 give(node, lot, to).await?;
             } else {
                 let told = serve::write_command(lot, to);
@@ -323,9 +344,6 @@ pub async fn command(node: &Arc<Node>, vshards: &OwnedSet, to: &str) -> Result<u
     }
     Ok(count)
 }
-
-/// Virtual shards that move together: at a million series on a member some 20 MB.
-pub const LOT: usize = 128;
 
 /// Waits until all members that are up have learned what has moved: what another move would do to parts
 /// that are on their way is not worth a thought then.

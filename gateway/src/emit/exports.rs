@@ -15,7 +15,7 @@ use weir_aggregate::decisions::Decisions;
 use weir_aggregate::exchange;
 use weir_aggregate::home::Epochs;
 use weir_aggregate::home::afar::Export;
-use weir_journal::{Importance, Journal, ReadError};
+use weir_journal::{Importance, Journal, ReadError, ReserveError};
 use weir_model::{TenantId, Timestamp};
 use weir_wire::compress::Compressor;
 use weir_wire::negotiate::Encoding;
@@ -32,6 +32,9 @@ const LAYOUT: u64 = 1;
 
 /// Groups in one record; at some 100 bytes each that is a megabyte before compression.
 const PARTS_MAX: usize = 10_000;
+
+/// The same where parts have more than numbers: a set of values has up to 32 KB.
+const COMPLEX_PARTS_MAX: usize = 500;
 
 /// A record of the exchange.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,6 +117,8 @@ pub struct ExportWriter {
     held: u64,
     /// A record was not written, so none that follows may be.
     ended: bool,
+    /// What is to be written waits for room.
+    is_short: bool,
 }
 
 impl ExportWriter {
@@ -121,7 +126,8 @@ impl ExportWriter {
     pub fn resume(journal: Arc<Journal>) -> Result<Self, ReadError> {
         let held = last_source(&journal)?;
         let (compressor, waiting) = (Compressor::new(1), VecDeque::new());
-        Ok(Self { journal, compressor, waiting, knows: None, held, ended: false })
+        let (ended, is_short) = (false, false);
+        Ok(Self { journal, compressor, waiting, knows: None, held, ended, is_short })
     }
 
     /// The last position of the log that the exchange knows of.
@@ -169,27 +175,47 @@ impl ExportWriter {
         }
     }
 
-    /// Writes the records whose positions are durable.
+    /// Writes the records whose positions are durable, as far as there is room; the rest waits.
     pub fn flush(&mut self, durable: u64) {
-        while self.waiting.front().is_some_and(|told| told.source <= durable) && !self.ended {
-            let Some(told) = self.waiting.pop_front() else {
-                break;
-            };
+        while let Some(told) = self.waiting.front()
+            && told.source <= durable
+            && !self.ended
+        {
             let (kind, payload) = told.payload();
-            let room = self.journal.reserve(payload.len() as u64, Importance::Essential);
-            let written = room.map_err(|why| why.to_string()).and_then(|room| {
-                let appended = self.journal.append(room, kind, vec![payload]);
-                appended.map_err(|why| why.to_string())
-            });
+            let written = match self.journal.reserve(payload.len() as u64, Importance::Essential) {
+                Ok(room) => {
+                    let appended = self.journal.append(room, kind, vec![payload]);
+                    appended.map(drop).map_err(|why| why.to_string())
+                }
+                Err(why @ (ReserveError::TooLarge { .. } | ReserveError::Poisoned(_))) => {
+                    Err(why.to_string())
+                }
+                // A full disk, or one that is behind.
+                Err(why) => return self.note_room(Some(&why)),
+            };
+            self.note_room(None);
             if let Err(why) = written {
                 tracing::error!(%why, "the exchange takes nothing more; the log still has it");
                 self.ended = true;
             }
+            self.waiting.pop_front();
             if kind == PARTS {
                 let last = || self.journal.next_position() - 1;
                 crate::crash::point_after("told", || drop(self.journal.wait_durable(last())));
             }
         }
+    }
+
+    /// Says once that there is no room, and once that there is.
+    fn note_room(&mut self, missing: Option<&ReserveError>) {
+        match missing {
+            Some(why) if !self.is_short => {
+                tracing::warn!(%why, "other members are told later");
+            }
+            None if self.is_short => tracing::info!("other members are told again"),
+            _ => {}
+        }
+        self.is_short = missing.is_some();
     }
 
     /// Writes what is left once the log has synced it, and waits for the disk. Whether all is there.
@@ -229,7 +255,9 @@ fn last_source(journal: &Journal) -> Result<u64, ReadError> {
 fn pieces(mut export: Export) -> impl Iterator<Item = Export> {
     std::iter::from_fn(move || {
         let few = |len: usize| len.min(PARTS_MAX);
-        let parts = export.parts.drain(..few(export.parts.len())).collect();
+        let complex = export.parts.iter().take(PARTS_MAX).any(|part| !part.complex.is_empty());
+        let most = if complex { COMPLEX_PARTS_MAX } else { PARTS_MAX };
+        let parts = export.parts.drain(..export.parts.len().min(most)).collect();
         let left = export.left.drain(..few(export.left.len())).collect();
         let joined = export.joined.drain(..few(export.joined.len())).collect();
         let piece = Export { parts, left, joined };

@@ -70,7 +70,7 @@ fn drain(stage: &mut Stage, going: usize) {
     assert!(table.owned_by(&name(going)).is_empty());
     stage.gateways[going].wait_metrics("it has delivered", SOON, |page| {
         let lag = |metric| page.count(metric, &[]);
-        lag("weir_remote_lag_frames") + lag("weir_partials_lag_records") == 0.0
+        lag("weir_remote_lag_frames") + lag("weir_partials_lag_seconds") == 0.0
     });
 }
 

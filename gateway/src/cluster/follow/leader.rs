@@ -30,6 +30,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Between attempts to reach a follower.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The longest time between two copies that came to nothing: each is all of the data directory, and a new
+/// epoch. Nothing is acknowledged meanwhile.
+const COPY_PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// Between attempts to find one, and to reach etcd.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -55,11 +59,14 @@ pub(super) async fn run(
     revision: u64,
 ) {
     let mut leader = Leader { node, etcd, outgoing, record, revision, given_up: None };
+    let mut pause = PAUSE;
     while leader.outgoing.step() != Step::Alone {
-        if let Err(Lost(why)) = leader.follow_one().await {
-            return node.follow.lose(&why);
+        match leader.follow_one().await {
+            Err(Lost(why)) => return node.follow.lose(&why),
+            Ok(()) if leader.record.in_step => pause = PAUSE,
+            Ok(()) => pause = (pause * 2).min(COPY_PAUSE_MAX),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
