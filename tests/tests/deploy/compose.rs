@@ -10,7 +10,6 @@ use serde_json::Value;
 use weir_tests::processes::{Program, free_address};
 use weir_tests::{http, packages, wait};
 
-use crate::awaiting::assert_checked;
 use crate::commands::succeed;
 use crate::files::{assert_none, deploy, document, entries, read, strings};
 use crate::image;
@@ -175,8 +174,7 @@ fn gateways_accept_their_command_lines() {
         let text = read(&made);
         assert!(text.contains(&format!("\n  name: {member}\n")), "{text}");
         assert!(text.contains(&format!("\n  advertise: {member}:9202\n")), "{text}");
-        let mut check = run(format!("exec {start} --check"));
-        assert_checked("deploy/compose/gateway.yml", &made, &mut check);
+        succeed(&mut run(format!("exec {start} --check")));
     }
 }
 

@@ -1,7 +1,6 @@
 //! Every example configuration is good by the gateway's own `--check`, and has no warning but of what
 //! only the place can tell: who reaches the port between members.
 
-use crate::awaiting::assert_checked;
 use crate::files::{below, deploy, shown};
 use crate::stage::Stage;
 
@@ -23,7 +22,6 @@ fn every_example_is_good() {
         let inside = format!("/etc/weir/{}", name.trim_start_matches("deploy/examples/"));
         let words = ["weir-gateway", "--config.file", &inside, "--check"].map(str::to_owned);
         let mut check = stage.command(&words);
-        assert_checked(&name, &stage.path(&inside), &mut check);
         let said = crate::commands::succeed(&mut check);
         let warnings = said.split("warnings\n").nth(1).unwrap_or_default().lines();
         let is_open_port = |line: &&str| line.contains("cluster.listen: whoever reaches this port");

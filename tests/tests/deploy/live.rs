@@ -1,8 +1,7 @@
 //! Dashboards and alerts against a real Prometheus that scrapes gateways and agents at work.
 //!
 //! Invariant: no query of a dashboard is empty but for those that a healthy system has nothing to say
-//! to, which are named here, and of those every metric is on somebody's page. No alert is up. What only
-//! a tier says is in `awaiting`.
+//! to, which are named here, and of those every metric is on somebody's page. No alert is up.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,14 +9,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use weir_loadgen::ports::lasting_address;
 use weir_tests::agent::Agent;
+use weir_tests::etcd::Etcd;
 use weir_tests::gateway::Gateway;
 use weir_tests::peers::{self, Peer};
 use weir_tests::samples::{Sample, labels};
-use weir_tests::tier::Tier;
 use weir_tests::{http, promql, sender, wait};
 
-use crate::awaiting;
 use crate::queries::{self, Query};
 
 /// Queries of dashboards that are empty while all is well.
@@ -51,9 +50,11 @@ const RULES: &str = "\
 struct Region {
     backend: Peer,
     gateways: [Gateway; 2],
-    tier: Tier,
+    /// Two, each the other's follower.
+    tier: [Gateway; 2],
     agents: [Agent; 2],
     _node: Peer,
+    _etcd: Etcd,
     _folders: [TempDir; 3],
 }
 
@@ -113,17 +114,18 @@ impl Region {
             backend.write_url(),
             peers::EAGER_QUEUE
         );
-        let tier = Tier::start(2, &destination, RULES);
-        let mut watched = gateways.each_ref().map(Gateway::address).to_vec();
-        watched.extend(tier.addresses());
+        let etcd = Etcd::start();
+        let tier = followed(&etcd, &destination);
+        let watched = gateways.iter().chain(&tier).map(Gateway::address);
+        let watched: Vec<SocketAddr> = watched.collect();
         write_targets(ours, "weir-gateway", &watched);
         write_targets(ours, "weir-agent", &agents.each_ref().map(Agent::address));
-        Self { backend, gateways, tier, agents, _node: node, _folders: folders }
+        Self { backend, gateways, tier, agents, _node: node, _etcd: etcd, _folders: folders }
     }
 
     /// Names of all metrics that are on somebody's page.
     fn metrics(&self) -> BTreeSet<String> {
-        let gateways = self.gateways.iter().map(Gateway::metrics).chain(self.tier.metrics());
+        let gateways = self.gateways.iter().chain(&self.tier).map(Gateway::metrics);
         let pages = gateways.chain(self.agents.iter().map(Agent::metrics));
         let lines = pages.flat_map(|page| page.0);
         lines.map(|line| line.labels["__name__"].clone()).collect()
@@ -134,6 +136,28 @@ impl Region {
         let found = promql::query(self.backend.address, &query.expression, wait::now_ms());
         !found.unwrap_or_else(|e| panic!("{}: {e}", query.name)).is_empty()
     }
+}
+
+/// A tier of two in step with each other.
+fn followed(etcd: &Etcd, config: &str) -> [Gateway; 2] {
+    let url = etcd.url();
+    let prepare = |name: &str| {
+        let listen = lasting_address().expect("a free port");
+        let cluster = format!(
+            "cluster: {{name: {name}, listen: '{listen}', replication_factor: 2, \
+             etcd: {{endpoints: ['{url}']}}}}\n"
+        );
+        Gateway::prepare(&format!("{config}{cluster}"), RULES)
+    };
+    let mut tier = ["gw-0", "gw-1"].map(prepare);
+    tier.iter_mut().for_each(Gateway::spawn);
+    tier.iter_mut().for_each(Gateway::wait_started);
+    for gateway in &tier {
+        gateway.wait_metrics("it is followed", WITHIN, |page| {
+            page.count("weir_follower_in_step", &[]) == 1.0
+        });
+    }
+    tier
 }
 
 /// A Prometheus that can be asked: its own metrics are there before that.
@@ -169,16 +193,12 @@ fn send(region: &Region) {
         Sample::new(&labels, now, 1.0)
     };
     let samples: Vec<Sample> = (0..40).map(of_tier).collect();
-    let answer = sender::send_v1(region.tier.addresses()[0], &samples).expect("an answer");
+    let answer = sender::send_v1(region.tier[0].address(), &samples).expect("an answer");
     assert_eq!(answer.status, 204, "{}", answer.text());
     // More than windows.future_max ahead.
     let ahead = [Sample::new(&series("2"), now + 3_600_000, 1.0)];
     let answer = sender::send_v1(region.gateways[0].address(), &ahead).expect("an answer");
     assert_eq!(answer.status, 400, "{}", answer.text());
-}
-
-fn is_awaited(query: &Query) -> bool {
-    query.metrics().iter().any(|metric| awaiting::METRICS.contains(metric))
 }
 
 fn names(queries: &[Query]) -> String {
@@ -195,15 +215,13 @@ fn dashboards_show_and_alerts_watch_what_there_is() {
         assert!(known.contains(name), "{name} is no query");
     }
     let is_listed = |query: &Query| EMPTY_WHEN_WELL.contains(&query.name.as_str());
-    let dashboards = dashboards.into_iter().filter(|query| !is_awaited(query));
-    let (quiet, mut open): (Vec<Query>, Vec<Query>) = dashboards.partition(is_listed);
+    let (quiet, mut open): (Vec<Query>, Vec<Query>) = dashboards.into_iter().partition(is_listed);
     wait::until("every panel shows something", WITHIN, || {
         send(&region);
         open.retain(|query| !region.answers(query));
         open.is_empty().then_some(()).ok_or_else(|| format!("\n  {}", names(&open)))
     });
-    let alerts = alerts.into_iter().filter(|query| !is_awaited(query));
-    let unprovoked = alerts.filter(|query| !PROVOKED.contains(&query.name.as_str()));
+    let unprovoked = alerts.into_iter().filter(|query| !PROVOKED.contains(&query.name.as_str()));
     let mut up: Vec<Query> = unprovoked.chain(quiet).collect();
     wait::until("no alert is up, and no panel shows trouble", WITHIN, || {
         up.retain(|query| region.answers(query));
@@ -212,42 +230,16 @@ fn dashboards_show_and_alerts_watch_what_there_is() {
     assert_metrics_are_there(&region);
 }
 
-/// Every metric that a query names is on a page, also where the query is empty; and none is awaited
-/// that is there already.
+/// Every metric that a query names is on a page, also where the query is empty.
 fn assert_metrics_are_there(region: &Region) {
     let there = region.metrics();
     let mut missing = BTreeSet::new();
     for query in queries::of_dashboards("10s").into_iter().chain(queries::of_alerts()) {
         for metric in query.metrics() {
-            if !there.contains(metric) && !awaiting::METRICS.contains(&metric) {
+            if !there.contains(metric) {
                 missing.insert(format!("{metric} ({})", query.name));
             }
         }
     }
     crate::files::assert_none(&missing.into_iter().collect::<Vec<_>>());
-    for metric in awaiting::METRICS {
-        assert!(
-            !there.contains(metric),
-            "{metric} is there: take it off the list of what is awaited"
-        );
-    }
-}
-
-#[test]
-fn awaited_queries_are_at_least_promql() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let backend = prometheus("global: {}\n", &folder);
-    let all = queries::of_dashboards("10s").into_iter().chain(queries::of_alerts());
-    let mut asked = 0;
-    for query in all.filter(is_awaited) {
-        let answer = http::get(
-            backend.address,
-            &format!("/api/v1/query?query={}", promql::escape(&query.expression)),
-        );
-        let answer = answer.expect("an answer");
-        assert_eq!(answer.status, 200, "{}: {}", query.name, answer.text());
-        asked += 1;
-    }
-    // Once nothing is awaited there is nothing to ask.
-    assert_eq!(asked == 0, awaiting::METRICS.is_empty());
 }

@@ -6,7 +6,6 @@
 //! run, which is what all other tests are about.
 
 mod alerts;
-mod awaiting;
 mod commands;
 mod compose;
 mod dashboards;

@@ -5,7 +5,6 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::awaiting::assert_checked;
 use crate::commands::succeed;
 use crate::files::{assert_none, document, entries, read, strings};
 use crate::image;
@@ -230,9 +229,7 @@ fn gateways_accept_their_configuration_and_command_line() {
         stage_of(&objects, gateways, main, &stage);
         let mut words = words(main, Some(&image::start("gateway")[0]));
         words.push("--check".into());
-        let of = format!("deploy/kubernetes/{name}/config/gateway.yml");
-        let said = stage.command(&words);
-        assert_checked(&of, &made, &mut { said });
+        succeed(&mut stage.command(&words));
     }
 }
 
