@@ -36,11 +36,23 @@ lint:
 fuzz:
 	tests/fuzz.sh
 
-# Parts, then the whole under load, for half an hour.
+# Every figure of docs/PERFORMANCE.md and docs/SCALING.md, for an hour: parts, the agent, the whole under load, a
+# tier. What it says stands in benches/runs/ too.
 bench: packages
-	cargo bench --package weir-benches
 	cargo build --release --workspace --bin weir-gateway --bin weir-loadgen
-	benches/whole.sh
+	cargo build --profile small --workspace --bin weir-agent-lite
+	export WEIR_AGENT_BIN=$$PWD/target/small/weir-agent-lite
+	{
+	    cargo bench --package weir-benches
+	    benches/instructions.sh
+	    benches/whole.sh
+	    for tier in 1 3 "3 --mixed" "3 --spread owners --series-per-target 2000" 5; do
+	        echo "tier.sh $$tier"
+	        benches/tier.sh $$tier
+	    done
+	    echo "tier.sh 3, with followers"
+	    ETCD=$$(command -v etcd) benches/tier.sh 3
+	} 2>&1 | tee "benches/runs/$$(date +%F)-$$(git rev-parse --short HEAD).txt"
 
 packages:
 	tests/install.sh

@@ -52,7 +52,11 @@ for i in $(seq 0 $((count - 1))); do
 done
 "$programs/weir-loadgen" receive --listen "$backend" >/dev/null 2>&1 &
 for i in $(seq 0 $((count - 1))); do
-    until curl -sf "127.0.0.1:$((base + i))/-/ready" >/dev/null; do sleep 0.2; done
+    for try in $(seq 300); do
+        curl -sf "127.0.0.1:$((base + i))/-/ready" >/dev/null && break
+        [ "$try" -lt 300 ] || { tail -5 "$folder"/gw-*.log >&2; exit 1; }
+        sleep 0.2
+    done
 done
 
 # CPU seconds, samples, bytes sent on, bytes of windows told, bytes shipped to followers, of all gateways.

@@ -23,6 +23,18 @@ rule() { # LABELS [SELECTOR]
     printf '%s\n' "- {match: '${2:-{__name__!=\"\"\}}', interval: 10s, without: [$1], outputs: [total]}"
 }
 
+# Waits until a page of the program in $pid is there.
+await() { # PATH
+    for _ in $(seq 1200); do
+        curl -sf "127.0.0.1:$port$1" >/dev/null && return
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "whole.sh: nobody answers at $port:" >&2
+    tail -5 "$folder"/*.log >&2
+    exit 1
+}
+
 # Starts a gateway on an empty directory, with further lines of configuration; or with "again" on the one
 # that is there. PIN holds it to cores.
 start() {
@@ -34,7 +46,7 @@ start() {
     fi
     ${PIN:+taskset -c "$PIN"} "$programs/weir-gateway" --config.file "$folder/weir.yml" >"$folder/weir.log" 2>&1 &
     pid=$!
-    until curl -sf "127.0.0.1:$port/-/ready" >/dev/null; do sleep 0.05; done
+    await /-/ready
 }
 
 stop() {
@@ -131,10 +143,14 @@ memory() {
     rule "pod, instance, shard" >"$folder/rules.yml"
     start
     heading "Memory, each series every 10 s"
+    # From the 40th second on all series are known, and windows have closed.
+    (sleep 40 && while ps -o rss= -p "$pid"; do sleep 1; done) >"$folder/resident" 2>/dev/null &
+    local watch=$!
     seconds=$((seconds * 4)) line "100 k/s" --rate 100k --connections 16
-    local resident
-    resident=$(jq .target.resident "$folder/report.json")
-    awk -v r="$resident" 'BEGIN { printf "  %.0f B a series, all in\n", r / 1e6 }'
+    kill "$watch" && wait "$watch" 2>/dev/null || true
+    awk '{ r = $1 * 1024 / 1e6; sum += r; if (r > most) most = r }
+        END { printf "  %.0f B a series, all in: the mean of %d looks; %.0f at most\n", sum / NR, NR, most }' \
+        "$folder/resident"
     curl -s "127.0.0.1:$port/metrics" | grep -E '^weir_(allocator_bytes|memory_bytes|worker_memory)' | sed 's/^/  /' || true
     stop
 }
@@ -168,7 +184,7 @@ vmagent() {
     command vmagent -httpListenAddr="127.0.0.1:$port" -remoteWrite.url="http://$backend/api/v1/write" \
         -remoteWrite.tmpDataPath="$folder/vmagent" >"$folder/vmagent.log" 2>&1 &
     pid=$!
-    until curl -sf "127.0.0.1:$port/health" >/dev/null; do sleep 0.2; done
+    await /health
     heading "$(command vmagent -version 2>&1 | grep -o 'v1[0-9.]*' | head -1) of vmagent, passing through: no rule, no log"
     path=api/v1/write line "1.0, 2,000 a request, more than it takes" --rate 1M --connections 16
     stop
