@@ -121,10 +121,10 @@ fn torture(args: &TortureArgs) -> ExitCode {
         Err(why) => return fail(&format!("seed {}: {why}", plan.seed)),
     };
     say(&format!("{summary}\n"));
-    if summary.differences.is_empty() {
+    if summary.is_right() {
         return ExitCode::SUCCESS;
     }
-    say(&format!("seed {}: {}\n", plan.seed, summary.differences));
+    say(&format!("seed {}: {}\n", plan.seed, summary.found()));
     ExitCode::from(MISSED)
 }
 

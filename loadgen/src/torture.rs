@@ -111,7 +111,7 @@ fn one(
     let goes_on = |done: usize| {
         faults.is_none_or(|all| done < all) && plan.duration.is_none_or(|d| began.elapsed() < d)
     };
-    let mut done = 0;
+    let (mut done, mut found_early) = (0, None);
     while goes_on(done) {
         let fault = Fault::pick(&mut dice, plan.kills_only, victims);
         ground.suffer(fault, &mut dice)?;
@@ -120,11 +120,16 @@ fn one(
             let so_far = ground.verdict()?;
             say(&format!("tier {number}: {done} faults, {so_far}"));
             if !so_far.is_empty() {
+                found_early = Some(so_far);
                 break;
             }
         }
     }
-    let summary = ground.end()?;
+    let mut summary = ground.end().map_err(|why| match &found_early {
+        Some(found) => format!("{why}; before that: {found}"),
+        None => why,
+    })?;
+    summary.found_early.extend(found_early);
     say(&format!("tier {number}: done, {done} faults, {}", summary.differences));
     Ok(summary)
 }

@@ -92,6 +92,7 @@ impl Ground {
             heard,
             received: self.receiver.requests_seen(),
             differences,
+            found_early: Vec::new(),
         })
     }
 
