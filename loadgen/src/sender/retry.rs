@@ -4,10 +4,9 @@
 //! time, 5 s at most, or when `Retry-After` says. 4xx is not. 429 is dropped unless asked for.
 //! Nothing here sleeps.
 
-use std::io;
 use std::time::Duration;
 
-use super::answer::Answer;
+use super::answer::{Answer, NoAnswer};
 
 const FIRST: Duration = Duration::from_millis(30);
 const LAST: Duration = Duration::from_secs(5);
@@ -26,7 +25,7 @@ pub enum Verdict {
 }
 
 /// What an outcome means after so many failures of the same request.
-pub fn verdict(outcome: &io::Result<Answer>, failures: u32, retries_429: bool) -> Verdict {
+pub fn verdict(outcome: &Result<Answer, NoAnswer>, failures: u32, retries_429: bool) -> Verdict {
     let backoff = FIRST.saturating_mul(1 << failures.min(10)).min(LAST);
     match outcome {
         Err(_) => Verdict::Again(backoff),
@@ -43,6 +42,8 @@ pub fn verdict(outcome: &io::Result<Answer>, failures: u32, retries_429: bool) -
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     fn of(status: u16, failures: u32) -> Verdict {
@@ -61,7 +62,7 @@ mod tests {
         for (failures, wait) in waits.into_iter().enumerate() {
             let again = Verdict::Again(Duration::from_millis(wait));
             assert_eq!(of(503, failures as u32), again);
-            let broken = Err(io::ErrorKind::ConnectionRefused.into());
+            let broken = Err(NoAnswer::unsent(io::ErrorKind::ConnectionRefused.into()));
             assert_eq!(verdict(&broken, failures as u32, false), again);
         }
     }

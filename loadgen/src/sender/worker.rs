@@ -1,13 +1,12 @@
 //! One connection at work.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Drive;
 use super::Tally;
-use super::answer::Answer;
+use super::answer::{Answer, NoAnswer};
 use super::fleet::Shared;
 use super::retry::{Verdict, verdict};
 use super::routes::Routes;
@@ -175,7 +174,7 @@ impl Worker {
         }
     }
 
-    fn post(&mut self, place: usize, kind: Option<&str>, failures: u32) -> io::Result<Answer> {
+    fn post(&mut self, place: usize, kind: Option<&str>, failures: u32) -> Result<Answer, NoAnswer> {
         let Kept { body, home, .. } = &self.slots[place];
         let (bytes, plain) = (body.bytes().len() as u64, body.plain_len() as u64);
         let outcome = self.routes.post(body.bytes(), kind, failures, *home);
@@ -194,7 +193,7 @@ impl Worker {
                 }
                 Err(error) => {
                     tally.failed_attempts += 1;
-                    tally.add_error(&error.to_string(), 1);
+                    tally.add_error(&error.why.to_string(), 1);
                 }
             }
         });
@@ -209,7 +208,7 @@ impl Worker {
             tally.malformed_refused += u64::from(is_refused);
             tally.malformed_taken += u64::from(!is_refused);
             if !is_refused {
-                let answer = outcome.map_or_else(|e| e.to_string(), |a| a.status.to_string());
+                let answer = outcome.map_or_else(|e| e.why.to_string(), |a| a.status.to_string());
                 tally.add_error(&format!("{malformed:?} was answered {answer}"), 1);
             }
         });
