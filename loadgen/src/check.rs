@@ -3,17 +3,18 @@
 //! The run tells which requests were acknowledged; the workload makes their samples again, the oracle
 //! computes from them what every rule must have said, and the receiver has what came. Invariant: what
 //! cannot be known is not held against the target: a sample that came behind now − grace may have
-//! been late or not. Not here: a target that knows series of an earlier run.
+//! been late or not, and a request that was given up may have been taken. Not here: a target that knows series of an earlier run.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::now_ms;
 use crate::oracle::{Arrival, Differences, Oracle, Settings};
 use crate::receiver::Receiver;
 use crate::sender::Observer;
+use crate::samples::Sample;
 use crate::workload::{Request, Workload};
 
 /// Samples that are checked at most: all of them are held in memory, twice.
@@ -28,15 +29,33 @@ const MISSING: Duration = Duration::from_secs(75);
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What is acknowledged, in the order of the answers.
+/// What became of requests, in the order of the answers.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<Vec<(Request, i64)>>);
+pub struct Ledger {
+    acknowledged: Mutex<Vec<(Request, i64)>>,
+    /// Perhaps taken, for all that anybody knows.
+    doubtful: Mutex<Vec<Request>>,
+}
 
 impl Observer for Ledger {
     fn on_acknowledged(&self, request: &Request) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push((*request, now_ms()));
+        held(&self.acknowledged).push((*request, now_ms()));
     }
+
+    fn on_doubtful(&self, request: &Request) {
+        held(&self.doubtful).push(*request);
+    }
+}
+
+impl Ledger {
+    /// Requests that nobody can tell of whether they were taken.
+    pub fn doubtful(&self) -> usize {
+        held(&self.doubtful).len()
+    }
+}
+
+fn held<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A check that has begun.
@@ -91,18 +110,21 @@ impl Check {
 
     fn judge(&self, ledger: &Ledger, workload: &Workload, through: i64) -> Differences {
         let grace_ms = self.grace.as_millis() as i64;
-        let requests = ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut arrivals = Vec::new();
-        for (request, answered_ms) in &*requests {
+        for (request, answered_ms) in &*held(&ledger.acknowledged) {
             // Where the frontier stood is known from above only: it may have waited for others.
             let before = answered_ms - grace_ms;
             let samples = workload.samples(request);
             arrivals.extend(samples.iter().map(|s| Arrival::between(s, i64::MIN, before)));
         }
-        let mut found = self.oracle.judge(&arrivals, &self.receiver.samples(), through);
+        let perhaps = held(&ledger.doubtful);
+        let perhaps: Vec<Sample> = perhaps.iter().flat_map(|r| workload.samples(r)).collect();
+        let doubts = self.oracle.doubts(&arrivals, &perhaps);
+        let received = self.receiver.samples();
+        let mut found = self.oracle.judge_but(&doubts, &arrivals, &received, through);
         let histograms = self.receiver.histograms();
         let histograms = histograms.iter().map(|(labels, h)| (&**labels, h));
-        found.add(self.oracle.judge_histograms(&arrivals, histograms, through));
+        found.add(self.oracle.judge_histograms(&doubts, &arrivals, histograms, through));
         found
     }
 

@@ -69,7 +69,8 @@ fn run_load(args: &RunArgs) -> ExitCode {
         say("waiting for the last windows\n");
         let differences = check.end(&ledger, &workload, &stop);
         say(&format!("outputs: {differences}\n"));
-        report.checked = Some(Checked::from(&differences));
+        let checked = Checked::from(&differences);
+        report.checked = Some(Checked { doubtful_requests: ledger.doubtful(), ..checked });
     }
     for (file, text) in
         [(&args.report_html, page::write(&report)), (&args.report_json, json::write(&report))]

@@ -40,6 +40,15 @@ pub fn verdict(outcome: &Result<Answer, NoAnswer>, failures: u32, retries_429: b
     }
 }
 
+/// Whether some of a request may have been taken, whatever its sender was told: a tier that fails at one
+/// gateway may have it at another, and 400 may be of a part.
+pub fn may_be_taken(outcome: &Result<Answer, NoAnswer>) -> bool {
+    match outcome {
+        Ok(answer) => matches!(answer.status, 200..300 | 400 | 500..),
+        Err(none) => none.sent,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -79,5 +88,15 @@ mod tests {
         assert_eq!(verdict(&Ok(later(503, 4000)), 0, false), again(300));
         assert_eq!(verdict(&Ok(later(429, 7)), 0, false), Verdict::Refused);
         assert_eq!(verdict(&Ok(later(429, 7)), 0, true), again(7));
+    }
+
+    #[test]
+    fn what_was_sent_and_not_plainly_refused_may_have_been_taken() {
+        let of = |status| may_be_taken(&Ok(Answer { status, ..Answer::default() }));
+        assert!([204, 400, 500, 503].into_iter().all(of));
+        assert!(![401, 413, 415, 429].into_iter().any(of), "nothing of it is stored");
+        let why = || io::ErrorKind::UnexpectedEof.into();
+        assert!(may_be_taken(&Err(NoAnswer::lost(why()))));
+        assert!(!may_be_taken(&Err(NoAnswer::unsent(why()))));
     }
 }
