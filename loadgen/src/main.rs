@@ -51,7 +51,7 @@ fn run_load(args: &RunArgs) -> ExitCode {
     let ledger = Arc::new(Ledger::default());
     let observer: Arc<dyn Observer> = match &check {
         Some(check) => {
-            progress.say(&format!("outputs are expected at {}", check.url()));
+            progress.say(&format!("outputs are looked for at {}", check.url()));
             Arc::clone(&ledger) as Arc<dyn Observer>
         }
         None => Arc::new(()),
@@ -64,13 +64,22 @@ fn run_load(args: &RunArgs) -> ExitCode {
     };
     report.command = command_line();
     say(&table::write(&report));
+    let mut unread = None;
     if let Some(check) = check {
         let workload = Workload::new(plan.shape.clone(), plan.seed);
         say("waiting for the last windows\n");
-        let differences = check.end(&ledger, &workload, &stop);
-        say(&format!("outputs: {differences}\n"));
-        let checked = Checked::from(&differences);
-        report.checked = Some(Checked { doubtful_requests: ledger.doubtful(), ..checked });
+        match check.end(&ledger, &workload, &stop) {
+            Ok(differences) => {
+                let doubtful_requests = ledger.doubtful();
+                let checked = Checked { doubtful_requests, ..Checked::from(&differences) };
+                say(&format!("outputs: {differences}\n"));
+                if doubtful_requests > 0 {
+                    say(&format!("requests that may have been taken: {doubtful_requests}\n"));
+                }
+                report.checked = Some(checked);
+            }
+            Err(why) => unread = Some(why),
+        }
     }
     for (file, text) in
         [(&args.report_html, page::write(&report)), (&args.report_json, json::write(&report))]
@@ -80,6 +89,9 @@ fn run_load(args: &RunArgs) -> ExitCode {
         {
             return fail(&why);
         }
+    }
+    if let Some(why) = unread {
+        return fail(&format!("--read-from: {why}"));
     }
     let differs = report.checked.is_some_and(|checked| !checked.right);
     let met = report.bounds.iter().all(|bound| bound.met);

@@ -63,12 +63,7 @@ pub struct Plain {
 }
 
 impl Plain {
-    fn post(
-        &mut self,
-        body: &[u8],
-        kind: Option<&str>,
-        attempt: u32,
-    ) -> Result<Answer, NoAnswer> {
+    fn post(&mut self, body: &[u8], kind: Option<&str>, attempt: u32) -> Result<Answer, NoAnswer> {
         self.write_head(body.len(), kind, attempt).map_err(NoAnswer::unsent)?;
         let mut stream = match self.stream.take().filter(is_open) {
             Some(stream) => stream,
@@ -167,12 +162,7 @@ impl Secure {
         Ok(Self { endpoint: endpoint.clone(), runtime, client })
     }
 
-    fn post(
-        &mut self,
-        body: &[u8],
-        kind: Option<&str>,
-        attempt: u32,
-    ) -> Result<Answer, NoAnswer> {
+    fn post(&mut self, body: &[u8], kind: Option<&str>, attempt: u32) -> Result<Answer, NoAnswer> {
         let headers = self.headers(kind, attempt).map_err(NoAnswer::unsent)?;
         let body = Bytes::copy_from_slice(body);
         let post = self.client.post(&self.endpoint.url, headers, body, self.endpoint.timeout);

@@ -190,7 +190,12 @@ impl Worker {
         false
     }
 
-    fn post(&mut self, place: usize, kind: Option<&str>, failures: u32) -> Result<Answer, NoAnswer> {
+    fn post(
+        &mut self,
+        place: usize,
+        kind: Option<&str>,
+        failures: u32,
+    ) -> Result<Answer, NoAnswer> {
         let Kept { body, home, .. } = &self.slots[place];
         let (bytes, plain) = (body.bytes().len() as u64, body.plain_len() as u64);
         let outcome = self.routes.post(body.bytes(), kind, failures, *home);
