@@ -10,6 +10,7 @@ use weir_loadgen::check::Ledger;
 use weir_loadgen::cli::run::RunArgs;
 use weir_loadgen::cli::targets::TargetsArgs;
 use weir_loadgen::cli::{Arguments, Command};
+use weir_loadgen::receiver::Recorded;
 use weir_loadgen::receiver::cli::ReceiveArgs;
 use weir_loadgen::report::checked::Checked;
 use weir_loadgen::report::progress::Progress;
@@ -124,6 +125,12 @@ fn receive(args: &ReceiveArgs) -> ExitCode {
     wait_for_interrupt();
     let (requests, samples) = (receiver.requests_seen(), receiver.sample_count());
     say(&format!("{requests} requests, {samples} samples accepted\n"));
+    if let Some(Recorded { written, left_out, failed }) = receiver.recorded() {
+        say(&format!("{written} samples recorded, {left_out} not\n"));
+        if let Some(why) = failed {
+            return fail(&format!("--record: {why}"));
+        }
+    }
     ExitCode::SUCCESS
 }
 

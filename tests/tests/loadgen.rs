@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use weir_tests::backend::{Backend, Reply};
 use weir_tests::gateway::{Gateway, sending_to};
-use weir_tests::{binaries, processes};
+use weir_tests::{binaries, processes, wait};
 
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -205,4 +205,32 @@ fn a_run_ends_although_nobody_answers() {
     assert!(text(&output.stdout).contains("no answer in time"), "{}", text(&output.stdout));
     assert!(began.elapsed() < Duration::from_secs(60));
     backend.accept_all();
+}
+
+/// What `receive --record` has in its file is what was acknowledged.
+#[test]
+fn a_receiver_writes_down_what_it_accepts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, address) = (folder.path().join("record.jsonl"), processes::free_address());
+    let mut command = Command::new(binary());
+    command.args(["receive", "--listen", &address.to_string(), "--record-most", "1500"]);
+    command.arg("--record").arg(&file).stdout(std::process::Stdio::piped());
+    let receiver = command.spawn().expect("it starts");
+    wait::until("it listens", Duration::from_secs(30), || {
+        std::net::TcpStream::connect(address).map(|_| ()).map_err(|e| e.to_string())
+    });
+    let load = ["--series", "1k", "--interval", "1s", "--duration", "2s"];
+    let output = run(address, &load);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let pid = i32::try_from(receiver.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let signal = rustix::process::Signal::TERM;
+    rustix::process::kill_process(pid.expect("a process"), signal).expect("it is told");
+    let said = text(&receiver.wait_with_output().expect("it ends").stdout);
+    assert!(said.contains("2000 samples accepted"), "{said}");
+    assert!(said.contains("1500 samples recorded, 500 not"), "{said}");
+    let lines = std::fs::read_to_string(&file).expect("a record");
+    let line: serde_json::Value =
+        lines.lines().next_back().and_then(|line| serde_json::from_str(line).ok()).expect("JSON");
+    assert_eq!(lines.lines().count(), 1500);
+    assert!(line["labels"]["__name__"].is_string() && line["value"].is_string(), "{line}");
 }
