@@ -17,6 +17,7 @@ use weir_loadgen::report::progress::Progress;
 use weir_loadgen::report::{json, page, table};
 use weir_loadgen::run;
 use weir_loadgen::sender::Observer;
+use weir_loadgen::sender::endpoint::without_password;
 use weir_loadgen::targets::Targets;
 use weir_loadgen::torture;
 use weir_loadgen::torture::cli::TortureArgs;
@@ -193,7 +194,7 @@ fn command_line() -> String {
         let hidden = secret || argument.starts_with("--header=");
         secret = argument == "--header";
         line.push(' ');
-        line.push_str(if hidden { "(hidden)" } else { &argument });
+        line.push_str(&if hidden { "(hidden)".to_owned() } else { without_password(&argument) });
     }
     line
 }

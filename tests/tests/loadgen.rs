@@ -234,3 +234,26 @@ fn a_receiver_writes_down_what_it_accepts() {
     assert_eq!(lines.lines().count(), 1500);
     assert!(line["labels"]["__name__"].is_string() && line["value"].is_string(), "{line}");
 }
+
+#[test]
+fn a_password_is_said_to_the_target_and_to_no_report() {
+    let backend = Backend::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (html, json) = (folder.path().join("r.html"), folder.path().join("r.json"));
+    let target = format!("http://ann:secret@{}/api/v1/push", backend.address());
+    let mut command = Command::new(binary());
+    command.args(["run", "--target", &target, "--series", "1k", "--duration", "1"]);
+    command.arg("--report-html").arg(&html).arg("--report-json").arg(&json);
+    let output = command.output().expect("it starts");
+    let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    // printf ann:secret | base64
+    let said = ("authorization".to_owned(), "Basic YW5uOnNlY3JldA==".to_owned());
+    assert!(backend.accepted().iter().all(|request| request.headers.contains(&said)));
+    assert!(backend.requests_seen() > 0);
+    for text in [shown, std::fs::read_to_string(html).expect("a page")] {
+        assert!(!text.contains("secret"), "{text}");
+    }
+    let report = std::fs::read_to_string(json).expect("a report");
+    assert!(!report.contains("secret") && report.contains("(hidden)@"), "{report}");
+}
