@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::dice::Dice;
-
 /// Something that goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fault {
@@ -105,7 +103,8 @@ const AGENT_OTHERS: [Fault; 4] =
     [Fault::AgentStop, Fault::AgentTerminate, Fault::TargetDies, Fault::TargetHangs];
 
 impl Victims {
-    fn kills(self) -> Vec<Fault> {
+    /// Kills that may come, some of them more often.
+    pub(super) fn kills(self) -> Vec<Fault> {
         let mut kills = KILLS[..if self.several { 5 } else { 4 }].to_vec();
         if self.moves {
             kills.push(Fault::KillInMove);
@@ -117,7 +116,8 @@ impl Victims {
         kills
     }
 
-    fn others(self) -> Vec<Fault> {
+    /// All else that may come.
+    pub(super) fn others(self) -> Vec<Fault> {
         let mut others = OTHERS.to_vec();
         if self.senders {
             others.extend([Fault::SendersDie, Fault::LogFull]);
@@ -142,13 +142,6 @@ impl Victims {
 }
 
 impl Fault {
-    /// The next one: half of them are kills.
-    pub(super) fn pick(dice: &mut Dice, kills_only: bool, victims: Victims) -> Self {
-        let is_kill = kills_only || dice.between(0, 1) == 0;
-        let all = if is_kill { victims.kills() } else { victims.others() };
-        dice.one_of(&all).unwrap_or(Self::Kill)
-    }
-
     /// Whether it ends a process with SIGKILL.
     pub fn is_kill(self) -> bool {
         self == Self::KillInMove || KILLS.contains(&self) || AGENT_KILLS.contains(&self)

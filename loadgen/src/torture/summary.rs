@@ -9,7 +9,7 @@ use crate::oracle::Differences;
 /// The sum of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Faults by kind.
+    /// Faults by kind: 0 of those that could have come and did not.
     pub faults: BTreeMap<Fault, usize>,
     /// Requests that senders made, those that failed included.
     pub requests: usize,
