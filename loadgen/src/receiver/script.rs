@@ -186,7 +186,8 @@ impl Step {
     }
 }
 
-fn is_refused(sample: &Sample) -> bool {
+/// Whether it is one of those that some backends refuse.
+pub(crate) fn is_refused(sample: &Sample) -> bool {
     name(&sample.labels).ends_with("_refused")
 }
 

@@ -35,8 +35,10 @@ pub enum Fault {
     BackendHangs,
     /// It takes what it is sent, and closes without an answer.
     BackendLoses,
-    /// It answers 500, or 503 with Retry-After.
+    /// It answers 429 or 5xx, with and without Retry-After.
     BackendFails,
+    /// It refuses one series: of 400 either the rest is taken, as by Cortex, or nothing is.
+    BackendRefuses,
     /// It resets connections.
     BackendResets,
     /// Senders die in the middle of a request.
@@ -120,7 +122,7 @@ impl Victims {
     pub(super) fn others(self) -> Vec<Fault> {
         let mut others = OTHERS.to_vec();
         if self.senders {
-            others.extend([Fault::SendersDie, Fault::LogFull]);
+            others.extend([Fault::SendersDie, Fault::LogFull, Fault::BackendRefuses]);
         }
         if self.disks {
             others.push(Fault::DiskFull);
@@ -166,7 +168,8 @@ impl fmt::Display for Fault {
             Self::BackendSlow => "backend slow",
             Self::BackendHangs => "backend hangs",
             Self::BackendLoses => "backend takes, no answer",
-            Self::BackendFails => "backend 500, 503",
+            Self::BackendFails => "backend 429, 5xx",
+            Self::BackendRefuses => "backend 400",
             Self::BackendResets => "backend resets",
             Self::SendersDie => "senders die",
             Self::LogFull => "log full",

@@ -202,7 +202,7 @@ fn send_half(to: SocketAddr, body: &[u8]) {
 }
 
 /// What one sender says at one tick: counters that reset, gauges, series that end and come back,
-/// and some that no rule takes.
+/// some that no rule takes, and one that the backend may refuse.
 fn samples_of(sender: usize, tick: i64, now: i64) -> Vec<Sample> {
     let mut samples = Vec::new();
     for target in 0..6 {
@@ -217,6 +217,10 @@ fn samples_of(sender: usize, tick: i64, now: i64) -> Vec<Sample> {
         say("requests_total", ((tick % (41 + seed)) * (3 + seed)) as f64);
         say("in_flight", ((tick * 31 + seed * 17) % 101) as f64);
         say("passed_on", (tick * 1000 + seed) as f64);
+        // One in a while: whoever looks for it halves its request again and again.
+        if target == 0 && tick % 5 == 0 {
+            say("sometimes_refused", tick as f64);
+        }
         match (tick + seed * 7) % 50 {
             0..25 => {
                 say("sometimes_total", (tick * 2) as f64);

@@ -10,6 +10,7 @@ use super::super::summary::Summary;
 use super::{Ground, LONG_MS, MISSING};
 use crate::clock::now_ms;
 use crate::oracle::{Arrival, Differences};
+use crate::receiver::script::is_refused;
 
 impl Ground {
     /// What the oracle says of all up to now, once the gateways have caught up. What differs is
@@ -43,7 +44,7 @@ impl Ground {
             let mut arrivals = self.arrivals();
             arrivals.retain(|a| a.sample.timestamp <= through);
             let mut received = self.receiver.samples();
-            received.retain(|s| s.timestamp <= through);
+            received.retain(|s| s.timestamp <= through && !is_refused(s));
             let mut found = self.oracle.judge(&arrivals, &received, through);
             if self.moves {
                 // What the old owner has yet to deliver of a raw series may come behind the new one's.
@@ -61,9 +62,11 @@ impl Ground {
         }
     }
 
-    /// All that was acknowledged, and all that agents have put into their buffers.
+    /// All that was acknowledged, and all that agents have put into their buffers; but for the series that
+    /// the backend refuses now and then, of which nobody knows what it has taken.
     fn arrivals(&self) -> Vec<Arrival> {
         let mut arrivals = self.fleet.arrivals();
+        arrivals.retain(|arrival| !is_refused(&arrival.sample));
         arrivals.extend(self.field.iter().flat_map(Field::arrivals));
         arrivals
     }
