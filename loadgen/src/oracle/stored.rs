@@ -19,8 +19,6 @@ use crate::samples::{History, Labels};
 pub enum Backend {
     /// Prometheus, or what has its remote read.
     Prometheus,
-    /// Anything with the Prometheus API, by instant queries over a range; without markers.
-    QueryApi,
     /// VictoriaMetrics.
     VictoriaMetrics,
 }
@@ -32,12 +30,10 @@ pub fn held(
     names: &str,
     (from_ms, to_ms): (i64, i64),
 ) -> Result<History, String> {
-    let selector = format!("{{__name__=~{names:?}}}");
     match backend {
         Backend::Prometheus => remote_read::read(at, names, from_ms, to_ms),
-        Backend::QueryApi => raw_samples(at, &selector, from_ms, to_ms),
         Backend::VictoriaMetrics => {
-            let mut history = export(at, &selector)?;
+            let mut history = export(at, &format!("{{__name__=~{names:?}}}"))?;
             for samples in history.0.values_mut() {
                 samples.retain(|t, v| (from_ms..=to_ms).contains(t) && !v.is_nan());
             }
