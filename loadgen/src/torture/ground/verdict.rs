@@ -9,7 +9,7 @@ use super::super::processes::{Process, WITHIN};
 use super::super::summary::Summary;
 use super::{Ground, LONG_MS, MISSING};
 use crate::clock::now_ms;
-use crate::oracle::{Arrival, Differences};
+use crate::oracle::{Arrival, Differences, Doubts};
 use crate::receiver::script::is_refused;
 
 impl Ground {
@@ -46,6 +46,11 @@ impl Ground {
             let mut received = self.receiver.samples();
             received.retain(|s| s.timestamp <= through && !is_refused(s));
             let mut found = self.oracle.judge(&arrivals, &received, through);
+            let natives = self.receiver.histograms();
+            let natives = natives.iter().map(|(labels, h)| (&**labels, h));
+            let natives = natives.filter(|(_, h)| h.timestamp <= through);
+            let none = Doubts::default();
+            found.add(self.oracle.judge_histograms(&none, &arrivals, natives, through));
             if self.moves {
                 // What the old owner has yet to deliver of a raw series may come behind the new one's.
                 found.disordered.retain(|series| {
