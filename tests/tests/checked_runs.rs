@@ -1,12 +1,15 @@
 //! A run of the load generator under the oracle: a sound gateway passes, one that errs does not; what it
 //! sent on is heard by the generator, or read from a real backend.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use weir_tests::gateway::{Gateway, sending_to};
 use weir_tests::peers::{self, Peer};
-use weir_tests::{binaries, processes};
+use weir_tests::proxy::{Manner, Proxy};
+use weir_tests::{binaries, processes, wait};
 
 const RULES: &str = "- {match: '{__name__=~\".+_total\"}', interval: 2s, without: [pod, instance, container], \
                      outputs: [total, increase]}\n\
@@ -27,19 +30,30 @@ fn checked_in(backend: &Peer, kind: &str, mutation: Option<&'static str>) -> Out
 }
 
 fn run(mutation: Option<&'static str>, sends_to: &str, outlet: &[&str]) -> Output {
+    let gateway = gateway(mutation, sends_to);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = load(gateway.address(), folder.path(), outlet);
+    command.args(["--duration", "15s", "--pod-life", "7s", "--restart-every", "5s"]);
+    command.args(["--duplicates", "5%"]).output().expect("it starts")
+}
+
+fn gateway(mutation: Option<&'static str>, sends_to: &str) -> Gateway {
     let mut gateway = Gateway::prepare(&sending_to(sends_to, "3s", ""), RULES);
     gateway.mutate(mutation);
     gateway.launch();
-    let folder = tempfile::tempdir().expect("a folder");
-    let rules: PathBuf = folder.path().join("rules.yml");
+    gateway
+}
+
+/// A checked run, as long as more arguments say.
+fn load(to: SocketAddr, folder: &Path, outlet: &[&str]) -> Command {
+    let rules = folder.join("rules.yml");
     std::fs::write(&rules, RULES).expect("rules are written");
-    let target = format!("http://{}/api/v1/push", gateway.address());
+    let target = format!("http://{to}/api/v1/push");
     let mut command = Command::new(binaries::find("weir-loadgen", "WEIR_LOADGEN_BIN"));
     command.args(["run", "--target", &target, "--series", "1k", "--series-per-target", "100"]);
-    command.args(["--samples-per-request", "100", "--interval", "1s", "--duration", "15s"]);
-    command.args(["--pod-life", "7s", "--restart-every", "5s", "--duplicates", "5%"]);
+    command.args(["--samples-per-request", "100", "--interval", "1s"]);
     command.arg("--rules").arg(rules).args(outlet).args(["--grace", "3s"]);
-    command.output().expect("it starts")
+    command
 }
 
 fn shown(output: &Output) -> String {
@@ -93,4 +107,26 @@ fn a_backend_that_is_not_there_is_said_before_anything_is_sent() {
         run(None, "http://127.0.0.1:9/", &["--read-from", &format!("prometheus=http://{nobody}")]);
     assert_eq!(output.status.code(), Some(2), "{}", shown(&output));
     assert!(shown(&output).contains("--read-from: http://"), "{}", shown(&output));
+}
+
+/// What the gateway took while nobody heard its answers counted as unexpected, and as wrong.
+#[test]
+fn what_was_taken_without_an_answer_is_not_held_against_a_gateway() {
+    let receiver = processes::free_address().to_string();
+    let gateway = gateway(None, &format!("http://{receiver}/api/v1/write"));
+    let link = Proxy::start(gateway.address());
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = load(link.address(), folder.path(), &["--receive", &receiver]);
+    command.args(["--duration", "10s", "--timeout", "1s"]);
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let taken = || gateway.metrics().count("weir_received_samples_total", &[]) >= 5_000.0;
+    wait::until_true("half of the run is taken", Duration::from_secs(60), taken);
+    link.behave(Manner::HoldAnswers);
+    let output = run.wait_with_output().expect("it ends");
+    let said = shown(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("requests that may have been taken: ") && said.contains("not judged"),
+        "{said}"
+    );
 }

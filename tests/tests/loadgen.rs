@@ -163,7 +163,7 @@ fn the_limit_of_a_slow_backend_is_found() {
     let backend = Backend::start();
     // One connection, 40 ms a request of 100 samples: at most 2,500 samples a second.
     backend.script(|_| {
-        weir_tests::wait::for_clock(weir_tests::wait::now_ms() + 40);
+        wait::for_clock(wait::now_ms() + 40);
         Reply::Accept
     });
     let output = run(
