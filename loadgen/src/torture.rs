@@ -86,11 +86,19 @@ pub fn run(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Summary, String> 
         };
         threads.into_iter().map(end).collect()
     });
-    let mut all = Summary::default();
+    let (mut all, mut stuck) = (Summary::default(), Vec::new());
     for result in results {
-        all.add(result?);
+        match result {
+            Ok(summary) => all.add(summary),
+            Err(why) => stuck.push(why),
+        }
     }
-    Ok(all)
+    if stuck.is_empty() {
+        return Ok(all);
+    }
+    // What other tiers have found is not lost for one that could not go on.
+    stuck.extend((!all.is_right()).then(|| all.found()));
+    Err(stuck.join("\n"))
 }
 
 /// One tier's faults.
