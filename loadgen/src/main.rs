@@ -10,12 +10,14 @@ use weir_loadgen::check::Ledger;
 use weir_loadgen::cli::run::RunArgs;
 use weir_loadgen::cli::targets::TargetsArgs;
 use weir_loadgen::cli::{Arguments, Command};
+use weir_loadgen::receiver::Recorded;
 use weir_loadgen::receiver::cli::ReceiveArgs;
 use weir_loadgen::report::checked::Checked;
 use weir_loadgen::report::progress::Progress;
 use weir_loadgen::report::{json, page, table};
 use weir_loadgen::run;
 use weir_loadgen::sender::Observer;
+use weir_loadgen::sender::endpoint::without_password;
 use weir_loadgen::targets::Targets;
 use weir_loadgen::torture;
 use weir_loadgen::torture::cli::TortureArgs;
@@ -51,7 +53,7 @@ fn run_load(args: &RunArgs) -> ExitCode {
     let ledger = Arc::new(Ledger::default());
     let observer: Arc<dyn Observer> = match &check {
         Some(check) => {
-            progress.say(&format!("outputs are expected at {}", check.url()));
+            progress.say(&format!("outputs are looked for at {}", check.url()));
             Arc::clone(&ledger) as Arc<dyn Observer>
         }
         None => Arc::new(()),
@@ -64,12 +66,22 @@ fn run_load(args: &RunArgs) -> ExitCode {
     };
     report.command = command_line();
     say(&table::write(&report));
+    let mut unread = None;
     if let Some(check) = check {
         let workload = Workload::new(plan.shape.clone(), plan.seed);
         say("waiting for the last windows\n");
-        let differences = check.end(&ledger, &workload, &stop);
-        say(&format!("outputs: {differences}\n"));
-        report.checked = Some(Checked::from(&differences));
+        match check.end(&ledger, &workload, &stop) {
+            Ok(differences) => {
+                let doubtful_requests = ledger.doubtful();
+                let checked = Checked { doubtful_requests, ..Checked::from(&differences) };
+                say(&format!("outputs: {differences}\n"));
+                if doubtful_requests > 0 {
+                    say(&format!("requests that may have been taken: {doubtful_requests}\n"));
+                }
+                report.checked = Some(checked);
+            }
+            Err(why) => unread = Some(why),
+        }
     }
     for (file, text) in
         [(&args.report_html, page::write(&report)), (&args.report_json, json::write(&report))]
@@ -79,6 +91,9 @@ fn run_load(args: &RunArgs) -> ExitCode {
         {
             return fail(&why);
         }
+    }
+    if let Some(why) = unread {
+        return fail(&format!("--read-from: {why}"));
     }
     let differs = report.checked.is_some_and(|checked| !checked.right);
     let met = report.bounds.iter().all(|bound| bound.met);
@@ -111,6 +126,12 @@ fn receive(args: &ReceiveArgs) -> ExitCode {
     wait_for_interrupt();
     let (requests, samples) = (receiver.requests_seen(), receiver.sample_count());
     say(&format!("{requests} requests, {samples} samples accepted\n"));
+    if let Some(Recorded { written, left_out, failed }) = receiver.recorded() {
+        say(&format!("{written} samples recorded, {left_out} not\n"));
+        if let Some(why) = failed {
+            return fail(&format!("--record: {why}"));
+        }
+    }
     ExitCode::SUCCESS
 }
 
@@ -121,10 +142,10 @@ fn torture(args: &TortureArgs) -> ExitCode {
         Err(why) => return fail(&format!("seed {}: {why}", plan.seed)),
     };
     say(&format!("{summary}\n"));
-    if summary.differences.is_empty() {
+    if summary.is_right() {
         return ExitCode::SUCCESS;
     }
-    say(&format!("seed {}: {}\n", plan.seed, summary.differences));
+    say(&format!("seed {}: {}\n", plan.seed, summary.found()));
     ExitCode::from(MISSED)
 }
 
@@ -173,7 +194,7 @@ fn command_line() -> String {
         let hidden = secret || argument.starts_with("--header=");
         secret = argument == "--header";
         line.push(' ');
-        line.push_str(if hidden { "(hidden)" } else { &argument });
+        line.push_str(&if hidden { "(hidden)".to_owned() } else { without_password(&argument) });
     }
     line
 }

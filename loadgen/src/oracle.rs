@@ -16,6 +16,7 @@
 
 mod arrival;
 mod compare;
+mod doubts;
 mod group;
 mod histogram;
 mod intake;
@@ -35,6 +36,7 @@ use crate::samples::{Labels, Sample, is_stale};
 
 pub use arrival::Arrival;
 pub use compare::{Differences, compare, compare_values};
+pub use doubts::Doubts;
 pub use histogram::{ExpectedHistogram, HistogramOutputs, NativeHistogram, compare_histograms};
 pub use rules::{Grouping, Rule, read_rules};
 
@@ -170,10 +172,25 @@ impl Oracle {
     /// Compares what a backend received, in its order, with what it must have received: of the
     /// outputs what has a timestamp up to `through`, and all that passes through raw.
     pub fn judge(&self, arrivals: &[Arrival], received: &[Sample], through: i64) -> Differences {
+        self.judge_but(&Doubts::default(), arrivals, received, through)
+    }
+
+    /// The same without what cannot be judged.
+    pub fn judge_but(
+        &self,
+        doubts: &Doubts,
+        arrivals: &[Arrival],
+        received: &[Sample],
+        through: i64,
+    ) -> Differences {
         let spoken = received.iter().map(|s| &*s.labels).collect();
-        let expected = self.expected_beside(arrivals, through, &spoken);
+        let mut expected = self.expected_beside(arrivals, through, &spoken);
+        let unjudged = doubts.leave_out(&mut expected);
         let raw = self.passed(arrivals);
-        compare(&expected, received, |labels, t| t <= through || raw.contains_key(labels))
+        let found = compare(&expected, received, |labels, t| {
+            (t <= through || raw.contains_key(labels)) && !doubts.cover(labels, t)
+        });
+        Differences { unjudged, ..found }
     }
 
     /// What passes through raw: series that no rule takes, and inputs of rules that keep them.
@@ -187,18 +204,22 @@ impl Oracle {
     }
 
     /// Compares the native histograms that a backend received with those that must come; outputs up to
-    /// `through`.
+    /// `through`, without what cannot be judged.
     pub fn judge_histograms<'a>(
         &self,
+        doubts: &Doubts,
         arrivals: &[Arrival],
         received: impl Iterator<Item = (&'a Labels, &'a NativeHistogram)>,
         through: i64,
     ) -> Differences {
-        let expected = self.expected_histograms(arrivals, through);
+        let mut expected = self.expected_histograms(arrivals, through);
+        let unjudged = doubts.leave_out(&mut expected);
         let raw = self.take_in(World::Early, arrivals).passed().histograms;
-        let received =
-            received.filter(|(labels, h)| h.timestamp <= through || raw.contains_key(*labels));
-        compare_histograms(&expected, received, i64::MAX)
+        let received = received.filter(|(labels, h)| {
+            (h.timestamp <= through || raw.contains_key(*labels))
+                && !doubts.cover(labels, h.timestamp)
+        });
+        Differences { unjudged, ..compare_histograms(&expected, received, i64::MAX) }
     }
 
     fn take_in(&self, world: World, arrivals: &[Arrival]) -> Intake<'_> {

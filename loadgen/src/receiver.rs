@@ -2,11 +2,12 @@
 //!
 //! It keeps every sample that it accepts, with its bits and in its order, and can be slow, hang,
 //! refuse a part, answer anything or slam the door: as a function says ([`Receiver::script`]) or a
-//! file ([`Script`]). Decodes with prost only. Invariant: what it answered 2xx to, or partly took,
+//! file ([`Script`]); it can write all down ([`Record`]). Decodes with prost only. Invariant: what it answered 2xx to, or partly took,
 //! is recorded before the answer leaves.
 
 pub mod cli;
 pub mod http;
+pub mod record;
 mod reply;
 mod request;
 pub mod script;
@@ -23,6 +24,7 @@ use socket2::SockRef;
 use crate::oracle::NativeHistogram;
 use crate::samples::{Labels, Sample};
 
+pub use record::{Record, Recorded};
 pub use reply::Reply;
 pub use request::Request;
 pub use script::Script;
@@ -49,6 +51,7 @@ struct State {
     accepted: Vec<Request>,
     /// Only counts what it accepts.
     forgets: bool,
+    record: Option<Record>,
     samples: usize,
     seen: usize,
     version: u64,
@@ -62,6 +65,9 @@ impl Shared {
     fn record(&self, request: Request) {
         let mut state = self.state();
         state.samples += request.samples.len();
+        if let Some(record) = &mut state.record {
+            record.add(&request);
+        }
         if !state.forgets {
             state.accepted.push(request);
         }
@@ -86,6 +92,7 @@ impl Receiver {
             script: Arc::new(|_| Reply::Accept),
             accepted: Vec::new(),
             forgets: false,
+            record: None,
             samples: 0,
             seen: 0,
             version: 0,
@@ -135,6 +142,16 @@ impl Receiver {
     /// From now on it only counts what it accepts: for runs without end.
     pub fn forget(&self) {
         self.shared.state().forgets = true;
+    }
+
+    /// Writes down what it accepts from now on.
+    pub fn record_to(&self, record: Record) {
+        self.shared.state().record = Some(record);
+    }
+
+    /// What has been written down, if anything is.
+    pub fn recorded(&self) -> Option<Recorded> {
+        self.shared.state().record.as_ref().map(Record::recorded)
     }
 
     /// Everything accepted so far, in order.

@@ -169,7 +169,9 @@ impl<'a> Running<'a> {
             begin_ms: now_ms(),
         };
         let mut all = Tally::default();
-        self.recorder.resume(self.began.elapsed().as_secs_f64());
+        let at = self.began.elapsed().as_secs_f64();
+        self.recorder.resume(at);
+        self.progress.begin(at, schedule.duration().as_secs_f64());
         let (recorder, progress, stop) = (&mut self.recorder, &mut *self.progress, self.stop);
         let (watcher, began) = (self.watcher, self.began);
         let next = self.fleet.drive(&drive, SECOND, |fleet| {

@@ -31,15 +31,18 @@ use crate::workload::Request;
 /// The seam for whoever checks what a gateway made of it: a [`Request`] is a few numbers, and
 /// [`crate::workload::Workload::samples`] turns it into samples again, so the history of a run need
 /// not be kept while it lasts. It is called from all connections, after the answer and before the
-/// next request, once for each time that a request was acknowledged: repeats come twice. Requests
-/// whose answer was lost are not told; a later attempt's is. Of a replay
+/// next request, once for each time that a request was acknowledged: repeats come twice. Of a replay
 /// only the number and the time mean anything.
 pub trait Observer: Send + Sync {
     /// All samples of this request were answered 2xx.
     fn on_acknowledged(&self, request: &Request);
+
+    /// It was never acknowledged, and yet some of it may have been taken: an answer was lost, or said so.
+    fn on_doubtful(&self, request: &Request);
 }
 
 /// Hears nothing.
 impl Observer for () {
     fn on_acknowledged(&self, _: &Request) {}
+    fn on_doubtful(&self, _: &Request) {}
 }

@@ -14,6 +14,7 @@
 mod agent;
 pub mod cli;
 pub mod clocks;
+mod deck;
 pub mod dice;
 mod disk;
 mod faults;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 pub use faults::Fault;
 pub use summary::Summary;
 
+use deck::Deck;
 use dice::Dice;
 use ground::Ground;
 
@@ -84,11 +86,19 @@ pub fn run(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Summary, String> 
         };
         threads.into_iter().map(end).collect()
     });
-    let mut all = Summary::default();
+    let (mut all, mut stuck) = (Summary::default(), Vec::new());
     for result in results {
-        all.add(result?);
+        match result {
+            Ok(summary) => all.add(summary),
+            Err(why) => stuck.push(why),
+        }
     }
-    Ok(all)
+    if stuck.is_empty() {
+        return Ok(all);
+    }
+    // What other tiers have found is not lost for one that could not go on.
+    stuck.extend((!all.is_right()).then(|| all.found()));
+    Err(stuck.join("\n"))
 }
 
 /// One tier's faults.
@@ -103,28 +113,36 @@ fn one(
     let mut ground = Ground::prepare(plan, (number, seed))?;
     let victims = ground.victims();
     if number == 0 && !victims.disks {
-        say("no tmpfs can be mounted here: no disk is filled");
+        say("NOT DONE HERE: no tmpfs can be mounted, so no disk is filled");
     }
     if number == 0 && plan.clocks && !victims.clocks {
-        say("libfaketime is not installed: no clock is set");
+        say("NOT DONE HERE: libfaketime is not installed, so no clock is set");
     }
+    let mut deck = Deck::new(victims, plan.kills_only, plan.seed, (number, plan.tiers.max(1)));
     let goes_on = |done: usize| {
         faults.is_none_or(|all| done < all) && plan.duration.is_none_or(|d| began.elapsed() < d)
     };
-    let mut done = 0;
+    let (mut done, mut found_early) = (0, None);
     while goes_on(done) {
-        let fault = Fault::pick(&mut dice, plan.kills_only, victims);
-        ground.suffer(fault, &mut dice)?;
+        ground.suffer(deck.draw(), &mut dice)?;
         done += 1;
         if done % plan.verdict_every.max(1) == 0 {
             let so_far = ground.verdict()?;
             say(&format!("tier {number}: {done} faults, {so_far}"));
             if !so_far.is_empty() {
+                found_early = Some(so_far);
                 break;
             }
         }
     }
-    let summary = ground.end()?;
+    let mut summary = ground.end().map_err(|why| match &found_early {
+        Some(found) => format!("{why}; before that: {found}"),
+        None => why,
+    })?;
+    summary.found_early.extend(found_early);
+    for fault in deck.faults() {
+        summary.faults.entry(fault).or_default();
+    }
     say(&format!("tier {number}: done, {done} faults, {}", summary.differences));
     Ok(summary)
 }

@@ -67,6 +67,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     given.then(|| Duration::from_secs_f64(total)).ok_or_else(bad)
 }
 
+/// A time as [`duration`] reads it, or a number of seconds.
+pub fn time_or_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()));
+    seconds.map_or_else(|| duration(text), Ok)
+}
+
 /// Four digits or so: `98.31 k`, `1.000 M`.
 pub fn short(number: f64) -> String {
     let (value, unit) = match number.abs() {
@@ -119,6 +125,9 @@ mod tests {
         assert_eq!(ratio("1%"), Ok(0.01));
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(time_or_seconds("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(time_or_seconds("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(time_or_seconds("-1").is_err() && time_or_seconds("").is_err());
         for bad in ["", "k", "-1", "1x", "1e400"] {
             assert!(number(bad).is_err(), "{bad}");
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use weir_tests::backend::{Backend, Reply};
 use weir_tests::gateway::{Gateway, sending_to};
-use weir_tests::{binaries, processes};
+use weir_tests::{binaries, processes, wait};
 
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -163,7 +163,7 @@ fn the_limit_of_a_slow_backend_is_found() {
     let backend = Backend::start();
     // One connection, 40 ms a request of 100 samples: at most 2,500 samples a second.
     backend.script(|_| {
-        weir_tests::wait::for_clock(weir_tests::wait::now_ms() + 40);
+        wait::for_clock(wait::now_ms() + 40);
         Reply::Accept
     });
     let output = run(
@@ -205,4 +205,55 @@ fn a_run_ends_although_nobody_answers() {
     assert!(text(&output.stdout).contains("no answer in time"), "{}", text(&output.stdout));
     assert!(began.elapsed() < Duration::from_secs(60));
     backend.accept_all();
+}
+
+/// What `receive --record` has in its file is what was acknowledged.
+#[test]
+fn a_receiver_writes_down_what_it_accepts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, address) = (folder.path().join("record.jsonl"), processes::free_address());
+    let mut command = Command::new(binary());
+    command.args(["receive", "--listen", &address.to_string(), "--record-most", "1500"]);
+    command.arg("--record").arg(&file).stdout(std::process::Stdio::piped());
+    let receiver = command.spawn().expect("it starts");
+    wait::until("it listens", Duration::from_secs(30), || {
+        std::net::TcpStream::connect(address).map(|_| ()).map_err(|e| e.to_string())
+    });
+    let load = ["--series", "1k", "--interval", "1s", "--duration", "2s"];
+    let output = run(address, &load);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let pid = i32::try_from(receiver.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let signal = rustix::process::Signal::TERM;
+    rustix::process::kill_process(pid.expect("a process"), signal).expect("it is told");
+    let said = text(&receiver.wait_with_output().expect("it ends").stdout);
+    assert!(said.contains("2000 samples accepted"), "{said}");
+    assert!(said.contains("1500 samples recorded, 500 not"), "{said}");
+    let lines = std::fs::read_to_string(&file).expect("a record");
+    let line: serde_json::Value =
+        lines.lines().next_back().and_then(|line| serde_json::from_str(line).ok()).expect("JSON");
+    assert_eq!(lines.lines().count(), 1500);
+    assert!(line["labels"]["__name__"].is_string() && line["value"].is_string(), "{line}");
+}
+
+#[test]
+fn a_password_is_said_to_the_target_and_to_no_report() {
+    let backend = Backend::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (html, json) = (folder.path().join("r.html"), folder.path().join("r.json"));
+    let target = format!("http://ann:secret@{}/api/v1/push", backend.address());
+    let mut command = Command::new(binary());
+    command.args(["run", "--target", &target, "--series", "1k", "--duration", "1"]);
+    command.arg("--report-html").arg(&html).arg("--report-json").arg(&json);
+    let output = command.output().expect("it starts");
+    let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    // printf ann:secret | base64
+    let said = ("authorization".to_owned(), "Basic YW5uOnNlY3JldA==".to_owned());
+    assert!(backend.accepted().iter().all(|request| request.headers.contains(&said)));
+    assert!(backend.requests_seen() > 0);
+    for text in [shown, std::fs::read_to_string(html).expect("a page")] {
+        assert!(!text.contains("secret"), "{text}");
+    }
+    let report = std::fs::read_to_string(json).expect("a report");
+    assert!(!report.contains("secret") && report.contains("(hidden)@"), "{report}");
 }

@@ -160,8 +160,8 @@ pub struct RunArgs {
     /// How long a rate is tried in that search.
     #[arg(long, value_parser = units::duration, value_name = "TIME", default_value = "10s", help_heading = "Pace")]
     pub trial: Duration,
-    /// How long to send.
-    #[arg(long, value_parser = units::duration, value_name = "TIME", default_value = "60s", help_heading = "Pace")]
+    /// How long to send; a bare number is seconds.
+    #[arg(long, value_parser = units::time_or_seconds, value_name = "TIME", default_value = "60s", help_heading = "Pace")]
     pub duration: Duration,
 
     /// Greatest 99th percentile of the latency.

@@ -25,6 +25,8 @@ pub struct Differences {
     pub compared: usize,
     /// How many came again with the same bits, which resending may do.
     pub resent: usize,
+    /// How many were left out, because what they must be cannot be known.
+    pub unjudged: usize,
 }
 
 impl Differences {
@@ -49,6 +51,7 @@ impl Differences {
     pub fn add(&mut self, other: Self) {
         self.compared += other.compared;
         self.resent += other.resent;
+        self.unjudged += other.unjudged;
         self.lost.extend(other.lost);
         self.doubled.extend(other.doubled);
         self.wrong.extend(other.wrong);
@@ -66,6 +69,9 @@ impl Differences {
 impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} compared, {} resent", self.compared, self.resent)?;
+        if self.unjudged > 0 {
+            write!(f, ", {} not judged", self.unjudged)?;
+        }
         for (what, list) in self.kinds() {
             if !list.is_empty() {
                 write!(f, "\n{} {what}:", list.len())?;

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::doubts::Reached;
 use super::replicas::Pair;
 use super::timeline::{Member, Raw, member};
 use super::{Arrival, Rule, Said, Settings, World};
-use crate::samples::{Labels, is_stale};
+use crate::samples::{Labels, Sample, is_stale};
 
 /// What has arrived, by series.
 pub(super) struct Intake<'a> {
@@ -67,6 +68,29 @@ impl<'a> Intake<'a> {
             member(Arc::clone(labels), numbers, &series.raw, (memory, slack), self.world)
         });
         each.collect()
+    }
+
+    /// The series that these samples reach, all of their targets' among them, each from the first of them
+    /// on.
+    pub(super) fn reached(&self, samples: &[Sample]) -> Vec<Reached> {
+        let (mut series, mut targets) = (BTreeMap::new(), BTreeMap::new());
+        let keep = |from: &mut i64, at: i64| *from = at.min(*from);
+        for sample in samples {
+            let (labels, _) = self.without_replica(&sample.labels);
+            let Some((labels, known)) = self.series.get_key_value(&labels) else { continue };
+            let at = sample.timestamp;
+            keep(series.entry(labels).or_insert(at), at);
+            if let Some(target) = &known.target {
+                keep(targets.entry(target).or_insert(at), at);
+            }
+        }
+        let reached = |(labels, known): (&Arc<Labels>, &Series)| {
+            let of_target = known.target.as_ref().and_then(|target| targets.get(target));
+            let from = series.get(labels).into_iter().chain(of_target).min();
+            let (rules, passes) = (known.rules.clone(), known.passes);
+            from.map(|&from| Reached { labels: Arc::clone(labels), rules, passes, from })
+        };
+        self.series.iter().filter_map(reached).collect()
     }
 
     pub(super) fn take(&mut self, arrival: &Arrival) {

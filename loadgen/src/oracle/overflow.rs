@@ -28,10 +28,14 @@ pub(super) fn fold<'a>(rule: &Rule, groups: Groups<'a>, spoken: &BTreeSet<&Label
         if place < rule.max_groups {
             folded.insert(group, members);
         } else {
-            let pairs = [("__name__", name(&group)), ("__overflow__", "true")];
-            let labels = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-            folded.entry(labels).or_default().extend(members);
+            folded.entry(overflow_of(&group)).or_default().extend(members);
         }
     }
     folded
+}
+
+/// The group that a group without room is folded into.
+pub(super) fn overflow_of(group: &Labels) -> Labels {
+    let pairs = [("__name__", name(group)), ("__overflow__", "true")];
+    pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
 }

@@ -19,8 +19,6 @@ use crate::samples::{History, Labels};
 pub enum Backend {
     /// Prometheus, or what has its remote read.
     Prometheus,
-    /// Anything with the Prometheus API, by instant queries over a range; without markers.
-    QueryApi,
     /// VictoriaMetrics.
     VictoriaMetrics,
 }
@@ -32,12 +30,12 @@ pub fn held(
     names: &str,
     (from_ms, to_ms): (i64, i64),
 ) -> Result<History, String> {
-    let selector = format!("{{__name__=~{names:?}}}");
     match backend {
         Backend::Prometheus => remote_read::read(at, names, from_ms, to_ms),
-        Backend::QueryApi => raw_samples(at, &selector, from_ms, to_ms),
         Backend::VictoriaMetrics => {
-            let mut history = export(at, &selector)?;
+            let seconds = |ms: i64| ms as f64 / 1000.0;
+            let range = format!("&start={:.3}&end={:.3}", seconds(from_ms), seconds(to_ms));
+            let mut history = export_in(at, &format!("{{__name__=~{names:?}}}"), &range)?;
             for samples in history.0.values_mut() {
                 samples.retain(|t, v| (from_ms..=to_ms).contains(t) && !v.is_nan());
             }
@@ -73,8 +71,13 @@ pub fn raw_samples(
 /// All raw samples in a VictoriaMetrics of the series that match. NaNs, markers among them, come
 /// as NaN: its export does not tell them apart.
 pub fn export(at: SocketAddr, selector: &str) -> Result<History, String> {
+    export_in(at, selector, "")
+}
+
+fn export_in(at: SocketAddr, selector: &str, range: &str) -> Result<History, String> {
     http::get(at, "/internal/force_flush").map_err(|e| e.to_string())?;
-    let path = format!("/api/v1/export?reduce_mem_usage=1&match[]={}", escape(selector));
+    let selector = escape(selector);
+    let path = format!("/api/v1/export?reduce_mem_usage=1&match[]={selector}{range}");
     let answer = http::get(at, &path).map_err(|e| e.to_string())?;
     if answer.status != 200 {
         return Err(answer.text());

@@ -1,6 +1,7 @@
 //! The oracle against numbers worked out by hand.
 
 mod counters;
+mod doubts;
 mod lateness;
 mod natives;
 mod pairs;

@@ -61,13 +61,14 @@ pub(super) fn written(request: &Request) -> Vec<(String, String)> {
 /// An answer.
 pub(super) fn text(status: u16, headers: &[(String, String)], body: &str) -> String {
     let mut text = format!("HTTP/1.1 {status} scripted\r\n");
+    let has_body = !matches!(status, 204 | 304);
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    if status != 204 {
+    if has_body {
         text.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     text.push_str("\r\n");
-    text.push_str(body);
+    text.push_str(if has_body { body } else { "" });
     text
 }

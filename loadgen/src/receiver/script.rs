@@ -3,7 +3,7 @@
 //! A step lasts for some time or some requests; the last one without either lasts for ever. The
 //! answers are those of real backends: who refuses a part of a request, and what the text says.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -19,8 +19,8 @@ A script is a YAML list; the receiver goes through it again and again. A step ha
               cortex (takes a part, 400), prometheus (refuses the whole for one sample, 400),
               m3 (500, no configured cluster namespace), overload (503, Retry-After: 1),
               limit (429)
-  for         seconds that it lasts
-  requests    or requests that it lasts; neither: for ever
+  for         seconds that it lasts, whether requests come or not
+  requests    or requests that it lasts; both: whichever is over first; neither: for ever
   delay       seconds, for slow (default 1)
   status, body, retry_after   for status
 
@@ -76,22 +76,45 @@ struct Place {
     step: usize,
     since: Instant,
     requests: usize,
+    /// When the last request met it.
+    latest: Instant,
 }
+
+impl Place {
+    fn begin(step: usize, since: Instant) -> Self {
+        Self { step, since, requests: 0, latest: since }
+    }
+}
+
+/// A step lasts a millisecond at least, so that a long silence is gone through soon.
+const SECONDS: std::ops::RangeInclusive<f64> = 1e-3..=1e8;
 
 impl Script {
     /// Reads a script file.
     pub fn read(text: &str) -> Result<Self, String> {
         let steps: Vec<Step> = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
         for (number, step) in steps.iter().enumerate() {
+            let wrong = |why: &str| Err(format!("step {} {why}", number + 1));
             let lasts = step.r#for.is_some() || step.requests.is_some();
             if !lasts && number + 1 < steps.len() {
-                return Err(format!("step {} never ends: give it `for` or `requests`", number + 1));
+                return wrong("never ends: give it `for` or `requests`");
+            }
+            if step.r#for.is_some_and(|s| !SECONDS.contains(&s)) || step.requests == Some(0) {
+                return wrong(
+                    "lasts no time that can be: `for` is 0.001 to 1e8, `requests` 1 or more",
+                );
+            }
+            if step.delay.is_some_and(|s| !(0.0..=*SECONDS.end()).contains(&s)) {
+                return wrong("has a `delay` that is none: it is 0 to 1e8");
             }
             if step.r#do == Deed::Status && step.status.is_none() {
-                return Err(format!("step {} does not say which status", number + 1));
+                return wrong("does not say which status");
+            }
+            if step.status.is_some_and(|status| !(200..=599).contains(&status)) {
+                return wrong("has a status that is none: it is 200 to 599");
             }
             if step.r#do == Deed::Hang && step.r#for.is_none() {
-                return Err(format!("step {} hangs for ever: give it `for`", number + 1));
+                return wrong("hangs for ever: give it `for`");
             }
         }
         if steps.is_empty() { Err("a script without steps".into()) } else { Ok(Self(steps)) }
@@ -99,39 +122,46 @@ impl Script {
 
     /// Makes a receiver behave like this from now on.
     pub fn play(self, receiver: &Receiver) {
-        let begun = Place { step: 0, since: Instant::now(), requests: 0 };
-        let place = Arc::new(Mutex::new(begun));
+        let place = Mutex::new(Place::begin(0, Instant::now()));
         receiver.script(move |request| {
             let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-            self.0[self.go_on(&mut place)].reply(&request.samples, &place)
+            let now = Instant::now();
+            self.0[self.go_on(&mut place, now)].reply(&request.samples, now - place.since)
         });
     }
 
-    /// Moves on to the step of this moment, and counts the request that meets it.
-    fn go_on(&self, place: &mut Place) -> usize {
-        let step = &self.0[place.step];
-        let timed_out = step.r#for.is_some_and(|s| place.since.elapsed().as_secs_f64() >= s);
-        if timed_out || step.requests.is_some_and(|n| place.requests >= n) {
-            let step = (place.step + 1) % self.0.len();
-            *place = Place { step, since: Instant::now(), requests: 0 };
+    /// Moves on to the step of this moment, past all that have ended in silence, and counts the request
+    /// that meets it.
+    fn go_on(&self, place: &mut Place, now: Instant) -> usize {
+        while let Some(end) = self.0[place.step].end(place).filter(|&end| end <= now) {
+            *place = Place::begin((place.step + 1) % self.0.len(), end);
         }
         place.requests += 1;
+        place.latest = now;
         place.step
     }
 }
 
 impl Step {
-    fn reply(&self, samples: &[Sample], place: &Place) -> Reply {
+    /// When it ends, as far as is known: at its time, or with its last request.
+    fn end(&self, place: &Place) -> Option<Instant> {
+        let by_time = self.r#for.map(|s| place.since + Duration::from_secs_f64(s));
+        let is_over = self.requests.is_some_and(|n| place.requests >= n);
+        by_time.into_iter().chain(is_over.then_some(place.latest)).min()
+    }
+
+    /// What it does with a request that comes so long after it began.
+    fn reply(&self, samples: &[Sample], after: Duration) -> Reply {
         let status = |status, headers: &[(&str, &str)], body: &str| {
             let headers = headers.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
             Reply::Status(status, headers.collect(), body.to_owned())
         };
         match self.r#do {
             Deed::Accept => Reply::Accept,
-            Deed::Slow => Reply::Slow(Duration::from_secs_f64(self.delay.unwrap_or(1.0).max(0.0))),
+            Deed::Slow => Reply::Slow(Duration::from_secs_f64(self.delay.unwrap_or(1.0))),
             Deed::Hang => {
-                let left = self.r#for.unwrap_or_default() - place.since.elapsed().as_secs_f64();
-                Reply::Slow(Duration::from_secs_f64(left.max(0.0)))
+                let lasts = Duration::from_secs_f64(self.r#for.unwrap_or_default());
+                Reply::Slow(lasts.saturating_sub(after))
             }
             Deed::Close => Reply::Close,
             Deed::Reset => Reply::Reset,
@@ -156,38 +186,10 @@ impl Step {
     }
 }
 
-fn is_refused(sample: &Sample) -> bool {
+/// Whether it is one of those that some backends refuse.
+pub(crate) fn is_refused(sample: &Sample) -> bool {
     name(&sample.labels).ends_with("_refused")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn deeds(script: &Script, requests: usize) -> Vec<Deed> {
-        let mut place = Place { step: 0, since: Instant::now(), requests: 0 };
-        (0..requests).map(|_| script.0[script.go_on(&mut place)].r#do).collect()
-    }
-
-    #[test]
-    fn steps_last_as_long_as_they_say_and_begin_again() {
-        let script = Script::read(
-            "- {do: accept, requests: 2}\n- {do: m3, requests: 1}\n- {do: slow, for: 3600}\n",
-        )
-        .unwrap();
-        assert_eq!(
-            deeds(&script, 5),
-            [Deed::Accept, Deed::Accept, Deed::M3, Deed::Slow, Deed::Slow]
-        );
-        let again = Script::read("- {do: limit, for: 0}\n- {do: overload, requests: 1}\n").unwrap();
-        assert_eq!(deeds(&again, 4), [Deed::Overload, Deed::Limit, Deed::Overload, Deed::Limit]);
-    }
-
-    #[test]
-    fn a_script_that_cannot_be_played_is_refused() {
-        for text in ["[]", "- {do: dance}", "- {do: accept}\n- {do: m3}\n", "- {do: status}"] {
-            assert!(Script::read(text).is_err(), "{text}");
-        }
-        assert!(Script::read("- {do: status, status: 502}").is_ok());
-    }
-}
+mod tests;

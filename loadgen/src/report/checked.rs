@@ -18,6 +18,10 @@ pub struct Checked {
     pub compared: usize,
     /// How many came again with the same bits.
     pub resent: usize,
+    /// How many were not judged: what they must be cannot be known.
+    pub unjudged: usize,
+    /// Requests that were never acknowledged and may have been taken: that is why.
+    pub doubtful_requests: usize,
     /// How many differ, by kind.
     pub counts: BTreeMap<&'static str, usize>,
     /// The first differences of each kind.
@@ -33,6 +37,8 @@ impl From<&Differences> for Checked {
             right: found.is_empty(),
             compared: found.compared,
             resent: found.resent,
+            unjudged: found.unjudged,
+            doubtful_requests: 0,
             counts: kinds.iter().map(|(kind, list)| (*kind, list.len())).collect(),
             first: some.map(|(kind, list)| (*kind, few(list))).collect(),
         }
@@ -42,12 +48,20 @@ impl From<&Differences> for Checked {
 impl Checked {
     /// In one line.
     pub fn line(&self) -> String {
-        if self.right {
-            return format!("{} compared, all right", self.compared);
-        }
         let wrong = self.counts.iter().filter(|(_, count)| **count > 0);
         let wrong: Vec<String> = wrong.map(|(kind, count)| format!("{count} {kind}")).collect();
-        format!("{} compared, {}", self.compared, wrong.join(", "))
+        let verdict = if self.right { "all right".to_owned() } else { wrong.join(", ") };
+        let mut line = format!("{} compared, {verdict}", self.compared);
+        if self.unjudged > 0 {
+            line.push_str(&format!("; {} not judged", self.unjudged));
+        }
+        if self.doubtful_requests > 0 {
+            line.push_str(&format!(
+                "; {} requests were not acknowledged and may have been taken",
+                self.doubtful_requests
+            ));
+        }
+        line
     }
 }
 
@@ -65,5 +79,8 @@ mod tests {
         assert_eq!(checked.line(), "100 compared, 30 lost");
         let right = Checked::from(&Differences { compared: 7, ..Differences::default() });
         assert_eq!(right.line(), "7 compared, all right");
+        let doubtful = Checked { unjudged: 3, doubtful_requests: 2, ..right };
+        let line = "7 compared, all right; 3 not judged; 2 requests were not acknowledged and may have been taken";
+        assert_eq!(doubtful.line(), line);
     }
 }

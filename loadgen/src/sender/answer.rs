@@ -25,6 +25,27 @@ pub struct Answer {
     pub closes: bool,
 }
 
+/// That nothing came back.
+#[derive(Debug)]
+pub struct NoAnswer {
+    /// What went wrong.
+    pub why: io::Error,
+    /// The whole request had been sent: it may have been taken.
+    pub sent: bool,
+}
+
+impl NoAnswer {
+    /// Before the request was out.
+    pub fn unsent(why: io::Error) -> Self {
+        Self { why, sent: false }
+    }
+
+    /// After it was out.
+    pub fn lost(why: io::Error) -> Self {
+        Self { why, sent: true }
+    }
+}
+
 /// Reads one answer. `buffer` holds what came beyond the one before, and is reused.
 pub fn read(from: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Answer> {
     loop {

@@ -1,16 +1,16 @@
 //! One connection: a prepared body goes out, an answer comes back.
 //!
 //! Plain http is written by hand, since that costs next to nothing; https is hyper's. Invariant: one
-//! request at a time. A connection that the server closed while it was idle is opened again, once
-//! and at once; nothing else is repeated here.
+//! request at a time, and nothing is sent twice here: what a server does to a request is the caller's to
+//! count and to repeat. A connection that it closed while it was idle is opened anew before.
 
 use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use weir_http::{Bytes, Client, ClientConfig, HeaderMap, HeaderName, HeaderValue};
+use weir_http::{Bytes, Client, ClientConfig, ClientError, HeaderMap, HeaderName, HeaderValue};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, NoAnswer};
 use super::endpoint::Endpoint;
 
 /// How long connecting may take.
@@ -45,7 +45,7 @@ impl Connection {
         body: &[u8],
         content_type: Option<&str>,
         attempt: u32,
-    ) -> io::Result<Answer> {
+    ) -> Result<Answer, NoAnswer> {
         match self {
             Self::Plain(plain) => plain.post(body, content_type, attempt),
             Self::Secure(secure) => secure.post(body, content_type, attempt),
@@ -63,38 +63,36 @@ pub struct Plain {
 }
 
 impl Plain {
-    fn post(&mut self, body: &[u8], kind: Option<&str>, attempt: u32) -> io::Result<Answer> {
+    fn post(&mut self, body: &[u8], kind: Option<&str>, attempt: u32) -> Result<Answer, NoAnswer> {
+        self.write_head(body.len(), kind, attempt).map_err(NoAnswer::unsent)?;
+        let mut stream = match self.stream.take().filter(is_open) {
+            Some(stream) => stream,
+            None => {
+                self.buffer.clear();
+                self.connect().map_err(NoAnswer::unsent)?
+            }
+        };
+        write_both(&mut stream, &self.written, body).map_err(NoAnswer::unsent)?;
+        let answer = answer::read(&mut stream, &mut self.buffer);
+        let answer = answer.map_err(timed_out).map_err(NoAnswer::lost)?;
+        if !answer.closes {
+            self.stream = Some(stream);
+        }
+        Ok(answer)
+    }
+
+    fn write_head(&mut self, length: usize, kind: Option<&str>, attempt: u32) -> io::Result<()> {
         self.written.clear();
         match kind {
             None => self.written.extend_from_slice(&self.head),
             Some(_) => self.written.extend(self.endpoint.head(kind)),
         }
-        write!(self.written, "{}\r\n", body.len())?;
+        write!(self.written, "{length}\r\n")?;
         if attempt > 0 {
             write!(self.written, "Retry-Attempt: {attempt}\r\n")?;
         }
         self.written.extend_from_slice(b"\r\n");
-        let was_open = self.stream.is_some();
-        match self.exchange(body) {
-            Err(error) if was_open && closed_meanwhile(&error) => self.exchange(body),
-            outcome => outcome,
-        }
-    }
-
-    fn exchange(&mut self, body: &[u8]) -> io::Result<Answer> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                self.buffer.clear();
-                self.connect()?
-            }
-        };
-        write_both(&mut stream, &self.written, body)?;
-        let answer = answer::read(&mut stream, &mut self.buffer).map_err(timed_out)?;
-        if !answer.closes {
-            self.stream = Some(stream);
-        }
-        Ok(answer)
+        Ok(())
     }
 
     fn connect(&self) -> io::Result<TcpStream> {
@@ -114,10 +112,13 @@ impl Plain {
     }
 }
 
-/// A server may close an idle connection at any time; what it has not read is not acted upon.
-fn closed_meanwhile(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+/// Whether a connection can still be used: a server may close an idle one at any time, and has nothing
+/// to say on it.
+fn is_open(stream: &TcpStream) -> bool {
+    let waits = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    stream.set_nonblocking(true).is_ok()
+        && stream.peek(&mut [0]).is_err_and(waits)
+        && stream.set_nonblocking(false).is_ok()
 }
 
 /// A socket says of its own timeout that it would have to wait.
@@ -161,7 +162,22 @@ impl Secure {
         Ok(Self { endpoint: endpoint.clone(), runtime, client })
     }
 
-    fn post(&mut self, body: &[u8], kind: Option<&str>, attempt: u32) -> io::Result<Answer> {
+    fn post(&mut self, body: &[u8], kind: Option<&str>, attempt: u32) -> Result<Answer, NoAnswer> {
+        let headers = self.headers(kind, attempt).map_err(NoAnswer::unsent)?;
+        let body = Bytes::copy_from_slice(body);
+        let post = self.client.post(&self.endpoint.url, headers, body, self.endpoint.timeout);
+        let reply = self.runtime.block_on(post).map_err(|error| {
+            let sent = matches!(error, ClientError::Timeout | ClientError::Broken(_));
+            NoAnswer { why: io::Error::other(error), sent }
+        })?;
+        let retry_after = reply.headers.get("retry-after").and_then(|v| v.to_str().ok());
+        let retry_after = retry_after.and_then(|v| v.parse().ok()).map(Duration::from_secs);
+        let text: String = String::from_utf8_lossy(&reply.body).chars().take(300).collect();
+        let text = text.trim_end().to_owned();
+        Ok(Answer { status: reply.status.as_u16(), retry_after, text, closes: false })
+    }
+
+    fn headers(&self, kind: Option<&str>, attempt: u32) -> io::Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         let mut all = self.endpoint.request_headers(kind);
         if attempt > 0 {
@@ -171,14 +187,7 @@ impl Secure {
             let name: HeaderName = name.parse().map_err(io::Error::other)?;
             headers.insert(name, HeaderValue::from_str(&value).map_err(io::Error::other)?);
         }
-        let body = Bytes::copy_from_slice(body);
-        let post = self.client.post(&self.endpoint.url, headers, body, self.endpoint.timeout);
-        let reply = self.runtime.block_on(post).map_err(io::Error::other)?;
-        let retry_after = reply.headers.get("retry-after").and_then(|v| v.to_str().ok());
-        let retry_after = retry_after.and_then(|v| v.parse().ok()).map(Duration::from_secs);
-        let text: String = String::from_utf8_lossy(&reply.body).chars().take(300).collect();
-        let text = text.trim_end().to_owned();
-        Ok(Answer { status: reply.status.as_u16(), retry_after, text, closes: false })
+        Ok(headers)
     }
 }
 

@@ -4,10 +4,9 @@
 //! time, 5 s at most, or when `Retry-After` says. 4xx is not. 429 is dropped unless asked for.
 //! Nothing here sleeps.
 
-use std::io;
 use std::time::Duration;
 
-use super::answer::Answer;
+use super::answer::{Answer, NoAnswer};
 
 const FIRST: Duration = Duration::from_millis(30);
 const LAST: Duration = Duration::from_secs(5);
@@ -26,7 +25,7 @@ pub enum Verdict {
 }
 
 /// What an outcome means after so many failures of the same request.
-pub fn verdict(outcome: &io::Result<Answer>, failures: u32, retries_429: bool) -> Verdict {
+pub fn verdict(outcome: &Result<Answer, NoAnswer>, failures: u32, retries_429: bool) -> Verdict {
     let backoff = FIRST.saturating_mul(1 << failures.min(10)).min(LAST);
     match outcome {
         Err(_) => Verdict::Again(backoff),
@@ -41,8 +40,19 @@ pub fn verdict(outcome: &io::Result<Answer>, failures: u32, retries_429: bool) -
     }
 }
 
+/// Whether some of a request may have been taken, whatever its sender was told: a tier that fails at one
+/// gateway may have it at another, and 400 may be of a part.
+pub fn may_be_taken(outcome: &Result<Answer, NoAnswer>) -> bool {
+    match outcome {
+        Ok(answer) => matches!(answer.status, 200..300 | 400 | 500..),
+        Err(none) => none.sent,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     fn of(status: u16, failures: u32) -> Verdict {
@@ -61,7 +71,7 @@ mod tests {
         for (failures, wait) in waits.into_iter().enumerate() {
             let again = Verdict::Again(Duration::from_millis(wait));
             assert_eq!(of(503, failures as u32), again);
-            let broken = Err(io::ErrorKind::ConnectionRefused.into());
+            let broken = Err(NoAnswer::unsent(io::ErrorKind::ConnectionRefused.into()));
             assert_eq!(verdict(&broken, failures as u32, false), again);
         }
     }
@@ -78,5 +88,15 @@ mod tests {
         assert_eq!(verdict(&Ok(later(503, 4000)), 0, false), again(300));
         assert_eq!(verdict(&Ok(later(429, 7)), 0, false), Verdict::Refused);
         assert_eq!(verdict(&Ok(later(429, 7)), 0, true), again(7));
+    }
+
+    #[test]
+    fn what_was_sent_and_not_plainly_refused_may_have_been_taken() {
+        let of = |status| may_be_taken(&Ok(Answer { status, ..Answer::default() }));
+        assert!([204, 400, 500, 503].into_iter().all(of));
+        assert!(![401, 413, 415, 429].into_iter().any(of), "nothing of it is stored");
+        let why = || io::ErrorKind::UnexpectedEof.into();
+        assert!(may_be_taken(&Err(NoAnswer::lost(why()))));
+        assert!(!may_be_taken(&Err(NoAnswer::unsent(why()))));
     }
 }

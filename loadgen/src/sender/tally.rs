@@ -91,12 +91,6 @@ impl Tally {
         *self.errors.entry(error.to_owned()).or_default() += count;
     }
 
-    /// Samples that were due.
-    pub fn due(&self) -> u64 {
-        let sent = self.acknowledged + self.refused + self.given_up;
-        sent + self.unsent + self.away + self.broken
-    }
-
     /// Share of attempts that failed, 0 to 1.
     pub fn error_ratio(&self) -> f64 {
         if self.attempts == 0 { 0.0 } else { self.failed_attempts as f64 / self.attempts as f64 }

@@ -1,15 +1,14 @@
 //! One connection at work.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Drive;
 use super::Tally;
-use super::answer::Answer;
+use super::answer::{Answer, NoAnswer};
 use super::fleet::Shared;
-use super::retry::{Verdict, verdict};
+use super::retry::{Verdict, may_be_taken, verdict};
 use super::routes::Routes;
 use super::turns::Turns;
 use crate::body::{Body, Scratch};
@@ -143,24 +142,8 @@ impl Worker {
         let slot = step.request.number % source.slots();
         let (samples, kind) = (source.samples_of(slot), source.content_type(slot));
         let sent = Instant::now();
-        let mut failures = 0;
-        loop {
-            let outcome = self.post(place, kind, failures);
-            match verdict(&outcome, failures, self.shared.config.retries_429) {
-                Verdict::Delivered => break,
-                Verdict::Refused => {
-                    self.count(|tally| tally.refused += samples);
-                    return;
-                }
-                Verdict::Again(after) => {
-                    failures += 1;
-                    let again = Instant::now() + after;
-                    if again >= end + DRAIN || !self.sleep(again) {
-                        self.count(|tally| tally.given_up += samples);
-                        return;
-                    }
-                }
-            }
+        if !self.deliver(place, kind, samples, end, &step.request) {
+            return;
         }
         let now = Instant::now();
         self.count(|tally| {
@@ -175,7 +158,44 @@ impl Worker {
         }
     }
 
-    fn post(&mut self, place: usize, kind: Option<&str>, failures: u32) -> io::Result<Answer> {
+    /// Tries until it is acknowledged. False: it is not, and will not be.
+    fn deliver(
+        &mut self,
+        place: usize,
+        kind: Option<&str>,
+        samples: u64,
+        end: Instant,
+        request: &Request,
+    ) -> bool {
+        let (mut failures, mut doubtful) = (0, false);
+        let lost: fn(&mut Tally, u64) = loop {
+            let outcome = self.post(place, kind, failures);
+            doubtful |= may_be_taken(&outcome);
+            match verdict(&outcome, failures, self.shared.config.retries_429) {
+                Verdict::Delivered => return true,
+                Verdict::Refused => break |tally, samples| tally.refused += samples,
+                Verdict::Again(after) => {
+                    failures += 1;
+                    let again = Instant::now() + after;
+                    if again >= end + DRAIN || !self.sleep(again) {
+                        break |tally, samples| tally.given_up += samples;
+                    }
+                }
+            }
+        };
+        self.count(|tally| lost(tally, samples));
+        if doubtful {
+            self.shared.config.observer.on_doubtful(request);
+        }
+        false
+    }
+
+    fn post(
+        &mut self,
+        place: usize,
+        kind: Option<&str>,
+        failures: u32,
+    ) -> Result<Answer, NoAnswer> {
         let Kept { body, home, .. } = &self.slots[place];
         let (bytes, plain) = (body.bytes().len() as u64, body.plain_len() as u64);
         let outcome = self.routes.post(body.bytes(), kind, failures, *home);
@@ -194,7 +214,7 @@ impl Worker {
                 }
                 Err(error) => {
                     tally.failed_attempts += 1;
-                    tally.add_error(&error.to_string(), 1);
+                    tally.add_error(&error.why.to_string(), 1);
                 }
             }
         });
@@ -209,7 +229,7 @@ impl Worker {
             tally.malformed_refused += u64::from(is_refused);
             tally.malformed_taken += u64::from(!is_refused);
             if !is_refused {
-                let answer = outcome.map_or_else(|e| e.to_string(), |a| a.status.to_string());
+                let answer = outcome.map_or_else(|e| e.why.to_string(), |a| a.status.to_string());
                 tally.add_error(&format!("{malformed:?} was answered {answer}"), 1);
             }
         });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Plan;
+use crate::units;
 
 /// What `weir-loadgen torture --help` says below the flags.
 pub const AFTER: &str = "\
@@ -36,9 +37,9 @@ pub struct TortureArgs {
     #[arg(long, value_name = "NUMBER")]
     pub faults: Option<usize>,
 
-    /// How many seconds at most.
-    #[arg(long, value_name = "SECONDS")]
-    pub duration: Option<u64>,
+    /// How long at most; a bare number is seconds.
+    #[arg(long, value_parser = units::time_or_seconds, value_name = "TIME")]
+    pub duration: Option<Duration>,
 
     /// Decides which faults come, and for how long.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -86,7 +87,7 @@ impl TortureArgs {
             binary.exists().then_some(binary)
         };
         let found = |program: &str| beside(program).unwrap_or_else(|| PathBuf::from(program));
-        let duration = self.duration.map(Duration::from_secs);
+        let duration = self.duration;
         Plan {
             gateway: self.gateway_bin.clone().unwrap_or_else(|| found("weir-gateway")),
             agent: self.agent_bin.clone().unwrap_or_else(|| found("weir-agent-lite")),

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::dice::Dice;
-
 /// Something that goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fault {
@@ -37,8 +35,10 @@ pub enum Fault {
     BackendHangs,
     /// It takes what it is sent, and closes without an answer.
     BackendLoses,
-    /// It answers 500, or 503 with Retry-After.
+    /// It answers 429 or 5xx, with and without Retry-After.
     BackendFails,
+    /// It refuses one series: of 400 either the rest is taken, as by Cortex, or nothing is.
+    BackendRefuses,
     /// It resets connections.
     BackendResets,
     /// Senders die in the middle of a request.
@@ -105,7 +105,8 @@ const AGENT_OTHERS: [Fault; 4] =
     [Fault::AgentStop, Fault::AgentTerminate, Fault::TargetDies, Fault::TargetHangs];
 
 impl Victims {
-    fn kills(self) -> Vec<Fault> {
+    /// Kills that may come, some of them more often.
+    pub(super) fn kills(self) -> Vec<Fault> {
         let mut kills = KILLS[..if self.several { 5 } else { 4 }].to_vec();
         if self.moves {
             kills.push(Fault::KillInMove);
@@ -117,10 +118,11 @@ impl Victims {
         kills
     }
 
-    fn others(self) -> Vec<Fault> {
+    /// All else that may come.
+    pub(super) fn others(self) -> Vec<Fault> {
         let mut others = OTHERS.to_vec();
         if self.senders {
-            others.extend([Fault::SendersDie, Fault::LogFull]);
+            others.extend([Fault::SendersDie, Fault::LogFull, Fault::BackendRefuses]);
         }
         if self.disks {
             others.push(Fault::DiskFull);
@@ -142,13 +144,6 @@ impl Victims {
 }
 
 impl Fault {
-    /// The next one: half of them are kills.
-    pub(super) fn pick(dice: &mut Dice, kills_only: bool, victims: Victims) -> Self {
-        let is_kill = kills_only || dice.between(0, 1) == 0;
-        let all = if is_kill { victims.kills() } else { victims.others() };
-        dice.one_of(&all).unwrap_or(Self::Kill)
-    }
-
     /// Whether it ends a process with SIGKILL.
     pub fn is_kill(self) -> bool {
         self == Self::KillInMove || KILLS.contains(&self) || AGENT_KILLS.contains(&self)
@@ -173,7 +168,8 @@ impl fmt::Display for Fault {
             Self::BackendSlow => "backend slow",
             Self::BackendHangs => "backend hangs",
             Self::BackendLoses => "backend takes, no answer",
-            Self::BackendFails => "backend 500, 503",
+            Self::BackendFails => "backend 429, 5xx",
+            Self::BackendRefuses => "backend 400",
             Self::BackendResets => "backend resets",
             Self::SendersDie => "senders die",
             Self::LogFull => "log full",

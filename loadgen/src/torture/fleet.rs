@@ -1,9 +1,10 @@
 //! The senders: small, patient, and remembering what was acknowledged.
 //!
 //! Each has its own targets and sends all of a tick in one request, again and again until it is
-//! acknowledged, as Prometheus does; of several gateways each try goes to any. When told to die, a sender's next request ends in the middle.
-//! Invariant: a sample is among the arrivals if, and only if, it was acknowledged. Values are whole
-//! numbers, so that sums are exact in any order.
+//! acknowledged, as Prometheus does; of several gateways each try goes to any. Every other sender speaks
+//! 2.0 in zstd. When told to die, a sender's next request ends in the middle. Invariant: a sample is among
+//! the arrivals if, and only if, it was acknowledged. Values are whole numbers, so that sums are exact in
+//! any order.
 
 mod flood;
 
@@ -14,12 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use prost::Message;
+use prost::Message as _;
 
 use super::dice::Dice;
 use crate::clock::now_ms;
-use crate::messages::{message_v1, snappy};
-use crate::oracle::Arrival;
+use crate::messages::{message_v1, message_v2, snappy};
+use crate::oracle::{Arrival, NativeHistogram};
 use crate::receiver::http;
 use crate::samples::{Labels, Sample, labels, stale_marker};
 
@@ -137,7 +138,7 @@ fn send(to: &mut Places, number: usize, shared: &Shared) {
         let is_last = shared.stopping.load(Ordering::SeqCst);
         let now = now_ms();
         let samples = samples_of(number, tick, now);
-        if !deliver(to, &samples, shared) {
+        if !deliver(to, &Message::of(number, &samples), shared) {
             return;
         }
         shared.acknowledge(&samples);
@@ -150,18 +151,17 @@ fn send(to: &mut Places, number: usize, shared: &Shared) {
 }
 
 /// Sends until it is acknowledged. `false` if it was refused for good, or nobody comes back.
-fn deliver(to: &mut Places, samples: &[Sample], shared: &Shared) -> bool {
-    let body = snappy(&message_v1(samples).encode_to_vec());
+fn deliver(to: &mut Places, message: &Message, shared: &Shared) -> bool {
     let mut stopped_for = 0;
     loop {
         shared.requests.fetch_add(1, Ordering::SeqCst);
         let (to, patience) = to.next();
         let dying = |left: usize| left.checked_sub(1);
         if shared.dying.fetch_update(Ordering::SeqCst, Ordering::SeqCst, dying).is_ok() {
-            send_half(to, &body);
+            send_half(to, message);
             continue;
         }
-        match post(to, &body, patience) {
+        match post(to, message, patience) {
             Ok(answer) if answer.status == 204 => return true,
             Ok(answer) if answer.status < 500 => {
                 let text = format!("{}: {}", answer.status, answer.text());
@@ -178,22 +178,61 @@ fn deliver(to: &mut Places, samples: &[Sample], shared: &Shared) -> bool {
     }
 }
 
-fn post(to: SocketAddr, body: &[u8], patience: Duration) -> std::io::Result<http::Answer> {
-    let headers = [
-        ("Content-Type", "application/x-protobuf"),
-        ("Content-Encoding", "snappy"),
-        ("X-Prometheus-Remote-Write-Version", "0.1.0"),
-    ];
-    http::send(to, "POST", "/api/v1/write", &headers, body, patience)
+/// A request as it goes out.
+struct Message {
+    body: Vec<u8>,
+    content_type: &'static str,
+    encoding: &'static str,
+    version: &'static str,
+}
+
+impl Message {
+    /// As this sender writes it: every other one speaks 2.0 in zstd.
+    fn of(sender: usize, samples: &[Sample]) -> Self {
+        if sender.is_multiple_of(2) {
+            return Self::plain(samples);
+        }
+        let plain = message_v2(samples).encode_to_vec();
+        Self {
+            // Memory takes all.
+            body: zstd::bulk::compress(&plain, 1).unwrap_or_default(),
+            content_type: "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+            encoding: "zstd",
+            version: "2.0.0",
+        }
+    }
+
+    /// 1.0 in snappy.
+    fn plain(samples: &[Sample]) -> Self {
+        Self {
+            body: snappy(&message_v1(samples).encode_to_vec()),
+            content_type: "application/x-protobuf",
+            encoding: "snappy",
+            version: "0.1.0",
+        }
+    }
+
+    fn headers(&self) -> [(&'static str, &'static str); 3] {
+        [
+            ("Content-Type", self.content_type),
+            ("Content-Encoding", self.encoding),
+            ("X-Prometheus-Remote-Write-Version", self.version),
+        ]
+    }
+}
+
+fn post(to: SocketAddr, message: &Message, patience: Duration) -> std::io::Result<http::Answer> {
+    http::send(to, "POST", "/api/v1/write", &message.headers(), &message.body, patience)
 }
 
 /// The first half of a request, and then nothing.
-fn send_half(to: SocketAddr, body: &[u8]) {
-    let head = format!(
-        "POST /api/v1/write HTTP/1.1\r\nHost: {to}\r\nContent-Type: application/x-protobuf\r\n\
-         Content-Encoding: snappy\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+fn send_half(to: SocketAddr, message: &Message) {
+    let mut head = format!("POST /api/v1/write HTTP/1.1\r\nHost: {to}\r\n");
+    for (name, value) in message.headers() {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let body = &message.body;
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
     if let Ok(mut stream) = TcpStream::connect_timeout(&to, Duration::from_secs(1)) {
         // Whether it arrives is all the same.
         stream.write_all(head.as_bytes()).ok();
@@ -202,7 +241,7 @@ fn send_half(to: SocketAddr, body: &[u8]) {
 }
 
 /// What one sender says at one tick: counters that reset, gauges, series that end and come back,
-/// and some that no rule takes.
+/// some that no rule takes, and one that the backend may refuse.
 fn samples_of(sender: usize, tick: i64, now: i64) -> Vec<Sample> {
     let mut samples = Vec::new();
     for target in 0..6 {
@@ -217,6 +256,10 @@ fn samples_of(sender: usize, tick: i64, now: i64) -> Vec<Sample> {
         say("requests_total", ((tick % (41 + seed)) * (3 + seed)) as f64);
         say("in_flight", ((tick * 31 + seed * 17) % 101) as f64);
         say("passed_on", (tick * 1000 + seed) as f64);
+        // One in a while: whoever looks for it halves its request again and again.
+        if target == 0 && tick % 5 == 0 {
+            say("sometimes_refused", tick as f64);
+        }
         match (tick + seed * 7) % 50 {
             0..25 => {
                 say("sometimes_total", (tick * 2) as f64);
@@ -228,6 +271,21 @@ fn samples_of(sender: usize, tick: i64, now: i64) -> Vec<Sample> {
             }
             _ => {}
         }
+        let sizes = sizes(tick % (41 + seed), seed, now);
+        samples.push(Sample::native(&labels("sizes", &pairs), sizes));
     }
     samples
+}
+
+/// A native histogram that counts on with its ticks, in whole numbers.
+fn sizes(ticks: i64, seed: i64, now: i64) -> NativeHistogram {
+    let (small, large) = ((ticks * 2) as f64, (ticks * (1 + seed)) as f64);
+    NativeHistogram {
+        timestamp: now,
+        count: small + large,
+        sum: small + 4.0 * large,
+        schema: 3,
+        positive: [(1, small), (17, large)].into(),
+        ..NativeHistogram::default()
+    }
 }

@@ -43,6 +43,7 @@ const RULES: &str = r#"
   outputs: [sum_last, avg_last, min_last, max_last, count_series, sum_samples, sum_samples_total,
     count_samples, unique_samples, last, min, max, avg, stddev, stdvar, "quantiles(0.5, 0.99)",
     histogram_bucket]
+- {match: sizes, interval: 2s, staleness_interval: 8s, without: [instance], outputs: [total, increase]}
 - {match: requests_total, interval: 10s, staleness_interval: 20s, by: [zone], outputs: [total, increase]}
 - {match: in_flight, interval: 10s, staleness_interval: 20s, by: [zone], outputs: [sum_last, avg],
    keep_input: true}

@@ -9,7 +9,7 @@ use crate::oracle::Differences;
 /// The sum of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Faults by kind.
+    /// Faults by kind: 0 of those that could have come and did not.
     pub faults: BTreeMap<Fault, usize>,
     /// Requests that senders made, those that failed included.
     pub requests: usize,
@@ -19,8 +19,10 @@ pub struct Summary {
     pub heard: usize,
     /// Requests that the receiver saw.
     pub received: usize,
-    /// What the oracle found.
+    /// What the oracle found in the end.
     pub differences: Differences,
+    /// What it had found on the way in tiers that got no more faults then, also what has healed since.
+    pub found_early: Vec<Differences>,
 }
 
 impl Summary {
@@ -34,6 +36,18 @@ impl Summary {
         self.faults.iter().filter(|(fault, _)| fault.is_kill()).map(|(_, n)| n).sum()
     }
 
+    /// Whether nothing differed, neither in the end nor on the way.
+    pub fn is_right(&self) -> bool {
+        self.differences.is_empty() && self.found_early.is_empty()
+    }
+
+    /// All that differed, for people.
+    pub fn found(&self) -> String {
+        let early = self.found_early.iter().map(|found| format!("on the way: {found}"));
+        let last = (!self.differences.is_empty()).then(|| self.differences.to_string());
+        early.chain(last).collect::<Vec<_>>().join("\n")
+    }
+
     /// Adds another gateway's.
     pub fn add(&mut self, other: Self) {
         for (fault, times) in other.faults {
@@ -44,6 +58,7 @@ impl Summary {
         self.heard += other.heard;
         self.received += other.received;
         self.differences.add(other.differences);
+        self.found_early.extend(other.found_early);
     }
 }
 
@@ -66,6 +81,27 @@ impl fmt::Display for Summary {
         for (kind, list) in self.differences.kinds() {
             writeln!(f, "{kind:28} {:8}", list.len())?;
         }
+        if !self.found_early.is_empty() {
+            writeln!(f, "{:28} {:8}", "tiers found on the way", self.found_early.len())?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_on_the_way_counts_although_it_has_healed() {
+        let lost = vec!["x at 2000".to_owned()];
+        let found = Differences { lost, compared: 5, ..Differences::default() };
+        let healed = Summary { found_early: vec![found], ..Summary::default() };
+        let mut all = Summary::default();
+        assert!(all.is_right());
+        all.add(healed);
+        assert!(all.differences.is_empty() && !all.is_right());
+        assert!(all.found().contains("x at 2000"), "{}", all.found());
+        assert!(all.to_string().contains("tiers found on the way"), "{all}");
     }
 }

@@ -64,10 +64,11 @@ fn one_that_no_rule_takes_passes_and_ends_with_a_marker() {
     let got = sample.histogram.as_deref().unwrap();
     let last = end.histogram.as_deref().unwrap();
     let both = [(&*sample.labels, got), (&*sample.labels, last)];
-    let found = oracle.judge_histograms(&arrivals, both.into_iter(), 0);
+    let found = oracle.judge_histograms(&Doubts::default(), &arrivals, both.into_iter(), 0);
     assert!(found.is_empty() && found.compared == 2, "{found}");
     let other = NativeHistogram { zero_count: 1.0, ..got.clone() };
-    let found = oracle.judge_histograms(&arrivals, [(&*sample.labels, &other)].into_iter(), 0);
+    let other = [(&*sample.labels, &other)].into_iter();
+    let found = oracle.judge_histograms(&Doubts::default(), &arrivals, other, 0);
     assert_eq!((found.wrong.len(), found.lost.len()), (1, 1));
     assert!(oracle.passed(&arrivals).is_empty(), "no floats");
 }

@@ -1,4 +1,4 @@
-//! https, against Weir's own server with a certificate made for the test.
+//! What is repeated and what is not; https, against Weir's own server with a certificate made for the test.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use weir_http::{
 
 use super::*;
 use crate::body::{Compression, Protocol};
+use crate::receiver::{Receiver, Reply, http};
 
 /// 503 the first time, 204 for each that has the right headers, 400 for others.
 #[derive(Default)]
@@ -98,4 +99,45 @@ fn https_says_and_hears_what_http_does() {
     endpoint.ca_file = None;
     let mut stranger = Connection::new(&endpoint).expect("the system's authorities");
     assert!(stranger.post(b"body", None, 0).is_err(), "an unknown authority is not trusted");
+}
+
+/// An empty 1.0 request in snappy's block format.
+const NOTHING: &[u8] = &[0];
+
+#[test]
+fn what_a_server_took_without_an_answer_is_not_sent_again_in_secret() {
+    let receiver = Receiver::start();
+    let url = Endpoint::url(&receiver.url()).expect("a URL");
+    let mut connection = Connection::new(&Endpoint::plain(url)).expect("plain");
+    assert_eq!(connection.post(NOTHING, None, 0).expect("an answer").status, 204);
+    receiver.script(|_| Reply::Lose);
+    let lost = connection.post(NOTHING, None, 0).expect_err("it took it and closed");
+    assert!(lost.sent, "{lost:?}");
+    assert_eq!((receiver.requests_seen(), receiver.accepted().len()), (2, 2));
+    drop(receiver);
+    let nobody = connection.post(NOTHING, None, 1).expect_err("nobody listens");
+    assert!(!nobody.sent, "{nobody:?}");
+}
+
+#[test]
+fn a_connection_that_was_closed_while_it_was_idle_is_no_failure() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("its address"));
+    let (tell, closed) = std::sync::mpsc::sync_channel(2);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut from = io::BufReader::new(stream);
+            let head = http::read_head(&mut from).expect("a head").expect("a request");
+            http::read_body(&mut from, &head.1).expect("a body");
+            from.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("it hears");
+            drop(from);
+            tell.send(()).expect("somebody waits");
+        }
+    });
+    let endpoint = Endpoint::plain(Endpoint::url(&url).expect("a URL"));
+    let mut connection = Connection::new(&endpoint).expect("plain");
+    for _ in 0..2 {
+        assert_eq!(connection.post(NOTHING, None, 0).expect("an answer").status, 204);
+        closed.recv().expect("it closes");
+    }
 }

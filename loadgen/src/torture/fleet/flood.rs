@@ -5,12 +5,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use prost::Message;
-
 use super::super::pause;
-use super::{Fleet, PATIENCE, post};
+use super::{Fleet, Message, PATIENCE, post};
 use crate::clock::now_ms;
-use crate::messages::{message_v1, snappy};
 use crate::samples::{Sample, labels};
 
 /// Senders at once: together they are faster than checkpoints.
@@ -24,11 +21,10 @@ impl Fleet {
     /// Fills the log of the gateway there, and keeps it full for so many milliseconds.
     pub(in super::super) fn flood(&self, to: SocketAddr, keep_ms: u64) -> Result<(), String> {
         let samples = incompressible();
-        let body = snappy(&message_v1(&samples).encode_to_vec());
-        let (body, began) = (&body, Instant::now());
+        let (message, began) = (&Message::plain(&samples), Instant::now());
         let fill = || -> Result<bool, String> {
             while began.elapsed() < WITHIN {
-                match post(to, body, PATIENCE * 10) {
+                match post(to, message, PATIENCE * 10) {
                     Ok(answer) if answer.status == 503 && answer.text().contains("full") => {
                         return Ok(true);
                     }
@@ -51,7 +47,7 @@ impl Fleet {
         let (kept, began) = (Duration::from_millis(keep_ms), Instant::now());
         let mut taken = false;
         while !taken || began.elapsed() < kept {
-            taken |= post(to, body, PATIENCE * 10).is_ok_and(|answer| answer.status == 204);
+            taken |= post(to, message, PATIENCE * 10).is_ok_and(|answer| answer.status == 204);
             if began.elapsed() > kept + WITHIN {
                 return Err("the log stays full".into());
             }

@@ -1,7 +1,5 @@
 //! What a fault does to the ground.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 
 use super::super::dice::Dice;
@@ -11,10 +9,24 @@ use super::super::node::name;
 use super::super::pause;
 use super::{ANOTHER_RULE, Ground, RULES, SHORT_MS};
 use crate::clock::now_ms;
-use crate::receiver::Reply;
+use crate::receiver::{Reply, Script};
 
 /// How long a clock needs until the process sees that it was set.
 const SEEN: u64 = 1_100;
+
+/// How a backend fails that takes all of it later. What M3 says is tried again ten times only.
+const FAILURES: [&str; 7] = [
+    "- {do: status, status: 500, body: unwell}",
+    "- {do: status, status: 502}",
+    "- {do: overload}",
+    "- {do: status, status: 504, retry_after: 1}",
+    "- {do: limit}",
+    "- {do: status, status: 429, retry_after: 1}",
+    "- {do: m3, requests: 6}\n- {do: accept}",
+];
+
+/// How it refuses a series that nothing is expected of.
+const REFUSALS: [&str; 2] = ["- {do: cortex}", "- {do: prometheus}"];
 
 impl Ground {
     /// The fault, from its beginning to its end.
@@ -63,7 +75,7 @@ impl Ground {
                 self.field.as_mut().map_or(Ok(()), |field| field.befall(fault, dice))
             }
             _ => {
-                self.misbehave(fault, dice);
+                self.misbehave(fault, dice)?;
                 pause(dice.between(100, 1200));
                 self.receiver.accept_all();
                 Ok(())
@@ -139,20 +151,23 @@ impl Ground {
         Ok(())
     }
 
-    fn misbehave(&self, fault: Fault, dice: &mut Dice) {
-        let delay = Duration::from_millis(dice.between(50, 400));
-        let unwell = dice.between(0, 1) == 0;
-        self.receiver.script(move |_| match fault {
-            Fault::BackendSlow => Reply::Slow(delay),
-            Fault::BackendHangs => Reply::Hang,
-            Fault::BackendLoses => Reply::Lose,
-            Fault::BackendResets => Reply::Reset,
-            Fault::BackendFails if unwell => Reply::Status(500, Vec::new(), "unwell".into()),
-            Fault::BackendFails => {
-                Reply::Status(503, vec![("Retry-After".into(), "1".into())], "too busy".into())
+    fn misbehave(&self, fault: Fault, dice: &mut Dice) -> Result<(), String> {
+        let (delay, form) = (dice.between(50, 400), dice.between(0, 1000) as usize);
+        let slow = format!("- {{do: slow, delay: 0.{delay:03}}}");
+        let script = match fault {
+            Fault::BackendSlow => &slow,
+            Fault::BackendHangs => {
+                self.receiver.script(|_| Reply::Hang);
+                return Ok(());
             }
-            _ => Reply::Close,
-        });
+            Fault::BackendLoses => "- {do: lose}",
+            Fault::BackendResets => "- {do: reset}",
+            Fault::BackendFails => FAILURES[form % FAILURES.len()],
+            Fault::BackendRefuses => REFUSALS[form % REFUSALS.len()],
+            _ => "- {do: close}",
+        };
+        Script::read(script)?.play(&self.receiver);
+        Ok(())
     }
 
     /// Sets a gateway's clock wrong for a while. It comes back at once, or from nearby in small steps.

@@ -9,7 +9,8 @@ use super::super::processes::{Process, WITHIN};
 use super::super::summary::Summary;
 use super::{Ground, LONG_MS, MISSING};
 use crate::clock::now_ms;
-use crate::oracle::{Arrival, Differences};
+use crate::oracle::{Arrival, Differences, Doubts};
+use crate::receiver::script::is_refused;
 
 impl Ground {
     /// What the oracle says of all up to now, once the gateways have caught up. What differs is
@@ -43,8 +44,13 @@ impl Ground {
             let mut arrivals = self.arrivals();
             arrivals.retain(|a| a.sample.timestamp <= through);
             let mut received = self.receiver.samples();
-            received.retain(|s| s.timestamp <= through);
+            received.retain(|s| s.timestamp <= through && !is_refused(s));
             let mut found = self.oracle.judge(&arrivals, &received, through);
+            let natives = self.receiver.histograms();
+            let natives = natives.iter().map(|(labels, h)| (&**labels, h));
+            let natives = natives.filter(|(_, h)| h.timestamp <= through);
+            let none = Doubts::default();
+            found.add(self.oracle.judge_histograms(&none, &arrivals, natives, through));
             if self.moves {
                 // What the old owner has yet to deliver of a raw series may come behind the new one's.
                 found.disordered.retain(|series| {
@@ -61,9 +67,11 @@ impl Ground {
         }
     }
 
-    /// All that was acknowledged, and all that agents have put into their buffers.
+    /// All that was acknowledged, and all that agents have put into their buffers; but for the series that
+    /// the backend refuses now and then, of which nobody knows what it has taken.
     fn arrivals(&self) -> Vec<Arrival> {
         let mut arrivals = self.fleet.arrivals();
+        arrivals.retain(|arrival| !is_refused(&arrival.sample));
         arrivals.extend(self.field.iter().flat_map(Field::arrivals));
         arrivals
     }
@@ -92,6 +100,7 @@ impl Ground {
             heard,
             received: self.receiver.requests_seen(),
             differences,
+            found_early: Vec::new(),
         })
     }
 
