@@ -172,7 +172,11 @@ fn start_frontier(
         let ended = received.max(loaded.heard_until).max(Some(frontier + grace));
         let policy = Policy::new(grace, wait, frontier, ended, monotonic);
         // Before the first request: this process may end in the next moment.
-        frontier::submit(node, frontier, policy.paused_ms(wall_ms(), monotonic));
+        frontier::submit(
+            node,
+            frontier,
+            frontier::carried_ms(node, &policy, (wall_ms(), monotonic)),
+        );
         policy
     } else {
         let start = wall_ms() - FRESH_REACH.0;

@@ -34,8 +34,9 @@ pub struct FrontierFacts {
     pub submitted: AtomicI64,
     /// Whether it waits for senders that work off a backlog.
     pub catching_up: AtomicBool,
-    /// What the last frontier says of a pause that is not over, milliseconds.
-    pub paused_ms: AtomicI64,
+    /// When senders were last able to send, less a pause that was not over then; milliseconds since the epoch, 0
+    /// before the first time.
+    pub heard_until: AtomicI64,
     /// Whether the wall clock is in doubt.
     pub clock_in_doubt: AtomicBool,
     /// Agents whose promises are fresh.
@@ -78,14 +79,16 @@ pub fn run(node: &Arc<Node>, mut policy: Policy, origin: Instant) {
         }
         if !stands_still && moves {
             // The last one again, so that other members go on to hear of this one.
-            submit(node, policy.frontier(), policy.paused_ms(wall, monotonic));
+            submit(node, policy.frontier(), carried_ms(node, &policy, (wall, monotonic)));
             node.frontier_facts.catching_up.store(true, Ordering::Relaxed);
         } else if !stands_still {
+            let heard_until = wall - carried_ms(node, &policy, (wall, monotonic));
+            node.frontier_facts.heard_until.store(heard_until, Ordering::Relaxed);
             heed(node, &mut policy, (wall, monotonic));
             let since = policy.paused_at() - ALIVE_MS;
             let targets = if policy.is_waiting() { progress(node, since) } else { Vec::new() };
             if let Some(to) = policy.tick(wall, monotonic, &targets) {
-                submit(node, to, policy.paused_ms(wall, monotonic));
+                submit(node, to, carried_ms(node, &policy, (wall, monotonic)));
             }
             let is_behind = policy.is_waiting() || policy.is_resting(monotonic);
             let catching_up = is_behind || policy.is_held(monotonic);
@@ -137,8 +140,14 @@ fn progress(node: &Node, since: Timestamp) -> Vec<Progress> {
     answers.iter().flatten().collect()
 }
 
+/// What of a pause a restart would go on with. In a tier nothing: the others wait for a minute at most, and would
+/// go on without this node's parts while it still waited for senders.
+pub fn carried_ms(node: &Node, policy: &Policy, (wall, monotonic): (i64, i64)) -> i64 {
+    if node.cluster.is_alone() { policy.paused_ms(wall, monotonic) } else { 0 }
+}
+
 /// Logs a frontier for all virtual shards and hands it on. While it stands still for a move it is the last
-/// one again. `paused_ms` is what [`Policy::paused_ms`] says.
+/// one again. `paused_ms` is what [`carried_ms`] says.
 pub fn submit(node: &Node, to: Timestamp, paused_ms: i64) {
     with_hold(node, |is_held| {
         let last = crate::cluster::moves::stands(node);
@@ -150,10 +159,7 @@ fn submit_now(node: &Node, to: Timestamp, paused_ms: i64) {
     node.custody.pass(to);
     let record = FrontierRecord { vshards: vec![(0, VSHARDS)], to, paused_ms };
     match node.pipeline.frontier(&record) {
-        Ok(_) => {
-            node.frontier_facts.submitted.store(to, Ordering::Relaxed);
-            node.frontier_facts.paused_ms.store(paused_ms, Ordering::Relaxed);
-        }
+        Ok(_) => node.frontier_facts.submitted.store(to, Ordering::Relaxed),
         Err(why) => tracing::warn!(%why, "the frontier cannot move"),
     }
 }

@@ -207,12 +207,13 @@ fn an_unchanged_disk_gets_nothing_again() {
 #[test]
 fn a_full_buffer_gives_up_what_was_acknowledged_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (target, backend) = (CountingTarget::start_noisy(3, 20_000), Backend::start());
+    let (target, backend) = (CountingTarget::start_noisy(3, 10_000), Backend::start());
     backend.answer_all(503);
     let gateway = Gateway::start(&sending_to(&backend.url(), GRACE, ""), "");
     let config = agent_config(&target, "500ms", &[("weir", write_url(&gateway))]);
     let agent = Agent::start_with(&config, folder.path(), &["--buffer.max-size=16MiB"]);
-    wait::until_true("the buffer is full", SOON, || {
+    // It fills slowly, so that a busy gateway has acknowledged what must make room.
+    wait::until_true("the buffer is full", 2 * SOON, || {
         let given_up = "weir_agent_retained_given_up_frames_total";
         agent.metrics().count(given_up, &[("reason", "size")]) >= 10.0
     });

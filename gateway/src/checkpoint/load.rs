@@ -17,7 +17,7 @@ pub struct Loaded {
     pub home_position: u64,
     /// Frontier of the output groups' state.
     pub home_frontier: Option<Timestamp>,
-    /// When it was written, less a pause that was not over, milliseconds since the epoch.
+    /// When senders were last able to send before it, less a pause that was not over, milliseconds since the epoch.
     pub heard_until: Option<Timestamp>,
     /// Frames of later positions stand in the queue from here on.
     pub queue_mark: u64,

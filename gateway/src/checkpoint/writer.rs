@@ -11,7 +11,7 @@ use weir_journal::{Importance, Journal, ReserveError};
 use weir_model::VSHARDS;
 
 use super::{COMPLETE, HOME, HomeState, Kept, SHARD, ShardPart, ShardState};
-use crate::frontier::{FrontierFacts, wall_ms};
+use crate::frontier::FrontierFacts;
 use crate::pipeline::{Expect, Message, Pipeline};
 use crate::shard::worker::lock;
 
@@ -58,7 +58,7 @@ pub struct Checkpointer {
     pub config: Arc<dyn CurrentConfig>,
     /// What it counts.
     pub facts: Arc<CheckpointFacts>,
-    /// Whether a pause is not over.
+    /// Until when senders could send: a restart goes on from there.
     pub frontier: Arc<FrontierFacts>,
     /// Set to end after one more cycle.
     pub stopping: Arc<AtomicBool>,
@@ -179,7 +179,7 @@ impl Checkpointer {
         out.number(home_bytes);
         out.number(u64::from(version));
         out.blob(&text);
-        out.signed(wall_ms() - self.frontier.paused_ms.load(Ordering::Relaxed));
+        out.signed(self.frontier.heard_until.load(Ordering::Relaxed));
         let position = self.append(COMPLETE, vec![Bytes::from(out.bytes)])?;
         self.checkpoints.wait_durable(position)?;
         self.facts.replay_from.store(replay_from, Ordering::Release);

@@ -20,7 +20,7 @@ const RULES: Rules = Rules { short_s: 2, long_s: 6 };
 /// Longer than anything that happens to a gateway here, so that nothing may be late.
 const GRACE: &str = "45s";
 pub(crate) const GATEWAYS: usize = 3;
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 /// Grace, and until the last window is closed and sent.
 const AT_LAST: Duration = Duration::from_secs(150);
 
