@@ -78,6 +78,7 @@ impl App {
         cluster::moves::hold_again(&node);
         let frontier = start_frontier(&node, &engine.loaded, &replayed, origin)?;
         node.readiness.ready.store(true, Ordering::Release);
+        crate::custody::keep_looking(&node, &outlets);
         if let Some(exchange) = &engine.journals.exchange {
             Streams::start(&node, exchange, &engine.journals.exchange_durable);
             cluster::patience::keep_waiving(&node);

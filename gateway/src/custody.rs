@@ -21,7 +21,7 @@ use weir_journal::{IoError, Ledger};
 use weir_model::{Millis, Timestamp};
 use weir_telemetry::Scrape;
 
-pub use answer::handle;
+pub use answer::{handle, keep_looking};
 pub use ladder::{Ladder, Settled};
 
 use crate::shard::worker::lock;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 #[cfg(doc)]
 use weir_agent_config::custody;
 use weir_agent_config::custody::{Inquiry, Standing};
 use weir_http::{Bytes, Full, Response, StatusCode};
+use weir_model::Timestamp;
 
 use super::{Moment, complete};
 use crate::node::Node;
@@ -37,11 +39,31 @@ pub fn handle(node: &Node, outlets: Option<&Arc<Outlets>>, query: &str) -> Respo
             return page(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
         }
     }
-    let moment = moment(node, outlets);
-    let (released, through) = node.custody.look(&moment);
-    let standing = Standing { epoch, received: moment.durable, released, through };
+    let (received, released, through) = look(node, outlets);
+    let standing = Standing { epoch, received, released, through };
     page(StatusCode::OK, standing.to_body())
 }
+
+/// How it stands now: how far the log is durable, how far it is out, and through when windows are.
+fn look(node: &Node, outlets: &Outlets) -> (u64, u64, Timestamp) {
+    let moment = moment(node, outlets);
+    let (released, through) = node.custody.look(&moment);
+    (moment.durable, released, through)
+}
+
+/// Looks every second, so that agents hear of a window that is delivered before more stands behind it in the
+/// queue.
+pub fn keep_looking(node: &Arc<Node>, outlets: &Arc<Outlets>) {
+    let (node, outlets) = (Arc::clone(node), Arc::clone(outlets));
+    tokio::spawn(async move {
+        while !node.readiness.stopping.load(Ordering::Acquire) {
+            look(&node, &outlets);
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+}
+
+const LOOK: Duration = Duration::from_secs(1);
 
 fn moment(node: &Node, outlets: &Outlets) -> Moment {
     // In this order: all that was acknowledged is durable, and all that is durable before the last.
