@@ -25,6 +25,9 @@ const GRACE_MS: i64 = 10_000;
 const ANOTHER_RULE: &str =
     "- {name: another, match: nothing_at_all, interval: 30s, outputs: [sum_last]}\n";
 const SOON: Duration = Duration::from_secs(60);
+/// Until the last window is closed: what a gateway was down for adds up while senders may not have come back, and
+/// counts for nobody for a minute more.
+const AT_LAST: Duration = Duration::from_secs(180);
 
 /// What the gateway is about to do when the blow falls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -167,7 +170,7 @@ fn judge(
     let last_tick = wait::now_ms();
     let history = load.stop();
     let through = RULES.window_end(last_tick) - RULES.long_s * 1000;
-    gateway.wait_frontier(through, SOON);
+    gateway.wait_frontier(through, AT_LAST);
     let verdict = wait::until("everything arrives as computed", Duration::from_secs(30), || {
         RULES.compare(&history, &backend.samples(), through).into_result()
     });

@@ -146,7 +146,7 @@ fn plots(report: &Report) -> Vec<Plot<'static>> {
         simple("Target's queue, seconds behind", "Lag of the slowest destination", seconds, |m| {
             m.queue_lag
         }),
-        simple("Reduction, samples in for one out", "Samples in for one out", short, |m| {
+        simple("Reduction so far, samples in for one out", "Samples in for one out", short, |m| {
             m.reduction
         }),
     ]);

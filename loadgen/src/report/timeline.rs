@@ -27,7 +27,7 @@ pub struct Moment {
     pub resident: Option<f64>,
     /// Age of the oldest sample that a destination has not got, seconds.
     pub queue_lag: Option<f64>,
-    /// Samples in for each sample out.
+    /// Samples in for each sample out, since the run's beginning: outputs leave when windows end, all at once.
     pub reduction: Option<f64>,
 }
 
@@ -38,6 +38,7 @@ const LEAST: f64 = 0.2;
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     moments: Vec<Moment>,
+    first: Sight,
     seen: Sight,
     at: f64,
     /// Sights that differ: metrics may be read more seldom than moments are made.
@@ -47,7 +48,7 @@ pub struct Recorder {
 impl Recorder {
     /// Begins with what is seen before the load.
     pub fn new(seen: Sight) -> Self {
-        Self { seen, ..Self::default() }
+        Self { first: seen, seen, ..Self::default() }
     }
 
     /// Begins a moment now: what was before it belongs to none.
@@ -71,8 +72,8 @@ impl Recorder {
         let grown = |now: Option<f64>, before: Option<f64>| Some((now? - before?).max(0.0));
         let seen_for = (at - self.seen_at).max(1e-3);
         let cores = grown(sight.cpu, self.seen.cpu).map(|cpu| cpu / seen_for);
-        let out = grown(sight.sent_on, self.seen.sent_on).filter(|out| *out > 0.0);
-        let reduction = grown(sight.received, self.seen.received).zip(out).map(|(i, o)| i / o);
+        let out = grown(sight.sent_on, self.first.sent_on).filter(|out| *out > 0.0);
+        let reduction = grown(sight.received, self.first.received).zip(out).map(|(i, o)| i / o);
         let last = self.moments.last();
         let changed = sight != self.seen;
         let moment = Moment {
@@ -85,7 +86,7 @@ impl Recorder {
             cores: if changed { cores } else { last.and_then(|m| m.cores) },
             resident: sight.resident,
             queue_lag: sight.queue_lag,
-            reduction: if changed { reduction } else { None },
+            reduction,
         };
         self.at = at;
         if changed {
@@ -122,7 +123,10 @@ mod tests {
         assert_eq!((moment.cores, moment.reduction), (Some(0.5), Some(10.0)));
         assert_eq!((moment.resident, moment.latency.map(|l| l.max)), (None, Some(0.001)));
         assert_eq!(recorder.add(2.1, 600.0, 0.0, &tally, Sight::default()), None);
-        let silent = recorder.add(3.0, 600.0, 1.0, &Tally::default(), Sight::default());
+        let more = recorder.add(3.0, 600.0, 0.0, &tally, sight(3.0, 3000.0, 100.0));
+        let reduction = more.expect("long enough").reduction;
+        assert_eq!(reduction, Some(30.0), "what comes in until the next window ends counts");
+        let silent = recorder.add(4.0, 600.0, 1.0, &Tally::default(), Sight::default());
         let silent = silent.expect("long enough");
         assert_eq!((silent.latency, silent.cores, silent.lag), (None, None, 1.0));
     }

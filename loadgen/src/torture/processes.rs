@@ -24,8 +24,8 @@ pub(super) struct Process {
     pub(super) address: SocketAddr,
 }
 
-/// How long it may take to start, replay included, or to end in order.
-pub(super) const WITHIN: Duration = Duration::from_secs(90);
+/// How long it may take to start, replay included, to end in order, or to close windows after the longest pause.
+pub(super) const WITHIN: Duration = Duration::from_secs(180);
 
 impl Process {
     /// A gateway that is not started yet. The folder has `weir.yml` and `data/`.
