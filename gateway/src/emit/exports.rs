@@ -83,26 +83,27 @@ impl Told {
         Ok(Self { source, what })
     }
 
-    fn payload(&self) -> (u8, Bytes) {
+    /// The record's kind, and its payload in pieces: parts are not copied, however often there is no room.
+    fn payload(&self) -> (u8, Vec<Bytes>) {
         let mut out = Writer::default();
         out.number(LAYOUT);
         out.number(self.source);
-        match &self.what {
+        let (kind, parts) = match &self.what {
             What::Parts { to, of, bytes } => {
                 out.blob(to.as_bytes());
                 out.blob(of.as_bytes());
-                out.bytes.extend_from_slice(bytes);
-                (PARTS, Bytes::from(out.bytes))
+                (PARTS, Some(bytes.clone()))
             }
             What::Mark(to) => {
                 out.signed(*to);
-                (MARK, Bytes::from(out.bytes))
+                (MARK, None)
             }
             What::Knows(epochs) => {
                 epochs.write(&mut out);
-                (KNOWS, Bytes::from(out.bytes))
+                (KNOWS, None)
             }
-        }
+        };
+        (kind, [Bytes::from(out.bytes)].into_iter().chain(parts).collect())
     }
 }
 
@@ -182,9 +183,10 @@ impl ExportWriter {
             && !self.ended
         {
             let (kind, payload) = told.payload();
-            let written = match self.journal.reserve(payload.len() as u64, Importance::Essential) {
+            let bytes = payload.iter().map(|piece| piece.len() as u64).sum();
+            let written = match self.journal.reserve(bytes, Importance::Essential) {
                 Ok(room) => {
-                    let appended = self.journal.append(room, kind, vec![payload]);
+                    let appended = self.journal.append(room, kind, payload);
                     appended.map(drop).map_err(|why| why.to_string())
                 }
                 Err(why @ (ReserveError::TooLarge { .. } | ReserveError::Poisoned(_))) => {

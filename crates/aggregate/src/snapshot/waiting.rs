@@ -6,7 +6,6 @@ use weir_model::{TenantId, Timestamp};
 
 use super::complex::{read_complex, write_complex};
 use super::home::read_labels;
-use crate::accumulator::Complex;
 use crate::codec::{Reader, Unreadable, Writer};
 use crate::group::GroupKey;
 use crate::home::{Epochs, HeardPart, Home, Origin, Origins, PendingRow};
@@ -130,14 +129,7 @@ pub(crate) fn write_row(part: &PendingRow, out: &mut Writer) {
     out.number(u64::from(part.alive));
     out.number(part.row.len() as u64);
     part.row.iter().for_each(|&value| out.float(value));
-    let Complex { distinct, sketch, ranges, native, increase, increase_prometheus } = &part.complex;
-    let is_empty = distinct.is_none()
-        && sketch.is_none()
-        && ranges.is_none()
-        && native.is_none()
-        && increase.is_none()
-        && increase_prometheus.is_none();
-    write_complex((!is_empty).then_some(&part.complex), out);
+    write_complex(Some(&part.complex).filter(|complex| !complex.is_empty()), out);
 }
 
 /// Reads what [`write_row`] wrote.
