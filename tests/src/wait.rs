@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// The longest pause between two questions.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
 /// Asks again and again until the answer is `Ok`; panics with the last reason after `within`.
 pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Result<T, String>) -> T {
     let began = Instant::now();
@@ -13,8 +16,8 @@ pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Result<T,
             Err(reason) => reason,
         };
         assert!(began.elapsed() < within, "not within {within:?}: {what}: {reason}");
-        // A question that is much work leaves the cores to who is to answer it.
-        std::thread::sleep(pause.max(asked.elapsed() * 2));
+        // A question that is much work leaves the cores to who is to answer it; one that takes long has waited itself.
+        std::thread::sleep(pause.max((asked.elapsed() * 2).min(PAUSE_MAX)));
         pause = (pause * 2).min(Duration::from_millis(100));
     }
 }
@@ -35,7 +38,7 @@ pub fn perhaps(within: Duration, mut ask: impl FnMut() -> bool) -> bool {
         if began.elapsed() >= within {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(200).max(asked.elapsed() * 4));
+        std::thread::sleep(Duration::from_millis(200).max((asked.elapsed() * 4).min(PAUSE_MAX)));
     }
 }
 
