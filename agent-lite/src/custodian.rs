@@ -15,7 +15,7 @@ use weir_remote::config::Destination;
 use weir_remote::destinations::now_ms;
 
 use crate::beside::Beside;
-use crate::custody::{Bound, Key, Step, key, mark};
+use crate::custody::{Bound, Key, Step, key, mark, member};
 use crate::force::Force;
 use crate::storage;
 
@@ -104,7 +104,8 @@ impl Custodian {
         if !is_due {
             return;
         }
-        let answer = ask(beside, &custody.inquiry(&key).to_query()).await;
+        let query = custody.inquiry(&key).to_query(member(&route.destination));
+        let answer = ask(beside, &query).await;
         route.ask_at = Instant::now()
             + match answer {
                 Answer::Standing(_) => ASK_EVERY,
@@ -216,6 +217,8 @@ async fn ask(beside: &Beside, query: &str) -> Answer {
             StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
             | StatusCode::REQUEST_TIMEOUT
+            // Where a member of a tier was, another one is by now.
+            | StatusCode::MISDIRECTED_REQUEST
             | StatusCode::TOO_MANY_REQUESTS,
             _,
         ) => Answer::Away,

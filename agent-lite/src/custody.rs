@@ -15,11 +15,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use weir_agent_config::custody::{EPOCH_HEADER, Inquiry, Standing, epoch_text};
+use weir_agent_config::custody::{EPOCH_HEADER, Inquiry, Meant, Standing};
 use weir_journal::fs::DiskFs;
 use weir_journal::{Journal, Ledger};
 use weir_model::Timestamp;
 use weir_remote::config::Destination;
+use weir_remote::shares::Share;
 use weir_telemetry::Scrape;
 
 pub(crate) use holding::Step;
@@ -33,7 +34,8 @@ pub struct Custody {
     counts: Counts,
 }
 
-/// A destination's name and URL: under another URL it is another gateway.
+/// A destination's name and URL: under another URL it is another gateway. A branch has its trunk's, for a
+/// member of a tier is the same wherever it is.
 pub(crate) type Key = (String, String);
 
 /// What has become of frames that were acknowledged.
@@ -197,14 +199,27 @@ impl Custody {
 
 /// Under what a destination is known here.
 pub(crate) fn key(destination: &Destination) -> Key {
-    (destination.name.clone(), destination.url.clone())
+    let url = match &destination.share {
+        Share::Trunk => &destination.url,
+        Share::Branch { trunk_url, .. } => trunk_url,
+    };
+    (destination.name.clone(), url.clone())
+}
+
+/// The member of a tier that a destination is the way to.
+pub(crate) fn member(destination: &Destination) -> Option<&str> {
+    match &destination.share {
+        Share::Trunk => None,
+        Share::Branch { member, .. } => Some(member),
+    }
 }
 
 /// Has its requests say which epoch they are meant for.
 pub(crate) fn mark(destination: &mut Destination, epoch: Option<u64>) {
     match epoch {
         Some(epoch) => {
-            destination.headers.insert(EPOCH_HEADER.to_owned(), epoch_text(epoch));
+            let meant = Meant { epoch, member: member(destination).map(str::to_owned) };
+            destination.headers.insert(EPOCH_HEADER.to_owned(), meant.to_text());
         }
         None => {
             destination.headers.remove(EPOCH_HEADER);

@@ -76,6 +76,9 @@ impl App {
         let checkpoints = engine.checkpointer(&last_checkpoint);
         let checkpointer = boot::spawn("checkpoint".into(), move || checkpoints.run())?;
         cluster::moves::hold_again(&node);
+        if let Some(position) = replayed.adopted {
+            cluster::moves::note_adopted(&node, position);
+        }
         let frontier = start_frontier(&node, &engine.loaded, &replayed, origin)?;
         node.readiness.ready.store(true, Ordering::Release);
         crate::custody::keep_looking(&node, &outlets);

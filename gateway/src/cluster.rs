@@ -20,6 +20,7 @@ use crate::shard::worker::lock;
 use engine::Engine;
 use peers::Peers;
 
+pub mod delivered;
 pub mod engine;
 mod etcd;
 pub mod follow;
@@ -53,6 +54,7 @@ pub struct Cluster {
     changing: Mutex<()>,
     peers: Peers,
     usage: usage::Usage,
+    delivered: delivered::Delivered,
     /// Where the table is kept over a restart; a node alone needs no file.
     file: Option<PathBuf>,
 }
@@ -132,6 +134,7 @@ impl Cluster {
             changing,
             peers,
             usage: Default::default(),
+            delivered: Default::default(),
             file,
         }
     }
@@ -170,6 +173,11 @@ impl Cluster {
     /// What tenants use of their limits on them.
     pub fn usage(&self) -> &usage::Usage {
         &self.usage
+    }
+
+    /// What other members have delivered.
+    pub fn delivered(&self) -> &delivered::Delivered {
+        &self.delivered
     }
 
     /// The table's version, to be told of changes.

@@ -4,8 +4,12 @@
 //! the disk is another one. Invariants: the epoch is made with the data directory and goes with it; a
 //! position is released only when what the log holds up to there is of no use to any window to come,
 //! and all that it said is out. A directory that was just made says nothing of windows which agents
-//! know to be delivered: they were told so by the one before, and its values differ. What is known of
-//! positions is in memory; after a restart it is found out anew. Agents are not told apart.
+//! know to be delivered, or other members: they were told so by the one before, and its values differ.
+//! What is known of positions is in memory; after a restart it is found out anew. Agents are not told apart.
+//!
+//! In a tier nothing is released that other members have not delivered: parts of it are theirs. What came
+//! with virtual shards that were taken over no agent keeps for this node, so until it is out custody is
+//! not kept.
 
 mod answer;
 mod ladder;
@@ -34,6 +38,12 @@ pub struct Custody {
     newest: AtomicI64,
     /// Requests that were meant for another epoch.
     turned_away: AtomicU64,
+    /// Requests with what agents keep for another member.
+    elsewhere: AtomicU64,
+    /// Questions that were answered so that nothing is kept, for what was taken over is not out.
+    not_kept: AtomicU64,
+    /// What was taken over came up to this position of the log; 0 where nothing was.
+    adopted: AtomicU64,
     /// An agent brings what the directory before this one had, and the frontier does not know yet.
     returning: AtomicBool,
     ladder: Mutex<Ladder>,
@@ -85,6 +95,9 @@ impl Custody {
             epoch: number(EPOCH),
             newest: AtomicI64::new(Timestamp::MIN),
             turned_away: AtomicU64::new(0),
+            elsewhere: AtomicU64::new(0),
+            not_kept: AtomicU64::new(0),
+            adopted: AtomicU64::new(number(ADOPTED)),
             returning: AtomicBool::new(false),
             ladder: Mutex::default(),
             silence: Mutex::new(silence),
@@ -123,6 +136,28 @@ impl Custody {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A request is here whose sender keeps it for another member.
+    pub fn note_elsewhere(&self) {
+        self.elsewhere.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Virtual shards were taken over, up to this position of the log.
+    pub fn adopt(&self, position: u64) -> Result<(), IoError> {
+        let mut silence = lock(&self.silence);
+        let mut known = silence.ledger.load().clone();
+        let position = position.max(self.adopted.fetch_max(position, Ordering::AcqRel));
+        known.insert(ADOPTED.to_owned(), position);
+        silence.ledger.store(&known)
+    }
+
+    /// What was taken over is not released with this position.
+    pub fn awaits_adopted(&self, released: u64) -> Option<u64> {
+        let adopted = self.adopted.load(Ordering::Acquire);
+        let awaits = adopted > released;
+        self.not_kept.fetch_add(u64::from(awaits), Ordering::Relaxed);
+        awaits.then_some(adopted)
+    }
+
     /// An agent of another epoch comes, under which windows were delivered through this time. `tell`
     /// is given the time where it is news, before the frontier can pass it.
     pub fn handle_return(
@@ -130,11 +165,23 @@ impl Custody {
         through: Timestamp,
         tell: impl FnOnce(Timestamp),
     ) -> Result<(), IoError> {
+        if self.hear_delivered(through, tell)? {
+            self.returning.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Another member knows that under another epoch windows were delivered through this time. Whether it
+    /// may still be named.
+    pub fn hear_delivered(
+        &self,
+        through: Timestamp,
+        tell: impl FnOnce(Timestamp),
+    ) -> Result<bool, IoError> {
         let mut silence = lock(&self.silence);
         if silence.frontier > silence.open_to.max(silence.through) {
-            return Ok(());
+            return Ok(false);
         }
-        self.returning.store(true, Ordering::Release);
         if through > silence.through {
             let mut known = silence.ledger.load().clone();
             known.insert(SILENT.to_owned(), through.unsigned_abs());
@@ -142,7 +189,7 @@ impl Custody {
             silence.through = through;
             tell(through);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether an agent has come back since this was asked last.
@@ -161,14 +208,28 @@ impl Custody {
         (ladder.released(), ladder.through())
     }
 
+    /// Every window that ended by then is delivered, as it was found last; 0 while that is not known.
+    pub fn through(&self) -> Timestamp {
+        lock(&self.ladder).through()
+    }
+
     /// Adds its metrics to a scrape.
     pub fn collect(&self, scrape: &mut Scrape) {
         let name = "weir_custody_released_position";
         let help = "Position of the log up to which everything has left, as agents were last told.";
         scrape.gauge(name, help, &[], lock(&self.ladder).released() as f64);
+        let name = "weir_custody_delivered_through_seconds";
+        let help = "Every window that ended by then is delivered; 0 while that is not known.";
+        scrape.gauge(name, help, &[], self.through() as f64 / 1e3);
         let name = "weir_custody_turned_away_requests_total";
         let help = "Requests of agents that did not know yet that the data directory is another.";
         scrape.counter(name, help, &[], self.turned_away.load(Ordering::Relaxed));
+        let name = "weir_custody_elsewhere_requests_total";
+        let help = "Requests with samples that agents keep for another member: these have moved.";
+        scrape.counter(name, help, &[], self.elsewhere.load(Ordering::Relaxed));
+        let name = "weir_custody_not_kept_total";
+        let help = "Agents' questions that were answered so that they keep nothing, after a move.";
+        scrape.counter(name, help, &[], self.not_kept.load(Ordering::Relaxed));
     }
 }
 
@@ -186,6 +247,7 @@ pub fn complete(decisions: &Decisions, frontier: Timestamp) -> Timestamp {
 const LEDGER: &str = "custody";
 const EPOCH: &str = "epoch";
 const SILENT: &str = "silent_through";
+const ADOPTED: &str = "adopted";
 
 #[cfg(test)]
 mod tests;

@@ -105,7 +105,7 @@ pub struct Emitter {
     pub resume: Resume,
     /// The audit.
     pub audit: Arc<Audit>,
-    /// Frontiers whose frames may still wait for the log, with their positions.
+    /// Through when windows are closed whose frames may still wait for the log, with their positions.
     pub settling: VecDeque<(u64, Timestamp)>,
     /// Names of tenants.
     pub tenants: Arc<Tenants>,

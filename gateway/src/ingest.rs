@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::HeaderName;
 use hyper::{HeaderMap, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use weir_agent_config::custody::{EPOCH_HEADER, epoch_of};
+use weir_agent_config::custody::{EPOCH_HEADER, Meant};
 use weir_agent_config::watermark::{SENDER_HEADER, from_sender};
 use weir_aggregate::shard::Outcome;
 use weir_journal::Importance;
@@ -54,16 +54,10 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<Answer, An
     let (parts, incoming) = request.into_parts();
     let current = node.current.load_full();
     let (tenant, name) = admission::tenant(node, &current.config, &parts.headers)?;
-    let is_alone = node.cluster.is_alone();
-    let epoch = parts.headers.get(EPOCH_HEADER).filter(|_| is_alone);
-    let epoch = epoch.and_then(|value| epoch_of(value.to_str().ok()?));
-    if epoch.is_some_and(|meant| meant != node.custody.epoch()) {
-        node.custody.turn_away();
-        return Err(Answer::another_epoch());
-    }
+    let hop = Hop::of(&parts.headers, false);
+    hop.check(node)?;
     hear(node, &parts.headers);
     drop(current);
-    let hop = Hop::First(parts.headers.get(SENDER_HEADER).cloned());
     receive(node, hop, (tenant, name), &parts.headers, incoming).await
 }
 
@@ -100,20 +94,47 @@ async fn receive(
 }
 
 /// Where a request comes from.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Hop {
-    /// From a sender, who may have said its name: what is another member's goes there under it.
-    First(Option<HeaderValue>),
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Hop {
     /// From another member: all of it must be this node's.
-    Last,
+    is_last: bool,
+    /// What the sender says of itself, and of whom it means: what is another member's goes there with it.
+    along: HeaderMap,
 }
 
 impl Hop {
-    fn sender(&self) -> Option<&HeaderValue> {
-        match self {
-            Self::First(sender) => sender.as_ref(),
-            Self::Last => None,
+    fn of(headers: &HeaderMap, is_last: bool) -> Self {
+        let names = [SENDER_HEADER, EPOCH_HEADER].map(HeaderName::from_static);
+        let along = names.into_iter().filter_map(|name| {
+            let value = headers.get(&name)?.clone();
+            Some((name, value))
+        });
+        Self { is_last, along: along.collect() }
+    }
+
+    fn meant(&self) -> Option<Meant> {
+        Meant::from_text(self.along.get(EPOCH_HEADER)?.to_str().ok()?)
+    }
+
+    /// Refuses what is meant for another data directory of this node.
+    fn check(&self, node: &Node) -> Result<(), Answer> {
+        let cluster = &node.cluster;
+        let is_mine = |meant: &Meant| match &meant.member {
+            Some(member) => member == cluster.own_name(),
+            None => cluster.is_alone(),
+        };
+        let meant = self.meant().filter(is_mine);
+        if meant.is_some_and(|meant| meant.epoch != node.custody.epoch()) {
+            node.custody.turn_away();
+            return Err(Answer::another_epoch());
         }
+        Ok(())
+    }
+
+    /// Whether its sender keeps it for another member than this node.
+    fn is_kept_for_another(&self, node: &Node) -> bool {
+        let member = self.meant().and_then(|meant| meant.member);
+        member.is_some_and(|member| member != node.cluster.own_name())
     }
 }
 
@@ -128,8 +149,10 @@ pub async fn handle_forwarded(
         let current = node.current.load_full();
         let tenant = admission::tenant(node, &current.config, &parts.headers)?;
         drop(current);
+        let hop = Hop::of(&parts.headers, true);
+        hop.check(node)?;
         hear(node, &parts.headers);
-        receive(node, Hop::Last, tenant, &parts.headers, incoming).await
+        receive(node, hop, tenant, &parts.headers, incoming).await
     };
     match taken.await {
         Ok(answer) | Err(answer) => answer.into_response(),
@@ -144,7 +167,7 @@ pub async fn store(
     wire: (Version, Encoding),
     body: Bytes,
 ) -> Result<Answer, Answer> {
-    store_at(node, Hop::First(None), tenant, wire, body).await
+    store_at(node, Hop::default(), tenant, wire, body).await
 }
 
 async fn store_at(
@@ -163,7 +186,7 @@ async fn store_at(
     })?;
     let samples = decoded.body.sample_fields(&decoded.columns);
     node.families.learn(tenant, &decoded.columns);
-    if hop != Hop::Last {
+    if !hop.is_last {
         let limits = current.config.limits.of(&name);
         let (rates, usage) = (&node.ingest_facts.rates, node.cluster.usage());
         let allowed = rates.check(usage, (tenant, &name), limits, samples, wall_ms());
@@ -177,18 +200,21 @@ async fn store_at(
         false => forward::route(&decoded, &node.cluster.table(), node.cluster.own_name()),
     };
     let wire = (version, encoding);
+    if !matches!(route, Route::There(_)) && hop.is_kept_for_another(node) {
+        node.custody.note_elsewhere();
+    }
     match route {
         Route::Here => {
             let whole = Mine { samples, bits: None, theirs: [0; 3] };
             keep((node, &current), (tenant, name), wire, body, decoded, whole).await
         }
-        _ if hop == Hop::Last => Err(Answer::not_owner()),
+        _ if hop.is_last => Err(Answer::not_owner()),
         Route::There(member) => {
             let whole = (body, samples);
-            Ok(forward::whole(node, &member, (&name, hop.sender()), wire, whole).await)
+            Ok(forward::whole(node, &member, (&name, &hop.along), wire, whole).await)
         }
         Route::Split(Shares { mine, others, theirs }) => {
-            let mut answers = forward::begin(node, (&name, hop.sender()), version, others);
+            let mut answers = forward::begin(node, (&name, &hop.along), version, others);
             let mut all = None;
             if mine.is_some() {
                 let theirs_of_both = theirs[0] + theirs[1];

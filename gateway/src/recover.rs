@@ -47,6 +47,8 @@ pub struct Replayed {
     pub paused_ms: i64,
     /// When the last request in it was received, milliseconds since the epoch.
     pub received: Option<i64>,
+    /// Where virtual shards were taken over last.
+    pub adopted: Option<u64>,
     /// The configuration in force at its end.
     pub config: Option<(Arc<Decisions>, Vec<u8>)>,
 }
@@ -185,7 +187,10 @@ impl Replay<'_> {
                 }
                 (PLACEMENT | PARTIALS | WAIVE | SETTLED, _) => self.of_the_tier(record),
                 (RELEASE, _) => self.release(record),
-                (ADOPT, _) => self.adopt(record),
+                (ADOPT, _) => {
+                    replayed.adopted = Some(record.position);
+                    self.adopt(record)
+                }
                 _ => false,
             };
             if used {

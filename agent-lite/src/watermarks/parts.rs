@@ -53,7 +53,12 @@ mod tests {
     #[test]
     fn a_promise_waits_for_what_can_reach_the_owner() {
         let part = |share, done, reached| Part { share, done, reached };
-        let branch = |owner| Share::Branch { trunk: "tier".into(), owner };
+        let branch = |owner| Share::Branch {
+            trunk: "tier".into(),
+            trunk_url: String::new(),
+            member: String::new(),
+            owner,
+        };
         let mut parts = BTreeMap::from([
             ("tier".to_owned(), part(Share::Trunk, 90, Some(900))),
             ("tier/a".to_owned(), part(branch(1), 90, Some(950))),

@@ -6,6 +6,9 @@
 //! of a query. Requests with samples carry the epoch in [`EPOCH_HEADER`]: a gateway of another epoch
 //! does not take them, so that an agent learns of a lost disk before anything is acknowledged by the
 //! new one. Positions are the gateway's: only their order means something.
+//!
+//! Of a tier each member is asked for itself, by its name; what is said with a member's name is no other
+//! member's business.
 
 use thiserror::Error;
 
@@ -36,6 +39,38 @@ pub struct Standing {
     pub through: i64,
 }
 
+/// Whom a request with samples is meant for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Meant {
+    /// The data directory.
+    pub epoch: u64,
+    /// The member of a tier; `None` for whoever answers.
+    pub member: Option<String>,
+}
+
+impl Meant {
+    /// The value of [`EPOCH_HEADER`].
+    pub fn to_text(&self) -> String {
+        let epoch = epoch_text(self.epoch);
+        self.member.as_ref().map_or(epoch.clone(), |member| format!("{epoch} {member}"))
+    }
+
+    /// From such a value.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (epoch, member) = match text.split_once(' ') {
+            Some((epoch, member)) => (epoch, Some(member.to_owned())),
+            None => (text, None),
+        };
+        Some(Self { epoch: epoch_of(epoch)?, member })
+    }
+}
+
+/// The member of a tier that a question names, from the query of a URL.
+pub fn asked_member(query: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(key, _)| key == "member").map(|(_, value)| value.into_owned())
+}
+
 /// A text that is neither.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error(
@@ -43,7 +78,7 @@ pub struct Standing {
 )]
 pub struct NoCustody;
 
-/// The value of [`EPOCH_HEADER`].
+/// An epoch as 16 digits.
 pub fn epoch_text(epoch: u64) -> String {
     format!("{epoch:016x}")
 }
@@ -55,9 +90,12 @@ pub fn epoch_of(text: &str) -> Option<u64> {
 }
 
 impl Inquiry {
-    /// The query of a URL.
-    pub fn to_query(&self) -> String {
+    /// The query of a URL that asks a member of a tier, or whoever answers.
+    pub fn to_query(&self, member: Option<&str>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
+        if let Some(member) = member {
+            query.append_pair("member", member);
+        }
         if let Some(epoch) = self.epoch {
             query.append_pair("epoch", &epoch_text(epoch));
         }
@@ -117,7 +155,14 @@ mod tests {
     fn an_inquiry_goes_through_a_url_and_a_standing_through_a_body() {
         for epoch in [None, Some(0), Some(u64::MAX)] {
             let inquiry = Inquiry { epoch, through: -5 };
-            assert_eq!(Inquiry::from_query(&inquiry.to_query()), Ok(inquiry));
+            for member in [None, Some("gw-1")] {
+                let query = inquiry.to_query(member);
+                assert_eq!(Inquiry::from_query(&query), Ok(inquiry));
+                assert_eq!(asked_member(&query).as_deref(), member);
+                let member = member.map(str::to_owned);
+                let meant = Meant { epoch: epoch.unwrap_or(7), member };
+                assert_eq!(Meant::from_text(&meant.to_text()), Some(meant));
+            }
         }
         let standing = Standing { epoch: 0xab, received: 9, released: 7, through: 1_000 };
         let body = "epoch=00000000000000ab&received=9&released=7&through=1000\n";
@@ -134,5 +179,6 @@ mod tests {
         for bad in ["epoch=ab", "epoch=+000000000000001", "through=soon"] {
             assert_eq!(Inquiry::from_query(bad), Err(NoCustody), "{bad}");
         }
+        assert_eq!(Meant::from_text("ab gw-1"), None);
     }
 }

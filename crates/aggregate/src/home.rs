@@ -13,6 +13,7 @@ mod handover;
 mod heard;
 mod origins;
 mod pending;
+mod renewed;
 mod speech;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +94,8 @@ pub struct Home {
     leaving: Vec<Number>,
     pending: BTreeMap<(Timestamp, u16), Pending>,
     closed_through: Timestamp,
+    /// Windows that end by then were said by another data directory.
+    silent_through: Timestamp,
     lives_here: LivesHere,
     kept: handover::Kept,
     pub(crate) heard: Heard,
@@ -113,6 +116,7 @@ impl Home {
             leaving: Vec::new(),
             pending: BTreeMap::new(),
             closed_through: Timestamp::MIN / 2,
+            silent_through: Timestamp::MIN / 2,
             lives_here: Arc::new(|_| true),
             kept: handover::Kept::default(),
             heard: Heard::default(),
@@ -153,7 +157,10 @@ impl Home {
     /// Takes a worker's partial of a window.
     pub fn handle_closing(&mut self, worker: usize, mut closing: Closing) {
         let dropped = worker == 0 && mutation::is(Mutation::WorkerDropped);
-        if closing.end <= self.closed_through || dropped {
+        // What was said by another directory may not have been told by it.
+        let (is_closed, is_silent) =
+            (closing.end <= self.closed_through, closing.end <= self.silent_through);
+        if (is_closed && !is_silent) || dropped {
             return;
         }
         let layout = &self.config.rules[usize::from(closing.rule)].layout;
@@ -167,12 +174,18 @@ impl Home {
                 continue;
             }
             let home_rule = &mut self.rules[usize::from(closing.rule)];
+            if is_silent && home_rule.lives_here(home.at) {
+                continue;
+            }
             let entry = pending.of(home.at, home_rule).local(layout);
             entry.alive |= closing.alive[at];
             layout.merge(&mut entry.row, closing.row(layout, at));
             if let Some(complex) = complex.remove(&(at as u32)) {
                 entry.complex.merge(*complex);
             }
+        }
+        if is_silent && pending.is_empty() {
+            self.pending.remove(&(closing.end, closing.rule));
         }
     }
 
@@ -253,12 +266,6 @@ impl Home {
             }
             _ => {}
         }
-    }
-
-    /// Windows that end by then were said elsewhere: what comes of them is listened to in silence, and
-    /// totals begin after them.
-    pub fn stay_silent_through(&mut self, through: Timestamp) {
-        self.closed_through = self.closed_through.max(through);
     }
 
     /// What each rule's windows have come to.

@@ -110,7 +110,12 @@ impl Destination {
             round_robin_dns: self.round_robin_dns && others.is_empty(),
             url: first,
             other_urls: others,
-            share: Share::Branch { trunk: self.name.clone(), owner },
+            share: Share::Branch {
+                trunk: self.name.clone(),
+                trunk_url: self.url.clone(),
+                member: member.to_owned(),
+                owner,
+            },
             ..self.clone()
         }
     }

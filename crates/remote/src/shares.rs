@@ -23,6 +23,10 @@ pub enum Share {
     Branch {
         /// The name of the destination that it is a part of.
         trunk: String,
+        /// Where that goes.
+        trunk_url: String,
+        /// The owner's name.
+        member: String,
         /// The owner's number.
         owner: u64,
     },
@@ -62,7 +66,7 @@ impl Claims {
     /// These destinations run from now on.
     pub(crate) fn set(&self, destinations: &[Destination]) {
         let claim = |destination: &Destination| match &destination.share {
-            Share::Branch { trunk, owner } => Some((*owner, trunk.clone())),
+            Share::Branch { trunk, owner, .. } => Some((*owner, trunk.clone())),
             Share::Trunk => None,
         };
         let claims = destinations.iter().filter_map(claim).collect();

@@ -14,7 +14,6 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use tokio::task::JoinSet;
-use weir_agent_config::watermark::SENDER_HEADER;
 use weir_http::Reply;
 use weir_ring::Table;
 use weir_wire::negotiate::{Encoding, Version};
@@ -24,9 +23,6 @@ use super::peers::PeerError;
 use crate::ingest::{Answer, Decoded};
 use crate::node::Node;
 use crate::shard::worker::lock;
-
-/// Who has sent a request, where it says so.
-const SENDER: HeaderName = HeaderName::from_static(SENDER_HEADER);
 
 /// Where members take each other's requests.
 pub const WRITE_PATH: &str = "/cluster/v1/write";
@@ -161,14 +157,14 @@ fn shares(decoded: &Decoded, table: &Table, own: Option<u16>) -> Shares {
 /// Sends each owner its part at the same time. Dropped with the future that waits for it.
 pub fn begin(
     node: &Arc<Node>,
-    (tenant, sender): (&Arc<str>, Option<&HeaderValue>),
+    (tenant, along): (&Arc<str>, &HeaderMap),
     version: Version,
     others: Vec<Share>,
 ) -> JoinSet<Answer> {
     node.forward.cut.fetch_add(1, Ordering::Relaxed);
     let mut answers = JoinSet::new();
     for Share { member, body, samples } in others {
-        let (node, tenant, sender) = (Arc::clone(node), Arc::clone(tenant), sender.cloned());
+        let (node, tenant, along) = (Arc::clone(node), Arc::clone(tenant), along.clone());
         answers.spawn(async move {
             let mut compressed = Vec::new();
             let done = Compressor::default().compress(Encoding::Snappy, &body, &mut compressed);
@@ -177,7 +173,7 @@ pub fn begin(
                 Ok(()) => {
                     let wire = (version, Encoding::Snappy);
                     let body = (Bytes::from(compressed), samples);
-                    whole(&node, &member, (&tenant, sender.as_ref()), wire, body).await
+                    whole(&node, &member, (&tenant, &along), wire, body).await
                 }
                 Err(why) => Answer::owner_away(&member, &why.to_string()),
             }
@@ -190,7 +186,7 @@ pub fn begin(
 pub async fn whole(
     node: &Node,
     member: &str,
-    (tenant, sender): (&str, Option<&HeaderValue>),
+    (tenant, along): (&str, &HeaderMap),
     (version, encoding): (Version, Encoding),
     (body, samples): (Bytes, u64),
 ) -> Answer {
@@ -199,8 +195,8 @@ pub async fn whole(
     let headers = headers(node, tenant, version, encoding);
     let answer = match headers {
         Ok(mut headers) => {
-            // Its promises cover what is sent on, too.
-            headers.extend(sender.map(|sender| (SENDER, sender.clone())));
+            // The sender's promises cover what is sent on, too, and it may keep it for the owner.
+            headers.extend(along.clone());
             match post(node, member, headers, body).await {
                 Ok(reply) => answer(member, &reply),
                 Err(why) => Answer::owner_away(member, &why),

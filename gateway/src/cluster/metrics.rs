@@ -60,6 +60,9 @@ fn partials(node: &Node, scrape: &mut Scrape) {
     scrape.counter(name, help, &[("outcome", "dropped")], read(&facts.parts_late));
     let help = "Parts of rules that are not in force here.";
     scrape.counter("weir_partials_unknown_total", help, &[], read(&facts.parts_unknown));
+    let help = "How often what members had taken and not delivered was kept no longer.";
+    let given_up = read(&node.streams.given_up);
+    scrape.counter("weir_partials_given_up_total", help, &[], given_up);
     let help = "Bytes that were told to a member, repeats included.";
     for (member, bytes) in node.streams.sent_bytes() {
         scrape.counter("weir_partials_sent_bytes_total", help, &[("peer", &member)], bytes);

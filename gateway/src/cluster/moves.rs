@@ -22,6 +22,7 @@ use weir_ring::{OwnedSet, Table};
 
 use crate::durable::LogFailed;
 use crate::emit::Released;
+use crate::frontier::wall_ms;
 use crate::node::Node;
 use crate::outlets::Outlets;
 use crate::pipeline::{Adoption, SubmitError};
@@ -301,7 +302,20 @@ async fn take_back(node: &Arc<Node>, released: &Released) -> Result<(), MoveErro
 async fn take_over(node: &Arc<Node>, record: AdoptRecord) -> Result<(), MoveError> {
     let state = State::read(&record.state).map_err(|why| MoveError::Request(why.to_string()))?;
     let adoption = Adoption { vshards: state.vshards, tenants: Arc::clone(&node.tenants) };
-    Ok(node.synced(node.pipeline.adopt(record, adoption)?).await?)
+    let is_anothers = record.from != node.cluster.own_name();
+    let position = node.pipeline.adopt(record, adoption)?;
+    if is_anothers {
+        note_adopted(node, position);
+    }
+    Ok(node.synced(position).await?)
+}
+
+/// What was taken over up to this position no agent keeps for this node, until it is out.
+pub fn note_adopted(node: &Node, position: u64) {
+    node.custody.stamp(wall_ms() + node.current.load().config.windows.future_max.0);
+    if let Err(why) = node.custody.adopt(position) {
+        tracing::error!(%why, "it cannot be stored that virtual shards were taken over");
+    }
 }
 
 /// Goes on with what a restart interrupted.

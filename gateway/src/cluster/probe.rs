@@ -45,12 +45,14 @@ pub(super) async fn round(cluster: &Arc<Cluster>) {
 async fn ask(cluster: &Cluster, peer: &Peer) {
     let tag = format!("\"{}\"", cluster.view().tag);
     let headers = HeaderValue::from_str(&tag).map(|tag| (header::IF_NONE_MATCH, tag));
-    let headers: HeaderMap = headers.into_iter().collect();
+    let heard = cluster.delivered().heard(&peer.member().name);
+    let headers: HeaderMap = headers.into_iter().chain(heard).collect();
     // Who has not answered is away; the peer's facts say why.
     let Ok(reply) = peer.get(TABLE_PATH, headers, TIMEOUT).await else {
         return;
     };
     let (member, status) = (&peer.member().name, reply.status);
+    cluster.delivered().note(member, &reply.headers);
     match status {
         StatusCode::NOT_MODIFIED => {}
         StatusCode::OK => match table_text::read(&reply.body) {

@@ -11,7 +11,7 @@ use super::follow::serve::TWIN_PATH;
 use super::forward::WRITE_PATH;
 use super::stream::PARTIALS_PATH;
 use super::usage::{self, USAGE_PATH};
-use super::{Cluster, MEMBER_HEADER, moves};
+use super::{Cluster, MEMBER_HEADER, delivered, moves};
 use crate::node::Node;
 use crate::router::plain;
 
@@ -33,7 +33,12 @@ impl ClusterRouter {
 
     async fn answer(&self, request: Request<Incoming>) -> Page {
         match (request.method(), request.uri().path()) {
-            (&Method::GET, TABLE_PATH) => table(&self.node.cluster, request.headers()),
+            (&Method::GET, TABLE_PATH) => {
+                delivered::take(&self.node, request.headers());
+                let mut answer = table(&self.node.cluster, request.headers());
+                answer.headers_mut().extend(delivered::said(&self.node));
+                answer
+            }
             (&Method::GET, USAGE_PATH) => used(&self.node),
             (&Method::POST, WRITE_PATH) => {
                 crate::ingest::handle_forwarded(&self.node, request).await

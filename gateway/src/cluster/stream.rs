@@ -1,10 +1,14 @@
 //! What this node tells the others of windows: the exchange, read for each member and posted in order.
 //!
 //! A member says how far it has come, so nothing is remembered here about it, and a member that lost
-//! its disk gets all that is still kept. What every member has is cut. Invariant: a member gets the
-//! places in ascending order, each at least once, and a slow one holds up nobody else.
+//! its disk gets all that is still kept: what it has is kept until it has delivered the windows. What no
+//! member needs is cut ([`progress`]). Invariant: a member gets the places in ascending order, each at
+//! least once, and a slow one holds up nobody else.
+
+mod progress;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,6 +17,9 @@ use tokio::sync::watch;
 use weir_aggregate::codec::Writer;
 use weir_http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use weir_journal::{Item as Record, Journal, ReadError};
+use weir_model::Timestamp;
+
+use progress::{Marked, Progress};
 
 use crate::emit::{Told, What};
 use crate::node::Node;
@@ -40,8 +47,10 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The streams to all members.
 #[derive(Default)]
 pub struct Streams {
-    /// The last place that each member has on disk.
-    taken: Mutex<BTreeMap<String, u64>>,
+    /// How far each member has come.
+    progress: Mutex<BTreeMap<String, Progress>>,
+    /// How often what was taken and not delivered was given up, for want of room.
+    pub given_up: AtomicU64,
     /// Since when each member has not had everything; `None` for one that has.
     behind_since: Mutex<BTreeMap<String, Option<Instant>>>,
     /// Bytes that each member was told.
@@ -56,7 +65,7 @@ impl Streams {
         tokio::spawn(async move {
             loop {
                 node.streams.follow(&node, &journal, &durable);
-                node.streams.cut(&journal);
+                node.streams.cut(&node, &journal);
                 tokio::time::sleep(LOOK).await;
             }
         });
@@ -89,7 +98,7 @@ impl Streams {
             let stays = names.contains(name);
             if !stays {
                 task.abort();
-                lock(&self.taken).remove(name);
+                lock(&self.progress).remove(name);
                 lock(&self.behind_since).remove(name);
             }
             stays
@@ -107,16 +116,36 @@ impl Streams {
         }
     }
 
-    /// Cuts what every member has. The last record stays: its source tells a replay what was told.
-    fn cut(&self, journal: &Journal) {
+    /// Through when a member has on disk what this node told it of windows; `None` while that is not known.
+    pub fn told(&self, member: &str) -> Option<Timestamp> {
+        lock(&self.progress).get(member).and_then(Progress::told)
+    }
+
+    /// Cuts what no member needs; where that takes more room than a queue may, what every member has. The
+    /// last record stays: its source tells a replay what was told.
+    fn cut(&self, node: &Node, journal: &Journal) {
         let all = lock(&self.tasks).len();
-        let taken = lock(&self.taken);
-        if taken.len() < all {
+        let mut progress = lock(&self.progress);
+        for (member, progress) in &mut *progress {
+            let through = node.cluster.delivered().through(member);
+            through.into_iter().for_each(|through| progress.deliver(through));
+        }
+        if progress.len() < all {
             return;
         }
         let last = journal.next_position().saturating_sub(1);
-        let least = taken.values().min().copied().unwrap_or(last);
-        if let Err(why) = journal.cut_below(last.min(least + 1)) {
+        let least = |from: fn(&Progress) -> u64| {
+            progress.values().map(from).min().map_or(last, |from| from.min(last))
+        };
+        let (needed, untaken) = (least(Progress::needed_from), least(Progress::untaken_from));
+        let is_full = journal.bytes() > node.current.load().config.queue.max_bytes;
+        if is_full && needed < untaken && journal.first() < untaken {
+            self.given_up.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                "what members have not delivered is kept no longer: the exchange is full"
+            );
+        }
+        if let Err(why) = journal.cut_below(if is_full { untaken } else { needed }) {
             tracing::error!(%why, "the exchange cannot be cut");
         }
     }
@@ -156,6 +185,10 @@ impl Stream {
 
     async fn tell(&mut self) -> Result<(), Broken> {
         let mut place = self.post(Bytes::new()).await?;
+        let begins_anew = self.progress(|progress| progress.begin(place));
+        if begins_anew || place + 1 < self.journal.first() {
+            self.node.emit_facts.tier.knows_again.store(true, Ordering::Release);
+        }
         let mut reader = self.journal.reader((place + 1).max(self.journal.first()));
         loop {
             let next = reader.position();
@@ -171,12 +204,13 @@ impl Stream {
             };
             let read = tokio::task::spawn_blocking(reading).await.map_err(|_| Broken::Ended)?;
             reader = read.0;
-            let (bytes, last) = read.1?;
+            let Piece { bytes, last, marks } = read.1?;
             if !bytes.is_empty() {
                 place = self.post(bytes).await?;
                 if place < last {
                     return Err(Broken::Answer(format!("it has {place} of {last}")));
                 }
+                self.progress(|progress| progress.take(place, &marks));
             }
         }
     }
@@ -191,19 +225,28 @@ impl Stream {
         let reply = peers.post(&self.member, PARTIALS_PATH, headers, piece, TIMEOUT).await?;
         let text = String::from_utf8_lossy(&reply.body);
         let place = text.trim().parse().ok().filter(|_| reply.status == StatusCode::OK);
-        let place = place.ok_or_else(|| Broken::Answer(format!("{} {text}", reply.status)))?;
-        lock(&self.node.streams.taken).insert(self.member.clone(), place);
-        Ok(place)
+        place.ok_or_else(|| Broken::Answer(format!("{} {text}", reply.status)))
+    }
+
+    fn progress<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
+        change(lock(&self.node.streams.progress).entry(self.member.clone()).or_default())
     }
 }
 
-/// What a member is told next, and the last place that was looked at for it.
+/// What a member is told next.
+struct Piece {
+    bytes: Bytes,
+    /// The last place in it.
+    last: u64,
+    marks: Vec<Marked>,
+}
+
 fn piece(
     reader: &mut weir_journal::Reader,
     member: &str,
     durable: u64,
-) -> Result<(Bytes, u64), ReadError> {
-    let (mut out, mut last) = (Writer::default(), 0);
+) -> Result<Piece, ReadError> {
+    let (mut out, mut last, mut marks) = (Writer::default(), 0, Vec::new());
     while out.bytes.len() < PIECE_BYTES && reader.position() <= durable {
         let record = match reader.next()? {
             None => break,
@@ -220,8 +263,9 @@ fn piece(
                 last = place;
             }
             Ok(What::Parts { .. }) => {}
-            Ok(What::Mark(to)) => {
+            Ok(What::Mark { to, frontier }) => {
                 Item { place, content: Content::Mark(to) }.write(&mut out);
+                marks.push(Marked { place, to, frontier });
                 last = place;
             }
             Ok(What::Knows(epochs)) => {
@@ -231,5 +275,5 @@ fn piece(
             Err(why) => tracing::error!(place, %why, "a record of the exchange"),
         }
     }
-    Ok((Bytes::from(out.bytes), last))
+    Ok(Piece { bytes: Bytes::from(out.bytes), last, marks })
 }

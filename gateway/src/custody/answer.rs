@@ -6,11 +6,12 @@ use std::time::Duration;
 
 #[cfg(doc)]
 use weir_agent_config::custody;
-use weir_agent_config::custody::{Inquiry, Standing};
+use weir_agent_config::custody::{Inquiry, Standing, asked_member};
 use weir_http::{Bytes, Full, Response, StatusCode};
 use weir_model::Timestamp;
 
 use super::{Moment, complete};
+use crate::cluster::delivered;
 use crate::node::Node;
 use crate::outlets::Outlets;
 use crate::pipeline::Expect;
@@ -19,9 +20,8 @@ use crate::shard::worker::lock;
 
 /// Answers `POST /api/v1/agents/custody`: how it stands; 503 until the log is read back.
 pub fn handle(node: &Node, outlets: Option<&Arc<Outlets>>, query: &str) -> Response<Full<Bytes>> {
-    if !node.cluster.is_alone() {
-        // What an agent sends is on the disks of several members; one cannot speak for all.
-        return page(StatusCode::NOT_FOUND, "members of a tier release nothing\n".to_owned());
+    if let Err((status, why)) = is_asked(node, asked_member(query).as_deref()) {
+        return page(status, why);
     }
     let is_ready = node.readiness.ready.load(Ordering::Acquire);
     let Some(outlets) = outlets.filter(|_| is_ready) else {
@@ -40,8 +40,27 @@ pub fn handle(node: &Node, outlets: Option<&Arc<Outlets>>, query: &str) -> Respo
         }
     }
     let (received, released, through) = look(node, outlets);
+    if let Some(position) = node.custody.awaits_adopted(released) {
+        let why = format!("virtual shards were taken over at {position}, which is not out yet\n");
+        return page(StatusCode::NOT_FOUND, why);
+    }
     let standing = Standing { epoch, received, released, through };
     page(StatusCode::OK, standing.to_body())
+}
+
+/// Whether this node is asked, or nobody who could answer.
+fn is_asked(node: &Node, member: Option<&str>) -> Result<(), (StatusCode, String)> {
+    let (cluster, own) = (&node.cluster, node.cluster.own_name());
+    match member {
+        None if cluster.is_alone() => Ok(()),
+        // What an agent sends is on the disks of several members; one cannot speak for all.
+        None => Err((StatusCode::NOT_FOUND, "a tier's members are asked one by one\n".to_owned())),
+        Some(name) if name == own => Ok(()),
+        Some(name) if cluster.table().find(name).is_some() => {
+            Err((StatusCode::MISDIRECTED_REQUEST, format!("this is {own}\n")))
+        }
+        Some(name) => Err((StatusCode::NOT_FOUND, format!("{name} is no member\n"))),
+    }
 }
 
 /// How it stands now: how far the log is durable, how far it is out, and through when windows are.
@@ -51,8 +70,8 @@ fn look(node: &Node, outlets: &Outlets) -> (u64, u64, Timestamp) {
     (moment.durable, released, through)
 }
 
-/// Looks every second, so that agents hear of a window that is delivered before more stands behind it in the
-/// queue.
+/// Looks every second, so that agents and other members hear of each window that is delivered before more
+/// stands behind it.
 pub fn keep_looking(node: &Arc<Node>, outlets: &Arc<Outlets>) {
     let (node, outlets) = (Arc::clone(node), Arc::clone(outlets));
     tokio::spawn(async move {
@@ -70,12 +89,13 @@ fn moment(node: &Node, outlets: &Outlets) -> Moment {
     let durable = node.log.durable();
     let last = node.log.next_position() - 1;
     let settled = *lock(&node.emit_facts.settled);
+    let frontier = settled.frontier.min(delivered::everywhere(node));
     Moment {
         durable,
         last,
         frontier: node.frontier_facts.submitted.load(Ordering::Acquire),
         settled,
-        complete: complete(&node.current.load().decisions, settled.frontier),
+        complete: complete(&node.current.load().decisions, frontier),
         queue_done: outlets.done_below(node),
     }
 }

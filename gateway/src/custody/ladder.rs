@@ -11,7 +11,7 @@ use weir_model::Timestamp;
 /// How far the emitter has come: all of the log up to a position has said what it had to say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Settled {
-    /// The position, a frontier's.
+    /// The position of a record that closed windows, or moved the frontier.
     pub position: u64,
     /// That frontier: every window that ended by then has been said.
     pub frontier: Timestamp,

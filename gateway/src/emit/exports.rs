@@ -57,8 +57,13 @@ pub enum What {
         /// As the exchange's codec writes them, with zstd.
         bytes: Bytes,
     },
-    /// All windows that end by then have been told.
-    Mark(Timestamp),
+    /// All windows that end by `to` have been told, and nothing of any that ends past `frontier`.
+    Mark {
+        /// What other members hear.
+        to: Timestamp,
+        /// This node's own frontier.
+        frontier: Timestamp,
+    },
     /// What this node knows of moves from here on.
     Knows(Epochs),
 }
@@ -76,7 +81,7 @@ impl Told {
                 let (to, of) = (from.text()?.to_owned(), from.text()?.to_owned());
                 What::Parts { to, of, bytes: payload.slice(payload.len() - from.left()..) }
             }
-            MARK => What::Mark(from.timestamp()?),
+            MARK => What::Mark { to: from.timestamp()?, frontier: from.timestamp()? },
             KNOWS => What::Knows(Epochs::read(&mut from)?),
             _ => return Err(Unreadable),
         };
@@ -94,8 +99,9 @@ impl Told {
                 out.blob(of.as_bytes());
                 (PARTS, Some(bytes.clone()))
             }
-            What::Mark(to) => {
+            What::Mark { to, frontier } => {
                 out.signed(*to);
+                out.signed(*frontier);
                 (MARK, None)
             }
             What::Knows(epochs) => {
@@ -136,16 +142,23 @@ impl ExportWriter {
         self.held
     }
 
-    /// Tells all that a frontier has passed, after the parts that it gave.
-    pub fn mark(&mut self, source: u64, mark: Timestamp, knows: Epochs) {
+    /// Tells all that a frontier has passed, after the parts that it gave, and up to where all is told by
+    /// that. What this node knows of moves is told before it where that is news, or `again`.
+    pub fn mark(
+        &mut self,
+        source: u64,
+        (to, frontier): (Timestamp, Timestamp),
+        knows: Epochs,
+        again: bool,
+    ) {
         if source <= self.held {
             return;
         }
-        if self.knows.as_ref() != Some(&knows) {
+        if again || self.knows.as_ref() != Some(&knows) {
             self.waiting.push_back(Told { source, what: What::Knows(knows.clone()) });
             self.knows = Some(knows);
         }
-        self.waiting.push_back(Told { source, what: What::Mark(mark) });
+        self.waiting.push_back(Told { source, what: What::Mark { to, frontier } });
     }
 
     /// Tells each member its parts; `of` is whose they are where they are passed on, else empty.
@@ -283,7 +296,7 @@ mod tests {
         };
         let knows = Epochs::from(&[1, 1][..]);
         let mut writer = open();
-        writer.mark(7, 10_000, knows.clone());
+        writer.mark(7, (10_000, 10_000), knows.clone(), false);
         writer.flush(6);
         assert_eq!(writer.journal.next_position(), 1, "the log is not durable yet");
         writer.flush(7);
@@ -291,20 +304,23 @@ mod tests {
         drop(writer);
         let mut writer = open();
         assert_eq!(writer.held(), 7);
-        writer.mark(7, 10_000, knows.clone());
-        writer.mark(9, 20_000, knows.clone());
-        writer.mark(11, 30_000, knows.clone());
-        writer.flush(11);
-        writer.journal.wait_durable(5).unwrap();
+        writer.mark(7, (10_000, 10_000), knows.clone(), false);
+        writer.mark(9, (20_000, 25_000), knows.clone(), false);
+        writer.mark(11, (30_000, 30_000), knows.clone(), false);
+        writer.mark(13, (40_000, 40_000), knows.clone(), true);
+        writer.flush(13);
+        writer.journal.wait_durable(7).unwrap();
         let mut reader = writer.journal.reader(1);
         let mut told = Vec::new();
         while let Some(weir_journal::Item::Record(record)) = reader.next().unwrap() {
             told.push(Told::read(record.kind, &record.payload).unwrap());
         }
-        let mark = |source, to| Told { source, what: What::Mark(to) };
-        // Once after each start.
+        let mark = |source, to, frontier| Told { source, what: What::Mark { to, frontier } };
+        // Once after each start, and once again.
         let knows = |source| Told { source, what: What::Knows(knows.clone()) };
-        let all = [knows(7), mark(7, 10_000), knows(9), mark(9, 20_000), mark(11, 30_000)];
-        assert_eq!(told, all);
+        let first = [knows(7), mark(7, 10_000, 10_000)];
+        let then = [knows(9), mark(9, 20_000, 25_000), mark(11, 30_000, 30_000)];
+        let again = [knows(13), mark(13, 40_000, 40_000)];
+        assert_eq!(told, [&first[..], &then[..], &again[..]].concat());
     }
 }

@@ -4,7 +4,7 @@
 //! Each of these steps is a record's, so a replay takes them at the same places.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use weir_aggregate::exchange;
@@ -45,6 +45,8 @@ pub struct TierFacts {
     pub completeness_permille: AtomicU64,
     /// This node's own frontier, milliseconds.
     pub local: AtomicI64,
+    /// What this node knows of moves is to be told again.
+    pub knows_again: AtomicBool,
     /// The other members' marks.
     pub origins: Mutex<Vec<Origin>>,
     /// What was given away and is not settled.
@@ -186,20 +188,24 @@ impl Emitter {
             return;
         }
         let number = self.home.origins.meet(origin);
+        self.home.hear_epoch(number, *epoch);
         let mut mark = Timestamp::MIN;
         match &item.content {
             Content::Mark(to) => mark = *to,
             Content::Knows(epochs) => self.home.origins.chose_by(number, epochs.clone()),
             Content::Parts(of, bytes) => {
+                // Not of what it passes on: that it has from others.
+                let own = of.is_empty().then_some(number);
                 let of = if of.is_empty() { origin.as_str() } else { of };
-                self.import(position, of, bytes);
+                self.import(position, (of, own), bytes);
             }
         }
         self.home.origins.advance(number, (*epoch, item.place), mark);
     }
 
-    /// Takes in what lives here, and passes on what lives elsewhere by now.
-    fn import(&mut self, position: u64, of: &str, compressed: &[u8]) {
+    /// Takes in what lives here, and passes on what lives elsewhere by now; of what a sender tells of its own
+    /// (`own`) not what it had told before its disk was lost.
+    fn import(&mut self, position: u64, (of, own): (&str, Option<u32>), compressed: &[u8]) {
         let tenants = Arc::clone(&self.tenants);
         let mut tenant = |name: &str| tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
         let mut plain = Vec::new();
@@ -217,7 +223,8 @@ impl Emitter {
             Ok(read) => read,
             Err(why) => return tracing::error!(of, %why, "parts that cannot be read"),
         };
-        let here = self.tell(position, of, read.export);
+        let mut here = self.tell(position, of, read.export);
+        own.into_iter().for_each(|own| self.home.leave_out_told(own, &mut here));
         let origin = (*of != *self.own).then(|| self.home.origins.meet(of));
         let facts = &self.facts.tier;
         facts.parts_in.fetch_add(here.parts.len() as u64, Ordering::Relaxed);
@@ -238,8 +245,9 @@ impl Emitter {
         // Who does not know of a move may send what this node then passes on.
         let relayed = self.home.origins.relayed_through(&knows);
         let mark = to.min(relayed).min(self.home.kept_past());
+        let again = self.facts.tier.knows_again.swap(false, Ordering::AcqRel);
         if let Some(exports) = &mut self.exports {
-            exports.mark(position, mark, knows);
+            exports.mark(position, (mark, to), knows, again);
         }
     }
 
@@ -285,6 +293,7 @@ impl Emitter {
                 self.emit(position, end, emissions, replayed);
             }
             self.frontier = to;
+            self.settling.push_back((position, to));
             self.facts.frontier.store(to, Ordering::Relaxed);
             self.publish_rules();
         }

@@ -73,9 +73,9 @@ pub(super) async fn admit(
         return Err(Answer::too_large(most));
     }
     let bytes = declared.map_or(most, |len| len.saturating_mul(DECODED_FACTOR).min(most * 2));
-    let budget = match hop {
-        Hop::First(_) => &node.budget,
-        Hop::Last => &node.forwarded_budget,
+    let budget = match hop.is_last {
+        false => &node.budget,
+        true => &node.forwarded_budget,
     };
     let bytes = bytes.clamp(4096, budget.limit());
     budget.reserve(bytes, PATIENCE).await.ok_or_else(Answer::memory)

@@ -73,7 +73,8 @@ pub enum Taken {
     Carried,
     /// Its window had closed, and nothing of it counts increases.
     Late,
-    /// It is in its window, which had closed without waiting for whose it is.
+    /// It is in its window: that had closed without waiting for whose it is, or was said before a disk
+    /// was lost.
     Known,
 }
 
@@ -138,7 +139,8 @@ impl Home {
         };
         let row = PendingRow { alive, row, complex };
         if end <= self.closed_through.max(home.spoken_through(at)) {
-            let is_known = known.is_some_and(|part| self.heard.has(&part));
+            let is_known =
+                end <= self.silent_through || known.is_some_and(|part| self.heard.has(&part));
             return if is_known { Taken::Known } else { self.carry(rule, at, &row, end) };
         }
         let waiting = self.pending.entry((end, rule)).or_default().of(at, home);

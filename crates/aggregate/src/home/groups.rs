@@ -178,6 +178,18 @@ impl HomeRule {
         at
     }
 
+    /// Whether a group speaks on this node.
+    pub(super) fn lives_here(&self, at: u32) -> bool {
+        self.groups.get(at as usize).and_then(Option::as_ref).is_some_and(|group| group.lives_here)
+    }
+
+    /// Another node has lost what it knew: it tells anew which groups it has series of.
+    pub(super) fn forget_origin(&mut self, origin: u32) {
+        for group in self.groups.iter_mut().flatten() {
+            group.origins.retain(|&other| other != origin);
+        }
+    }
+
     /// Up to where a group has spoken where it lived before.
     pub(super) fn spoken_through(&self, at: u32) -> Timestamp {
         let group = self.groups.get(at as usize).and_then(Option::as_ref);

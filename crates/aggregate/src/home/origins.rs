@@ -21,6 +21,8 @@ pub struct Origin {
     pub mark: Timestamp,
     /// Windows up to here do not wait for it any more.
     pub waived: Timestamp,
+    /// Its mark when it began another epoch: what it tells again of windows up to here is known.
+    pub told: Timestamp,
     /// What it knew of moves when it chose whom to tell, as of its mark.
     pub knows: Epochs,
     /// What it must know before a mark of it counts.
@@ -28,6 +30,16 @@ pub struct Origin {
     /// Whether it belongs to the tier as it is now.
     pub is_member: bool,
 }
+
+impl Origin {
+    /// Whether it has begun another epoch, and told nothing new in it yet.
+    pub fn begins_anew(&self) -> bool {
+        self.told > NEVER && self.mark <= self.told
+    }
+}
+
+/// A mark before the first.
+const NEVER: Timestamp = Timestamp::MIN / 2;
 
 /// All of them, numbered as they were met.
 #[derive(Clone, Default, Debug)]
@@ -39,12 +51,11 @@ impl Origins {
         if let Some(at) = self.0.iter().position(|origin| origin.name == name) {
             return at as u32;
         }
-        let never = Timestamp::MIN / 2;
-        let (mark, waived) = (never, never);
+        let (mark, waived, told) = (NEVER, NEVER, NEVER);
         let name = name.to_owned();
         let (epoch, place, is_member) = (0, 0, false);
         let (knows, owes) = (Epochs::default(), Epochs::default());
-        self.0.push(Origin { name, epoch, place, mark, waived, knows, owes, is_member });
+        self.0.push(Origin { name, epoch, place, mark, waived, told, knows, owes, is_member });
         self.0.len() as u32 - 1
     }
 
@@ -73,6 +84,19 @@ impl Origins {
                 origin.mark = origin.mark.max(mark);
             }
         }
+    }
+
+    /// An origin tells of this epoch from here on. Whether it told of another before.
+    pub(super) fn begin(&mut self, number: u32, epoch: u64) -> bool {
+        let Some(origin) = self.0.get_mut(number as usize).filter(|o| o.epoch != epoch) else {
+            return false;
+        };
+        let is_another = origin.epoch != 0;
+        if is_another {
+            origin.told = origin.mark;
+        }
+        (origin.epoch, origin.place) = (epoch, 0);
+        is_another
     }
 
     /// Notes what an origin knows of moves from here on.

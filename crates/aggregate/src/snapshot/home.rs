@@ -19,7 +19,7 @@ use crate::home::{Home, HomeGroup, HomeRule};
 use crate::output::Totals;
 
 /// Version of the layout.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 
 type Names<'a> = &'a dyn Fn(TenantId) -> Arc<str>;
 

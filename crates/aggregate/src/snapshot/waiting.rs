@@ -21,12 +21,14 @@ pub(crate) struct WaitingPart {
 
 pub(super) fn write_origins(origins: &Origins, out: &mut Writer) {
     out.number(origins.iter().count() as u64);
-    for Origin { name, epoch, place, mark, waived, knows, owes, is_member } in origins.iter() {
+    for Origin { name, epoch, place, mark, waived, told, knows, owes, is_member } in origins.iter()
+    {
         out.blob(name.as_bytes());
         out.number(*epoch);
         out.number(*place);
         out.signed(*mark);
         out.signed(*waived);
+        out.signed(*told);
         knows.write(out);
         owes.write(out);
         out.number(u64::from(*is_member));
@@ -42,6 +44,7 @@ pub(super) fn read_origins(from: &mut Reader<'_>) -> Result<Vec<Origin>, Unreada
             place: from.number()?,
             mark: from.timestamp()?,
             waived: from.timestamp()?,
+            told: from.timestamp()?,
             knows: Epochs::read(from)?,
             owes: Epochs::read(from)?,
             is_member: from.number()? != 0,

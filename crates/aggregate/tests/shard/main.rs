@@ -12,6 +12,8 @@ mod harness;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod lost;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod reload;

@@ -1,0 +1,67 @@
+//! Nothing is sent on between gateways any more, moves are followed, an owner that is away is waited for,
+//! and every owner hears the agent's watermark.
+
+use weir_tests::samples::name;
+use weir_tests::{tier, wait};
+
+use crate::stage::{GATEWAYS, SOON, Stage};
+
+#[test]
+fn an_agent_goes_to_owners_follows_moves_and_waits_for_one_that_is_away() {
+    let mut stage = Stage::start("", "");
+    stage.wait_direct();
+    assert_eq!(stage.agent.metrics().count("weir_agent_owners", &[]), GATEWAYS as f64);
+    stage.wait_all();
+
+    stage.admin(&["drain", &tier::name(1)]);
+    stage.wait_direct();
+    stage.admin(&["rebalance"]);
+    stage.wait_direct();
+    stage.wait_all();
+
+    stage.tier.kill(2);
+    stage.serve(6);
+    stage.tier.restart(2);
+    stage.wait_all();
+    stage.wait_direct();
+
+    stage.agent.crash_and_restart();
+    stage.wait_direct();
+    stage.tier.assert_audited();
+}
+
+#[test]
+fn an_agent_that_may_not_goes_where_it_is_told() {
+    let stage = Stage::start("", ", direct: false");
+    stage.wait_all();
+    let before = stage.forwarded();
+    stage.serve(4);
+    stage.wait_all();
+    assert!(stage.forwarded() > before);
+    assert_eq!(stage.agent.metrics().count("weir_agent_owners", &[]), 0.0);
+}
+
+#[test]
+fn every_owner_hears_the_watermark_and_outputs_leave_early() {
+    const EARLY_MS: i64 = 3_000;
+    let rules = "- {match: ticks_total, interval: 5s, by: [job], outputs: [count_samples]}\n";
+    let stage = Stage::start(rules, "");
+    let newest = || {
+        let all = stage.backend.samples();
+        let output = "ticks_total:5s_by_job_count_samples";
+        all.iter().filter(|s| name(&s.labels) == output).map(|s| s.timestamp).max()
+    };
+    // A machine that is busy for a moment is given another try.
+    let (mut early, mut last, mut lag_ms) = (0, wait::now_ms(), i64::MAX);
+    wait::until("three windows in turn leave early", SOON, || {
+        if let Some(end) = newest().filter(|end| *end > last) {
+            (last, lag_ms) = (end, wait::now_ms() - end);
+            early = if lag_ms <= EARLY_MS { early + 1 } else { 0 };
+        }
+        if early == 3 { Ok(()) } else { Err(format!("the last left {lag_ms} ms after its end")) }
+    });
+    for page in stage.tier.metrics() {
+        assert_eq!(page.get("weir_watermarked_agents", &[]), Some(1.0));
+    }
+    stage.tier.assert_audited();
+}
