@@ -19,6 +19,7 @@ use crate::config::{Config, Membership};
 use crate::shard::worker::lock;
 use engine::Engine;
 use peers::Peers;
+use terms::Terms;
 
 pub mod delivered;
 pub mod engine;
@@ -39,6 +40,7 @@ pub mod router;
 pub mod senders;
 pub mod stream;
 pub mod table_text;
+pub mod terms;
 pub mod usage;
 
 /// Says who answers, and who asks, in every exchange between members.
@@ -116,8 +118,9 @@ impl Cluster {
             (Some(table), Engine::Etcd(_)) => Ok(table),
             (Some(table), _) => kept::with_listed(&table, &members),
         };
-        let (table, peers) =
-            (table.map_err(|why| why.to_string())?, Peers::new(name, tier.tls.as_ref()));
+        let table = table.map_err(|why| why.to_string())?;
+        let terms = Terms::of(&config.decisions.shard_key());
+        let peers = Peers::new(name, terms, tier.tls.as_ref());
         peers.follow(&table)?;
         Ok(Self::of(name, table, engine, peers, Some(file)))
     }

@@ -14,6 +14,7 @@
 mod answer;
 mod ladder;
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Mutex;
@@ -42,7 +43,7 @@ pub struct Custody {
     elsewhere: AtomicU64,
     /// Questions that were answered so that nothing is kept, for what was taken over is not out.
     not_kept: AtomicU64,
-    /// What was taken over came up to this position of the log; 0 where nothing was.
+    /// What was taken over came up to this position of the log; 0 where all of it is out.
     adopted: AtomicU64,
     /// An agent brings what the directory before this one had, and the frontier does not know yet.
     returning: AtomicBool,
@@ -97,7 +98,7 @@ impl Custody {
             turned_away: AtomicU64::new(0),
             elsewhere: AtomicU64::new(0),
             not_kept: AtomicU64::new(0),
-            adopted: AtomicU64::new(number(ADOPTED)),
+            adopted: AtomicU64::new(if is_out(&known) { 0 } else { number(ADOPTED) }),
             returning: AtomicBool::new(false),
             ladder: Mutex::default(),
             silence: Mutex::new(silence),
@@ -145,9 +146,27 @@ impl Custody {
     pub fn adopt(&self, position: u64) -> Result<(), IoError> {
         let mut silence = lock(&self.silence);
         let mut known = silence.ledger.load().clone();
+        if known.get(ADOPTED_OUT).is_some_and(|&out| position <= out) {
+            return Ok(());
+        }
         let position = position.max(self.adopted.fetch_max(position, Ordering::AcqRel));
         known.insert(ADOPTED.to_owned(), position);
         silence.ledger.store(&known)
+    }
+
+    /// Remembers that what was taken over is out, where it is: after a restart nothing is known to be released.
+    fn note_adopted_out(&self, released: u64) {
+        let mut silence = lock(&self.silence);
+        let adopted = self.adopted.load(Ordering::Acquire);
+        if adopted == 0 || adopted > released {
+            return;
+        }
+        let mut known = silence.ledger.load().clone();
+        known.insert(ADOPTED_OUT.to_owned(), adopted);
+        match silence.ledger.store(&known) {
+            Ok(()) => self.adopted.store(0, Ordering::Release),
+            Err(why) => tracing::warn!(%why, "it cannot be stored that what was taken over is out"),
+        }
     }
 
     /// What was taken over is not released with this position.
@@ -199,13 +218,17 @@ impl Custody {
 
     /// What may be forgotten at this moment: positions of the log, and delivered windows.
     pub fn look(&self, moment: &Moment) -> (u64, Timestamp) {
-        let mut ladder = lock(&self.ladder);
-        // In this order: whatever is in the log up to `last` was stamped before it got there.
-        let newest = self.newest.load(Ordering::Acquire).max(moment.frontier);
-        ladder.note(moment.last, newest);
-        ladder.settle(moment.settled, moment.complete);
-        ladder.deliver(moment.queue_done);
-        (ladder.released(), ladder.through())
+        let (released, through) = {
+            let mut ladder = lock(&self.ladder);
+            // In this order: whatever is in the log up to `last` was stamped before it got there.
+            let newest = self.newest.load(Ordering::Acquire).max(moment.frontier);
+            ladder.note(moment.last, newest);
+            ladder.settle(moment.settled, moment.complete);
+            ladder.deliver(moment.queue_done);
+            (ladder.released(), ladder.through())
+        };
+        self.note_adopted_out(released);
+        (released, through)
     }
 
     /// Every window that ended by then is delivered, as it was found last; 0 while that is not known.
@@ -248,6 +271,12 @@ const LEDGER: &str = "custody";
 const EPOCH: &str = "epoch";
 const SILENT: &str = "silent_through";
 const ADOPTED: &str = "adopted";
+const ADOPTED_OUT: &str = "adopted_out";
+
+/// Whether what was taken over is known to be out.
+fn is_out(known: &BTreeMap<String, u64>) -> bool {
+    known.get(ADOPTED) == known.get(ADOPTED_OUT)
+}
 
 #[cfg(test)]
 mod tests;

@@ -165,6 +165,7 @@ impl Replaying {
         let began = Instant::now();
         let current = node.current.load_full();
         let replay = Replay {
+            own: node.cluster.own_name(),
             log: &node.log,
             pipeline: &node.pipeline,
             checkpoints: self.covered,

@@ -47,7 +47,7 @@ pub struct Replayed {
     pub paused_ms: i64,
     /// When the last request in it was received, milliseconds since the epoch.
     pub received: Option<i64>,
-    /// Where virtual shards were taken over last.
+    /// Where another member's virtual shards were taken over last.
     pub adopted: Option<u64>,
     /// The configuration in force at its end.
     pub config: Option<(Arc<Decisions>, Vec<u8>)>,
@@ -69,6 +69,8 @@ pub enum ReplayError {
 
 /// Reads the log back into the pipeline.
 pub struct Replay<'a> {
+    /// This node's name.
+    pub own: &'a str,
     /// The log.
     pub log: &'a weir_journal::Journal,
     /// Where records go.
@@ -187,10 +189,7 @@ impl Replay<'_> {
                 }
                 (PLACEMENT | PARTIALS | WAIVE | SETTLED, _) => self.of_the_tier(record),
                 (RELEASE, _) => self.release(record),
-                (ADOPT, _) => {
-                    replayed.adopted = Some(record.position);
-                    self.adopt(record)
-                }
+                (ADOPT, _) => self.adopt(record, replayed),
                 _ => false,
             };
             if used {
@@ -285,13 +284,16 @@ impl Replay<'_> {
         true
     }
 
-    fn adopt(&self, record: &Record) -> bool {
+    fn adopt(&self, record: &Record, replayed: &mut Replayed) -> bool {
         let adopt = AdoptRecord::read(&record.payload);
         let Ok((adopt, mut state)) =
             adopt.and_then(|adopt| State::read(&adopt.state).map(|state| (adopt, state)))
         else {
             return false;
         };
+        if adopt.from != self.own {
+            replayed.adopted = Some(record.position);
+        }
         state.vshards.retain(|&(vshard, _)| self.is_news(vshard, record.position));
         let tenants = Arc::clone(self.tenants);
         let adoption = Adoption { vshards: state.vshards, tenants };

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use weir_loadgen::ports::lasting_address;
 
+use crate::certificates::Authority;
 use crate::gateway::Gateway;
 use crate::metrics::Page;
 use crate::proxy::{Manner, Proxy};
@@ -20,6 +21,9 @@ use crate::wait;
 
 /// How long it may take until all members see each other, and until one ends in order.
 const SOON: Duration = Duration::from_secs(60);
+
+/// More of `cluster`: what an [`Authority`] issues.
+const TLS: &str = ", tls: {cert_file: own.crt, key_file: own.key, ca_file: ca.crt}";
 
 /// Gateways that know each other.
 pub struct Tier {
@@ -38,14 +42,23 @@ impl Tier {
     /// Starts so many with this configuration (without what [`Gateway::start`] adds, and without
     /// `cluster`) and these rules, and waits until all see each other.
     pub fn start(count: usize, config: &str, rules: &str) -> Self {
-        let mut tier = Self::prepare(count, config, rules, false);
+        let mut tier = Self::prepare(count, config, rules, (false, ""));
         tier.launch();
         tier
     }
 
     /// The same with a link for each of them to each other one.
     pub fn start_linked(count: usize, config: &str, rules: &str) -> Self {
-        let mut tier = Self::prepare(count, config, rules, true);
+        let mut tier = Self::prepare(count, config, rules, (true, ""));
+        tier.launch();
+        tier
+    }
+
+    /// As [`Tier::start`], with certificates of one authority: nothing is said between them in the clear.
+    pub fn start_secured(count: usize, config: &str, rules: &str) -> Self {
+        let mut tier = Self::prepare(count, config, rules, (false, TLS));
+        let authority = Authority::new();
+        tier.gateways.iter().for_each(|gateway| authority.issue(gateway.folder()));
         tier.launch();
         tier
     }
@@ -57,13 +70,13 @@ impl Tier {
         rules: &str,
         mistake: Option<&'static str>,
     ) -> Self {
-        let mut tier = Self::prepare(count, config, rules, true);
+        let mut tier = Self::prepare(count, config, rules, (true, ""));
         tier.gateways.iter_mut().for_each(|gateway| gateway.mutate(mistake));
         tier.launch();
         tier
     }
 
-    fn prepare(count: usize, config: &str, rules: &str, linked: bool) -> Self {
+    fn prepare(count: usize, config: &str, rules: &str, (linked, more): (bool, &str)) -> Self {
         let address = |_| lasting_address().expect("a free port");
         let inner: Vec<SocketAddr> = (0..count).map(address).collect();
         let doors: Vec<SocketAddr> = (0..count).map(address).collect();
@@ -81,7 +94,7 @@ impl Tier {
             let peers = gateway.folder().join("peers.yml");
             fs::write(&peers, members(&seen, &doors)).expect("members are written");
             let name = name(number);
-            let cluster = format!("{{name: {name}, listen: {own:?}, peers_file: {peers:?}}}");
+            let cluster = format!("{{name: {name}, listen: {own:?}, peers_file: {peers:?}{more}}}");
             gateway.configure(&format!("{config}cluster: {cluster}\n"), rules);
             gateway
         });

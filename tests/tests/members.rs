@@ -178,6 +178,45 @@ fn with_certificates_the_port_is_for_members_only() {
 }
 
 #[test]
+fn a_member_that_places_series_otherwise_is_away_and_it_is_said_why() {
+    let mut tier = Tier::prepare(|_, at| match at {
+        2 => "  shard_key: {labels: [host]}\n".into(),
+        _ => String::new(),
+    });
+    tier.start();
+    tier.wait_states(0, ["up", "up", "away"], SOON);
+    tier.wait_states(2, ["away", "away", "up"], SOON);
+    let why = "its cluster.shard_key or ha.replica_label differs from ours";
+    for at in [0, 2] {
+        let page = http::get(tier.gateways[at].address(), "/").expect("the page").text();
+        assert!(page.contains(why), "{page}");
+    }
+    // Neither does it take what is placed by the other key.
+    let terms = [("weir-terms", "1 0123456789abcdef")];
+    let answer =
+        http::post(tier.addresses[0], "/cluster/v1/write", &terms, b"").expect("an answer");
+    assert_eq!((answer.status, answer.text().trim_end()), (409, why));
+}
+
+#[test]
+fn what_is_told_goes_to_the_directory_that_was_asked_or_nowhere() {
+    let mut tier = Tier::prepare(|_, _| String::new());
+    tier.start();
+    tier.wait_states(0, ["up", "up", "up"], SOON);
+    let post = |meant: &str, piece: &[u8]| {
+        let headers = [("weir-member", "gw-1"), ("weir-epoch", "7"), ("weir-meant", meant)];
+        http::post(tier.addresses[0], "/cluster/v1/partials", &headers, piece).expect("an answer")
+    };
+    let asked = post("", b"");
+    let own = asked.header("weir-epoch").expect("its directory's number").to_owned();
+    assert_eq!((asked.status, asked.text().as_str()), (200, "0"));
+    let elsewhere = post("1", b"a piece");
+    assert_eq!((elsewhere.status, elsewhere.header("weir-epoch")), (409, Some(own.as_str())));
+    // One for it is read, and this is none.
+    assert_eq!(post(&own, b"a piece").status, 400);
+}
+
+#[test]
 fn nobody_there_is_said_in_words() {
     let address = free_address().to_string();
     let output = Command::new(binary()).args(["admin", "members", "--address", &address]).output();

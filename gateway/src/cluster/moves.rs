@@ -303,6 +303,9 @@ async fn take_over(node: &Arc<Node>, record: AdoptRecord) -> Result<(), MoveErro
     let state = State::read(&record.state).map_err(|why| MoveError::Request(why.to_string()))?;
     let adoption = Adoption { vshards: state.vshards, tenants: Arc::clone(&node.tenants) };
     let is_anothers = record.from != node.cluster.own_name();
+    if is_anothers {
+        stamp_adopted(node);
+    }
     let position = node.pipeline.adopt(record, adoption)?;
     if is_anothers {
         note_adopted(node, position);
@@ -312,10 +315,15 @@ async fn take_over(node: &Arc<Node>, record: AdoptRecord) -> Result<(), MoveErro
 
 /// What was taken over up to this position no agent keeps for this node, until it is out.
 pub fn note_adopted(node: &Node, position: u64) {
-    node.custody.stamp(wall_ms() + node.current.load().config.windows.future_max.0);
+    stamp_adopted(node);
     if let Err(why) = node.custody.adopt(position) {
         tracing::error!(%why, "it cannot be stored that virtual shards were taken over");
     }
+}
+
+/// How new the samples of what is taken over are nobody says.
+fn stamp_adopted(node: &Node) {
+    node.custody.stamp(wall_ms() + node.current.load().config.windows.future_max.0);
 }
 
 /// Goes on with what a restart interrupted.

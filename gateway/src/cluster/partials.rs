@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{Request, Response, StatusCode};
 use weir_aggregate::exchange;
 use weir_http::limits::{declared_len, read_body};
@@ -17,7 +18,7 @@ use weir_wire::compress::Decompressor;
 use weir_wire::negotiate::Encoding;
 
 use super::MEMBER_HEADER;
-use super::stream::EPOCH_HEADER;
+use super::stream::{EPOCH_HEADER, MEANT_HEADER, epoch_in};
 use crate::emit::PARTS_BYTES_MAX;
 use crate::frontier::wall_ms;
 use crate::node::Node;
@@ -39,10 +40,12 @@ type Page = Response<Full<Bytes>>;
 
 /// Takes a piece of a member's stream, and answers how far that has come.
 pub async fn handle(node: &Arc<Node>, request: Request<Incoming>) -> Page {
-    match take(node, request).await {
+    let mut answer = match take(node, request).await {
         Ok(place) => page(StatusCode::OK, place.to_string()),
         Err((status, why)) => page(status, why),
-    }
+    };
+    answer.headers_mut().insert(EPOCH_HEADER, HeaderValue::from(node.custody.epoch()));
+    answer
 }
 
 type Refusal = (StatusCode, String);
@@ -60,8 +63,13 @@ async fn take(node: &Arc<Node>, request: Request<Incoming>) -> Result<u64, Refus
     if node.cluster.table().find(&origin).is_none() || origin == node.cluster.own_name() {
         return Err((StatusCode::FORBIDDEN, format!("{origin:?} is no other member")));
     }
-    let epoch = header(EPOCH_HEADER.as_str()).and_then(|text| text.parse().ok());
-    let epoch: u64 = epoch.ok_or_else(|| bad("no epoch".to_owned()))?;
+    let epoch =
+        epoch_in(&parts.headers, &EPOCH_HEADER).ok_or_else(|| bad("no epoch".to_owned()))?;
+    let meant = epoch_in(&parts.headers, &MEANT_HEADER);
+    if meant.is_some_and(|meant| meant != node.custody.epoch()) {
+        // A disk was lost between two pieces: what came before this one is to come again first.
+        return Err((StatusCode::CONFLICT, "this data directory is another".to_owned()));
+    }
     let declared = declared_len(&parts.headers);
     let body = read_body(incoming, declared, BODY_BYTES_MAX, BODY_TIMEOUT).await;
     let body = body.map_err(|why| bad(why.to_string()))?;

@@ -45,17 +45,21 @@ impl Patience {
 struct Returning(BTreeMap<String, Instant>);
 
 impl Returning {
-    /// Whether one that is overdue is waited for all the same.
-    fn spares(&mut self, origin: &Origin, now: Instant, wait: Duration) -> bool {
-        if origin.begins_anew() {
+    /// Notes who begins anew, and forgets who has come to `before`, where this node was a moment ago.
+    fn look(&mut self, origins: &[Origin], before: Timestamp, now: Instant) {
+        let is_behind = |name: &str| {
+            let origin = origins.iter().find(|origin| origin.name == name);
+            origin.is_some_and(|origin| origin.mark < before)
+        };
+        self.0.retain(|name, _| is_behind(name));
+        for origin in origins.iter().filter(|origin| origin.begins_anew()) {
             self.0.entry(origin.name.clone()).or_insert(now);
         }
-        self.0.get(&origin.name).is_some_and(|&since| now.duration_since(since) < wait)
     }
 
-    /// Forgets who has caught up; others are overdue.
-    fn retain(&mut self, overdue: &[&Origin]) {
-        self.0.retain(|name, _| overdue.iter().any(|origin| origin.name == *name));
+    /// Whether one that is overdue is waited for all the same.
+    fn spares(&self, name: &str, now: Instant, wait: Duration) -> bool {
+        self.0.get(name).is_some_and(|&since| now.duration_since(since) < wait)
     }
 }
 
@@ -70,20 +74,22 @@ pub fn keep_waiving(node: &Arc<Node>) {
     let node = Arc::clone(node);
     tokio::spawn(async move {
         let (mut patience, mut returning) = (Patience::default(), Returning::default());
+        let mut before = Timestamp::MIN;
         while !node.readiness.stopping.load(Ordering::Acquire) {
             tokio::time::sleep(LOOK).await;
             let local = node.emit_facts.tier.local.load(Ordering::Relaxed);
-            let Some(through) = patience.note(Instant::now(), local) else { continue };
             let origins = lock(&node.emit_facts.tier.origins).clone();
+            returning.look(&origins, before, Instant::now());
+            before = local;
+            let Some(through) = patience.note(Instant::now(), local) else { continue };
             let overdue: Vec<&Origin> = overdue(&origins, through).collect();
             let wait = node.current.load().config.windows.backlog_wait_max.0;
             let wait = Duration::from_millis(wait.unsigned_abs());
             for origin in &overdue {
-                if !returning.spares(origin, Instant::now(), wait) {
+                if !returning.spares(&origin.name, Instant::now(), wait) {
                     waive(&node, &origin.name, through);
                 }
             }
-            returning.retain(&overdue);
         }
     });
 }
@@ -127,14 +133,17 @@ mod tests {
         let (mut returning, start) = (Returning::default(), Instant::now());
         let never = Timestamp::MIN / 2;
         let unheard = Origin { told: never, ..origin("c", never, true) };
-        assert!(!returning.spares(&unheard, start, Duration::MAX));
         let wait = Duration::from_secs(300);
         let new = |mark| Origin { told: 1000, ..origin("a", mark, true) };
-        assert!(!returning.spares(&origin("b", 500, true), start, wait), "its disk is the same");
-        assert!(returning.spares(&new(1000), start, wait));
-        assert!(returning.spares(&new(1001), start + wait / 2, wait), "it is not there yet");
-        assert!(!returning.spares(&new(1001), start + wait, wait), "it will not be");
-        returning.retain(&[]);
-        assert!(!returning.spares(&new(2000), start, wait), "it has caught up since");
+        returning.look(&[unheard, origin("b", 500, true), new(1000)], 1500, start);
+        assert!(!returning.spares("c", start, Duration::MAX));
+        assert!(!returning.spares("b", start, wait), "its disk is the same");
+        assert!(returning.spares("a", start, wait));
+        // It tells anew, long before it is overdue.
+        returning.look(&[new(1001)], 2000, start + LOOK);
+        assert!(returning.spares("a", start + wait / 2, wait), "it is not there yet");
+        assert!(!returning.spares("a", start + wait, wait), "it will not be");
+        returning.look(&[new(3000)], 3000, start + wait / 2);
+        assert!(!returning.spares("a", start + wait / 2, wait), "it has caught up since");
     }
 }

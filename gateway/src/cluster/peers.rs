@@ -2,7 +2,8 @@
 //! table.
 //!
 //! Invariant: a member is up if its last answer came, whatever it said, and away if none did. A
-//! request goes to the member that was meant, or fails: an answer under another name is no answer.
+//! request goes to the member that was meant, or fails: an answer under another name, or other [`Terms`], is no
+//! answer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -12,9 +13,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use weir_http::client::ClientConfigError;
 use weir_http::{Bytes, Client, ClientConfig, ClientError, HeaderMap, HeaderValue, Reply, Uri};
+use weir_model::ShardKey;
 use weir_ring::{Member, Table};
 
 use super::MEMBER_HEADER;
+use super::terms::Terms;
 use crate::config::ClusterTls;
 use crate::frontier::wall_ms;
 use crate::shard::worker::lock;
@@ -39,6 +42,9 @@ pub enum PeerError {
     /// Somebody else answers there.
     #[error("who answers there is {0}")]
     Other(String),
+    /// It would not understand what it is told, or be misunderstood.
+    #[error("{0}")]
+    Terms(String),
     /// No answer.
     #[error("{0}")]
     Failed(#[from] ClientError),
@@ -47,6 +53,7 @@ pub enum PeerError {
 /// All other members.
 pub struct Peers {
     own: String,
+    terms: Terms,
     tls: Option<ClusterTls>,
     all: ArcSwap<BTreeMap<String, Arc<Peer>>>,
 }
@@ -54,6 +61,7 @@ pub struct Peers {
 /// One of them.
 pub struct Peer {
     member: Member,
+    terms: Terms,
     scheme: &'static str,
     client: Client,
     facts: PeerFacts,
@@ -74,11 +82,16 @@ pub struct PeerFacts {
 impl Peers {
     /// Of a node without any.
     pub(super) fn none() -> Self {
-        Self::new("", None)
+        Self::new("", Terms::of(&ShardKey::default()), None)
     }
 
-    pub(super) fn new(own: &str, tls: Option<&ClusterTls>) -> Self {
-        Self { own: own.to_owned(), tls: tls.cloned(), all: ArcSwap::default() }
+    pub(super) fn new(own: &str, terms: Terms, tls: Option<&ClusterTls>) -> Self {
+        Self { own: own.to_owned(), terms, tls: tls.cloned(), all: ArcSwap::default() }
+    }
+
+    /// What is said in every exchange.
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// Makes clients of new members, and drops those that are gone. A member that stays where it was
@@ -108,6 +121,7 @@ impl Peers {
         if let Ok(own) = HeaderValue::from_str(&self.own) {
             headers.insert(MEMBER_HEADER, own);
         }
+        headers.extend([self.terms.header()]);
         let config = ClientConfig {
             tls: self.tls.as_ref().map(ClusterTls::client).unwrap_or_default(),
             headers,
@@ -119,7 +133,8 @@ impl Peers {
         };
         let client = Client::new(config, Instant::now())?;
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        Ok(Peer { member: member.clone(), scheme, client, facts: PeerFacts::default() })
+        let (member, terms) = (member.clone(), self.terms.clone());
+        Ok(Peer { member, terms, scheme, client, facts: PeerFacts::default() })
     }
 
     /// A member by its name.
@@ -204,7 +219,10 @@ impl Peer {
         let answered = outcome.and_then(|sent| sent.map_err(PeerError::from)).and_then(|reply| {
             let who = reply.headers.get(MEMBER_HEADER).and_then(|value| value.to_str().ok());
             match who {
-                Some(name) if name == self.member.name => Ok(reply),
+                Some(name) if name == self.member.name => {
+                    let same = self.terms.check_answer(&reply.headers);
+                    same.map(|()| reply).map_err(PeerError::Terms)
+                }
                 other => Err(PeerError::Other(other.unwrap_or("no member").to_owned())),
             }
         });

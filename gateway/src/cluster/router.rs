@@ -56,8 +56,13 @@ impl ClusterRouter {
 
 impl Handler for ClusterRouter {
     async fn handle(&self, request: Request<Incoming>, _: Peer) -> Page {
-        let mut answer = self.answer(request).await;
-        if let Ok(own) = HeaderValue::from_str(self.node.cluster.own_name()) {
+        let cluster = &self.node.cluster;
+        let mut answer = match cluster.peers().terms().check_asked(request.headers()) {
+            Ok(()) => self.answer(request).await,
+            Err(why) => plain(StatusCode::CONFLICT, &format!("{why}\n")),
+        };
+        answer.headers_mut().extend([cluster.peers().terms().header()]);
+        if let Ok(own) = HeaderValue::from_str(cluster.own_name()) {
             answer.headers_mut().insert(MEMBER_HEADER, own);
         }
         answer

@@ -29,8 +29,11 @@ use crate::wal::tier::{Content, Item};
 /// Where members take what others tell.
 pub const PARTIALS_PATH: &str = "/cluster/v1/partials";
 
-/// The epoch of a stream: of the data directory that it comes from.
+/// The epoch of a stream: of the data directory that it comes from; in an answer of the one that it comes to.
 pub const EPOCH_HEADER: HeaderName = HeaderName::from_static("weir-epoch");
+
+/// The data directory that a piece is meant for: another one does not have what came before it.
+pub const MEANT_HEADER: HeaderName = HeaderName::from_static("weir-meant");
 
 /// Bytes of one post, unless one record is larger.
 const PIECE_BYTES: usize = 4 << 20;
@@ -184,7 +187,7 @@ impl Stream {
     }
 
     async fn tell(&mut self) -> Result<(), Broken> {
-        let mut place = self.post(Bytes::new()).await?;
+        let (mut place, epoch) = self.post(Bytes::new(), None).await?;
         let begins_anew = self.progress(|progress| progress.begin(place));
         if begins_anew || place + 1 < self.journal.first() {
             self.node.emit_facts.tier.knows_again.store(true, Ordering::Release);
@@ -206,7 +209,7 @@ impl Stream {
             reader = read.0;
             let Piece { bytes, last, marks } = read.1?;
             if !bytes.is_empty() {
-                place = self.post(bytes).await?;
+                (place, _) = self.post(bytes, Some(epoch)).await?;
                 if place < last {
                     return Err(Broken::Answer(format!("it has {place} of {last}")));
                 }
@@ -215,22 +218,29 @@ impl Stream {
         }
     }
 
-    /// Posts a piece; the member's answer is how far it has come.
-    async fn post(&self, piece: Bytes) -> Result<u64, Broken> {
+    /// Posts a piece to a data directory; the member's answer is how far it has come, and its epoch.
+    async fn post(&self, piece: Bytes, meant: Option<u64>) -> Result<(u64, u64), Broken> {
         let mut headers = HeaderMap::new();
         headers.insert(EPOCH_HEADER, HeaderValue::from(self.node.custody.epoch()));
+        headers.extend(meant.map(|epoch| (MEANT_HEADER, HeaderValue::from(epoch))));
         let bytes = piece.len() as u64;
         *lock(&self.node.streams.sent_bytes).entry(self.member.clone()).or_default() += bytes;
         let peers = self.node.cluster.peers();
         let reply = peers.post(&self.member, PARTIALS_PATH, headers, piece, TIMEOUT).await?;
         let text = String::from_utf8_lossy(&reply.body);
         let place = text.trim().parse().ok().filter(|_| reply.status == StatusCode::OK);
-        place.ok_or_else(|| Broken::Answer(format!("{} {text}", reply.status)))
+        let answered = place.zip(epoch_in(&reply.headers, &EPOCH_HEADER));
+        answered.ok_or_else(|| Broken::Answer(format!("{} {text}", reply.status)))
     }
 
     fn progress<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
         change(lock(&self.node.streams.progress).entry(self.member.clone()).or_default())
     }
+}
+
+/// An epoch in a header.
+pub(super) fn epoch_in(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 /// What a member is told next.

@@ -10,6 +10,8 @@ use weir_http::{
     Client, ClientConfig, Drain, Full, Handler, HeaderMap, Incoming, Peer, Request, Response,
 };
 
+use weir_model::ShardKey;
+
 use super::*;
 use crate::config::{ClusterTls, Overrides, load};
 
@@ -111,7 +113,8 @@ struct Named(&'static str);
 
 impl Handler for Named {
     async fn handle(&self, _: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
-        let answer = Response::builder().header(MEMBER_HEADER, self.0);
+        let (name, terms) = Terms::of(&ShardKey::default()).header();
+        let answer = Response::builder().header(MEMBER_HEADER, self.0).header(name, terms);
         answer.body(Full::new(Bytes::from_static(b"hello"))).unwrap()
     }
 }
@@ -134,7 +137,7 @@ fn peers(own: &str, other: (&str, SocketAddr), tls: Option<&ClusterTls>) -> Peer
         capacity: 1,
     };
     let both = vec![member(own, "x:1".into()), member(other.0, other.1.to_string())];
-    let peers = Peers::new(own, tls);
+    let peers = Peers::new(own, Terms::of(&ShardKey::default()), tls);
     peers.follow(&Table::fill(both).unwrap()).unwrap();
     peers
 }
@@ -157,6 +160,19 @@ async fn an_answer_counts_only_from_the_member_that_was_meant() {
     let peer = wrong.get("c").unwrap();
     assert!(!peer.facts().up.load(Ordering::Relaxed));
     assert_eq!(peer.facts().last_error(), "who answers there is b");
+}
+
+#[tokio::test]
+async fn a_member_with_another_shard_key_is_no_answer() {
+    let address = serve("b", None).await;
+    let member =
+        Member { name: "b".into(), address: address.to_string(), push: String::new(), capacity: 1 };
+    let key = ShardKey { labels: vec!["host".into()], ..ShardKey::default() };
+    let peers = Peers::new("a", Terms::of(&key), None);
+    peers.follow(&Table::fill(vec![member]).unwrap()).unwrap();
+    let why = peers.post("b", "/x", HeaderMap::new(), Bytes::new(), SOON).await.unwrap_err();
+    assert_eq!(why.to_string(), "its cluster.shard_key or ha.replica_label differs from ours");
+    assert!(!peers.get("b").unwrap().facts().up.load(Ordering::Relaxed));
 }
 
 /// Writes certificates of a new authority, and says where they are.

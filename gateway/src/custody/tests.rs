@@ -70,3 +70,31 @@ fn a_moment_releases_what_is_older_than_every_open_window() {
 fn without_rules_nothing_waits_for_a_window() {
     assert_eq!(complete(&Decisions::new(1, Vec::new()), 12_345), Timestamp::MAX);
 }
+
+/// After a restart nothing is known to be released, and once that was taken for what was taken over not being out.
+#[test]
+fn what_was_taken_over_is_out_once_over_restarts() {
+    let fs = FaultyFs::new(4);
+    let released_through = |custody: &Custody, position| Moment {
+        durable: position,
+        last: position,
+        frontier: 0,
+        settled: Settled { position: position + 1, frontier: 0, queue_end: position },
+        complete: Timestamp::MAX,
+        queue_done: custody.epoch().max(position),
+    };
+    let custody = open(&fs);
+    custody.adopt(7).expect("it is stored");
+    assert_eq!(custody.awaits_adopted(6), Some(7));
+    fs.power_cycle();
+    let custody = open(&fs);
+    assert_eq!(custody.awaits_adopted(0), Some(7), "it was not out when it stopped");
+    assert_eq!(custody.look(&released_through(&custody, 9)).0, 9);
+    assert_eq!(custody.awaits_adopted(9), None);
+    fs.power_cycle();
+    let custody = open(&fs);
+    custody.adopt(7).expect("it is stored");
+    assert_eq!(custody.awaits_adopted(0), None, "the log's record of it comes again");
+    custody.adopt(12).expect("it is stored");
+    assert_eq!(custody.awaits_adopted(9), Some(12), "another one");
+}

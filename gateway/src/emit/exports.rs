@@ -122,6 +122,8 @@ pub struct ExportWriter {
     knows: Option<Epochs>,
     /// The last position whose MARK the exchange holds from before.
     held: u64,
+    /// The newest end of a window of which parts were passed on: whose they are may be ahead of this node.
+    passed_on: Timestamp,
     /// A record was not written, so none that follows may be.
     ended: bool,
     /// What is to be written waits for room.
@@ -134,7 +136,8 @@ impl ExportWriter {
         let held = last_source(&journal)?;
         let (compressor, waiting) = (Compressor::new(1), VecDeque::new());
         let (ended, is_short) = (false, false);
-        Ok(Self { journal, compressor, waiting, knows: None, held, ended, is_short })
+        let passed_on = Timestamp::MIN;
+        Ok(Self { journal, compressor, waiting, knows: None, held, passed_on, ended, is_short })
     }
 
     /// The last position of the log that the exchange knows of.
@@ -158,6 +161,7 @@ impl ExportWriter {
             self.waiting.push_back(Told { source, what: What::Knows(knows.clone()) });
             self.knows = Some(knows);
         }
+        let frontier = frontier.max(self.passed_on);
         self.waiting.push_back(Told { source, what: What::Mark { to, frontier } });
     }
 
@@ -174,6 +178,10 @@ impl ExportWriter {
             return;
         }
         for (to, export) in parts {
+            if !of.is_empty() {
+                let ends = export.parts.iter().map(|part| part.end);
+                self.passed_on = ends.fold(self.passed_on, Timestamp::max);
+            }
             for piece in pieces(export) {
                 let bytes = exchange::encode(&piece, config, names);
                 let mut compressed = Vec::new();
@@ -251,9 +259,26 @@ impl ExportWriter {
     }
 }
 
+/// Records that are looked at first for the last MARK; then so many times as many.
+const LOOK_BACK: u64 = 1024;
+
 /// The source of the last MARK.
 fn last_source(journal: &Journal) -> Result<u64, ReadError> {
-    let mut reader = journal.reader(journal.first());
+    let (first, next) = (journal.first(), journal.next_position());
+    // It may be large, and the last MARK is mostly among the last records.
+    let mut back = LOOK_BACK;
+    loop {
+        let from = next.saturating_sub(back).max(first);
+        let last = last_source_from(journal, from)?;
+        if last > 0 || from == first {
+            return Ok(last);
+        }
+        back = back.saturating_mul(LOOK_BACK);
+    }
+}
+
+fn last_source_from(journal: &Journal, from: u64) -> Result<u64, ReadError> {
+    let mut reader = journal.reader(from);
     let mut last = 0;
     while let Some(item) = reader.next()? {
         if let weir_journal::Item::Record(record) = item

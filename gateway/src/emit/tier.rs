@@ -203,8 +203,8 @@ impl Emitter {
         self.home.origins.advance(number, (*epoch, item.place), mark);
     }
 
-    /// Takes in what lives here, and passes on what lives elsewhere by now; of what a sender tells of its own
-    /// (`own`) not what it had told before its disk was lost.
+    /// Takes in what lives here, and passes on what lives elsewhere by now, but for what counted before a disk was
+    /// lost; `own` is the sender where it tells of its own.
     fn import(&mut self, position: u64, (of, own): (&str, Option<u32>), compressed: &[u8]) {
         let tenants = Arc::clone(&self.tenants);
         let mut tenant = |name: &str| tenants.meet(name).map(|(id, _)| id).unwrap_or_default();
@@ -223,8 +223,9 @@ impl Emitter {
             Ok(read) => read,
             Err(why) => return tracing::error!(of, %why, "parts that cannot be read"),
         };
-        let mut here = self.tell(position, of, read.export);
-        own.into_iter().for_each(|own| self.home.leave_out_told(own, &mut here));
+        let mut export = read.export;
+        self.home.leave_out_known(own, &mut export);
+        let here = self.tell(position, of, export);
         let origin = (*of != *self.own).then(|| self.home.origins.meet(of));
         let facts = &self.facts.tier;
         facts.parts_in.fetch_add(here.parts.len() as u64, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_tests::metrics::Page;
 use weir_tests::samples::{Sample, is_stale, name};
 use weir_tests::{tier, wait};
 
@@ -151,7 +152,13 @@ fn what_a_member_s_lost_disk_had_comes_again_and_every_window_is_right() {
     };
     assert!(told("in") > 0.0 && told("out") > 0.0, "groups live here and elsewhere");
     go_away(&stage);
+    let away = newest(&stage);
     stage.serve(16);
+    // Once its streams stood still while a member lost its disk, and it was not told again what had come before.
+    wait::until_true("windows are closed that are not delivered", SOON, || {
+        let frontier = |page: &Page| (page.count("weir_frontier_seconds", &[]) * 1e3) as i64;
+        stage.tier.metrics().iter().all(|page| frontier(page) >= away + 4 * WINDOW_MS)
+    });
     stage.tier.gateway(LOST).lose_disk();
     stage.serve(4);
     stage.tier.restart(LOST);

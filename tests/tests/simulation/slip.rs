@@ -9,6 +9,8 @@ pub(crate) enum Slip {
     AnsweredBeforeSync,
     /// A piece of a stream is acknowledged before the log is synced.
     TakenBeforeSync,
+    /// A window's outputs leave before the log is synced past what determines them.
+    SaidBeforeSync,
     /// Others are told before the log is synced past what determines it.
     ToldBeforeSync,
     /// Who has given virtual shards away goes on to take their samples.
@@ -30,9 +32,10 @@ impl Slip {
     pub(crate) const NOTICED: [Self; 4] =
         [Self::AnsweredBeforeSync, Self::NotFenced, Self::AdoptedTwice, Self::GiverNotHeld];
 
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::AnsweredBeforeSync,
         Self::TakenBeforeSync,
+        Self::SaidBeforeSync,
         Self::ToldBeforeSync,
         Self::NotFenced,
         Self::ReleaseNotSynced,

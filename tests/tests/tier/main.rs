@@ -14,6 +14,7 @@ mod moves;
 mod partitions;
 mod rolling;
 mod same;
+mod secured;
 
 use std::io::Write;
 use std::time::Duration;
@@ -44,9 +45,12 @@ struct Trial {
 impl Trial {
     /// Starts everything, and waits until the load flows.
     fn begin(linked: bool) -> Self {
+        Self::begin_with(if linked { Tier::start_linked } else { Tier::start })
+    }
+
+    fn begin_with(start: fn(usize, &str, &str) -> Tier) -> Self {
         let backend = Backend::start();
         let config = sending_to(&backend.url(), GRACE, "");
-        let start = if linked { Tier::start_linked } else { Tier::start };
         let tier = start(GATEWAYS, &config, &RULES.file());
         let load = Load::spread(&tier.addresses(), 4, 100);
         let trial = Self { tier, load, backend };

@@ -25,7 +25,7 @@ fn admin(asked: SocketAddr, command: &[&str]) -> Output {
 }
 
 /// The same until it succeeds: a command that was interrupted goes on.
-fn admin_until_done(tier: &Tier, asked: usize, command: &[&str]) {
+pub(super) fn admin_until_done(tier: &Tier, asked: usize, command: &[&str]) {
     wait::until(&command.join(" "), DONE_WITHIN, || {
         let output = admin(tier.addresses()[asked], command);
         let said = [&output.stdout[..], &output.stderr[..]].concat();
@@ -48,7 +48,7 @@ fn wait_settled(tier: &Tier, is_so: impl Fn(&[f64]) -> bool) {
 }
 
 /// What the old owner has yet to deliver of a raw series may come behind the new owner's first sample.
-fn is_raw(disorder: &str) -> bool {
+pub(super) fn is_raw(disorder: &str) -> bool {
     disorder.contains("passed_on{")
 }
 

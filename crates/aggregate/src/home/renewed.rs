@@ -38,10 +38,54 @@ impl Home {
         }
     }
 
-    /// Leaves out of what a node tells of its own what it had told before its disk was lost.
-    pub fn leave_out_told(&self, origin: u32, export: &mut Export) {
-        if let Some(origin) = self.origins.get(origin) {
-            export.parts.retain(|part| part.end > origin.told);
-        }
+    /// Leaves out of what another node tells what counted before a disk was lost, wherever it lives by now:
+    /// windows that this node's lost directory said, and, of what a node tells of its own (`own`), those that
+    /// its lost one had told.
+    pub fn leave_out_known(&self, own: Option<u32>, export: &mut Export) {
+        let told = own.and_then(|own| self.origins.get(own)).map(|origin| origin.told);
+        let known = told.unwrap_or(Timestamp::MIN).max(self.silent_through);
+        export.parts.retain(|part| part.end > known);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weir_model::{Labels, TenantId};
+
+    use super::super::afar::Part;
+    use super::*;
+    use crate::accumulator::Complex;
+    use crate::decisions::Decisions;
+    use crate::group::GroupKey;
+
+    /// A group that had moved was told again to a member with a new disk, and that passed all of it on.
+    #[test]
+    fn what_was_said_before_is_not_passed_on_either() {
+        let mut home = Home::new(Arc::new(Decisions::new(1, Vec::new())));
+        home.stay_silent_through(20_000);
+        let other = home.origins.meet("b");
+        let part = |end| Part {
+            rule: 0,
+            end,
+            key: GroupKey { tenant: TenantId(0), labels: Labels::from_sorted(&[]) },
+            alive: true,
+            row: Vec::new(),
+            complex: Complex::default(),
+        };
+        let ends = |home: &Home, own| {
+            let parts = [10_000, 20_000, 30_000, 40_000].map(part).into();
+            let mut export = Export { parts, ..Export::default() };
+            home.leave_out_known(own, &mut export);
+            export.parts.iter().map(|part| part.end).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&home, Some(other)), [30_000, 40_000]);
+        // The sender has lost its disk as well, and had told more.
+        home.hear_epoch(other, 1);
+        home.origins.advance(other, (1, 1), 30_000);
+        home.hear_epoch(other, 2);
+        assert_eq!(ends(&home, Some(other)), [40_000]);
+        assert_eq!(ends(&home, None), [30_000, 40_000], "what it passes on it has from others");
     }
 }

@@ -125,7 +125,7 @@ impl Tier {
             home.hear_epoch(origin, epoch);
             let read = exchange::decode(&bytes, home.config(), &mut |_| TenantId(0)).unwrap();
             let mut export = read.export;
-            home.leave_out_told(origin, &mut export);
+            home.leave_out_known(Some(origin), &mut export);
             home.import(Some(origin), export, |_| {});
             home.origins.advance(origin, (epoch, place as u64 + 1), mark);
             self.close(to);

@@ -210,7 +210,8 @@ impl Running {
         };
         let Sync { log, queue, exchange, .. } = sync;
         (disk.log_synced, disk.queue_synced, disk.exchange_synced) = (log, queue, exchange);
-        disk.queue.extend(self.frames.extract_if(.., |frame| frame.position < log));
+        let hasty = self.identity.slips(Slip::SaidBeforeSync);
+        disk.queue.extend(self.frames.extract_if(.., |frame| frame.position < log || hasty));
         let hasty = self.identity.slips(Slip::ToldBeforeSync);
         disk.exchange.extend(self.told.extract_if(.., |told| told.position < log || hasty));
         let all_said = self.frames.is_empty() && queue == disk.queue.len();
