@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -41,6 +41,15 @@ pub(crate) fn name(number: usize) -> String {
 impl Stage {
     /// Starts everything with these sessions and this delay, and waits until all are followed.
     pub(crate) fn begin(session_ttl: &str, failover_delay: &str) -> Self {
+        Self::begin_on(session_ttl, failover_delay, |_| {})
+    }
+
+    /// The same; `before` is given each gateway's data directory before that is used.
+    pub(crate) fn begin_on(
+        session_ttl: &str,
+        failover_delay: &str,
+        mut before: impl FnMut(&Path),
+    ) -> Self {
         let (etcd, backend) = (Etcd::start(), Backend::start());
         // Small segments: on a disk that others use, too, large ones make a start slow.
         let sending = sending_to(&backend.url(), GRACE, "")
@@ -56,6 +65,7 @@ impl Stage {
             Gateway::prepare(&format!("{sending}{cluster}"), &RULES.file())
         };
         let mut gateways: Vec<Gateway> = (0..GATEWAYS).map(prepare).collect();
+        gateways.iter().for_each(|gateway| before(&gateway.data_dir()));
         gateways.iter_mut().for_each(Gateway::spawn);
         gateways.iter_mut().for_each(Gateway::wait_started);
         let addresses: Vec<SocketAddr> = gateways.iter().map(Gateway::address).collect();
