@@ -197,7 +197,7 @@ impl Gateway {
 
     /// Panics unless the audit adds up. Samples in flight are waited for.
     pub fn assert_audited(&self) {
-        wait::until("the audit adds up", Duration::from_secs(20), || {
+        wait::until("the audit adds up", Duration::from_secs(60), || {
             match self.metrics().get("weir_audit_imbalance_samples", &[]) {
                 Some(0.0) => Ok(()),
                 other => Err(format!("weir_audit_imbalance_samples is {other:?}")),

@@ -43,12 +43,12 @@ pub fn perhaps(within: Duration, mut ask: impl FnMut() -> bool) -> bool {
 }
 
 /// How long what takes `bound` on a machine of its own may take on this one as busy as it is: as much longer as more
-/// than four programs wait for each core, four times at most.
+/// than two programs wait for each core, four times at most.
 pub fn stretched(bound: Duration) -> Duration {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
     let cores = std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
-    bound.mul_f64((load / cores / 4.0).clamp(1.0, 4.0))
+    bound.mul_f64((load / cores / 2.0).clamp(1.0, 4.0))
 }
 
 /// Waits for a moment of the wall clock, in milliseconds since the epoch.

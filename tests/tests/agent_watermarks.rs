@@ -47,7 +47,7 @@ fn lag_after(backend: &Backend, output: &str, after: i64) -> (i64, i64) {
 /// late on a machine that is busy for a moment.
 fn some_leave_early(backend: &Backend, output: &str, at_least: usize) {
     let (mut lags_ms, mut last) = (Vec::new(), wait::now_ms());
-    wait::until("windows leave early", wait::stretched(SOON), || {
+    wait::until("windows leave early", wait::stretched(2 * SOON), || {
         let (end, lag_ms) = lag_after(backend, output, last);
         last = end;
         lags_ms.push(lag_ms);

@@ -225,7 +225,7 @@ fn strike(moment: Moment, gateway: &mut Gateway, backend: &Arc<Backend>, dice: &
             let stands = || gateway.metrics().count("weir_frontier_seconds", &[]) * 1000.0;
             let short_ms = (RULES.short_s * 1000) as f64;
             let end = (stands() / short_ms).floor() * short_ms + short_ms;
-            wait::until_true("a window closes", SOON, || stands() >= end);
+            wait::until_true("a window closes", AT_LAST, || stands() >= end);
             wait::for_clock(wait::now_ms() + dice.below(40));
         }
         Moment::Send => {

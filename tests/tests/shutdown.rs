@@ -88,7 +88,8 @@ fn a_second_sigterm_exits_at_once() {
         || !matches!(sender::send_v1(to, std::slice::from_ref(&sample)), Ok(answer) if answer.status == 204),
     );
     gateway.terminate();
-    gateway.program().wait_exit(Duration::from_secs(2));
+    // In order it would take `shutdown_deadline`, 30 s.
+    gateway.program().wait_exit(Duration::from_secs(15));
     backend.accept_all();
     gateway.spawn();
     wait::until_true("it is sent after the restart", SOON, || !backend.samples().is_empty());

@@ -51,14 +51,15 @@ fn every_owner_hears_the_watermark_and_outputs_leave_early() {
         let output = "ticks_total:5s_by_job_count_samples";
         all.iter().filter(|s| name(&s.labels) == output).map(|s| s.timestamp).max()
     };
-    // A machine that is busy for a moment is given another try.
-    let (mut early, mut last, mut lag_ms) = (0, wait::now_ms(), i64::MAX);
-    wait::until("three windows in turn leave early", SOON, || {
+    // Without promises none leaves before `grace`; with them one may be late on a machine that is busy.
+    let (mut early, mut last, mut lags_ms) = (0, wait::now_ms(), Vec::new());
+    wait::until("three windows leave early", wait::stretched(2 * SOON), || {
         if let Some(end) = newest().filter(|end| *end > last) {
-            (last, lag_ms) = (end, wait::now_ms() - end);
-            early = if lag_ms <= EARLY_MS { early + 1 } else { 0 };
+            last = end;
+            lags_ms.push(wait::now_ms() - end);
+            early = lags_ms.iter().filter(|lag_ms| **lag_ms <= EARLY_MS).count();
         }
-        if early == 3 { Ok(()) } else { Err(format!("the last left {lag_ms} ms after its end")) }
+        if early >= 3 { Ok(()) } else { Err(format!("they left {lags_ms:?} ms after their ends")) }
     });
     for page in stage.tier.metrics() {
         assert_eq!(page.get("weir_watermarked_agents", &[]), Some(1.0));

@@ -4,7 +4,7 @@ use super::stage::{SOON, Stage, name};
 
 #[test]
 fn a_gateway_that_wakes_up_after_it_was_taken_over_ends_and_has_said_nothing_wrong() {
-    let mut stage = Stage::begin("2s", "1s");
+    let mut stage = Stage::begin("6s", "2s");
     let follower = stage.wait_followed(0, None);
     stage.gateway(0).program().signal(rustix::process::Signal::STOP);
     let there = stage.wait_taken_over(0, follower);

@@ -36,6 +36,8 @@ fn a_gateway_whose_follower_has_no_room_finds_another() {
     assert!(disks.iter().all(SmallDisk::is_mounted), "who may mount a tmpfs (root) runs this");
     let follower = stage.wait_followed(0, None);
     disks[follower].fill();
+    // Files are made beforehand, so that nothing might ask for room for long; a copy does.
+    stage.gateway(0).crash_and_restart();
     let other = stage.wait_followed(0, Some(follower));
     assert_ne!(other, follower);
     stage.wait_samples(1_000);

@@ -11,8 +11,8 @@ use super::stage::{FIRST, SOON, Stage, say};
 const ALL: usize = FIRST + 2;
 /// For a sender, tries again included. A lot of virtual shards takes nothing for less than a second; a
 /// busy machine gets some more.
-const PATIENCE: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(2_000);
 
 #[test]
 fn a_tier_that_grows_and_shrinks_says_what_one_gateway_says() {

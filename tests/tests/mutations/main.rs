@@ -28,8 +28,8 @@ struct Run {
 }
 
 /// Raw samples that may be sent again after a kill though none was on its way: none, but for a cursor
-/// that a busy machine was late to store.
-const RESENT_MAX: usize = 20;
+/// that a busy machine was late to store. The mistake that is told by it sends several hundred.
+const RESENT_MAX: usize = 150;
 
 impl Run {
     fn is_caught(&self) -> bool {

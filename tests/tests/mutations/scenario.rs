@@ -22,9 +22,12 @@ const SOON: Duration = Duration::from_secs(120);
 const FAR_MS: i64 = 60_000;
 /// How long it is waited for what never comes, once the frontier is there.
 const SETTLED: Duration = Duration::from_secs(4);
+/// The same where no mistake is made, so that it only is late.
+const LATE: Duration = Duration::from_secs(60);
 
 /// A gateway that makes a mistake, and all that it acknowledged.
 struct Stage {
+    errs: bool,
     backend: Backend,
     gateway: Gateway,
     arrivals: Vec<Arrival>,
@@ -69,7 +72,7 @@ impl Stage {
         let mut gateway = Gateway::prepare(&config, RULES);
         gateway.mutate(mistake.map(Mutation::name));
         gateway.launch();
-        Self { backend, gateway, arrivals: Vec::new(), late: 0 }
+        Self { errs: mistake.is_some(), backend, gateway, arrivals: Vec::new(), late: 0 }
     }
 
     fn tick(&mut self, tick: i64, now: i64) {
@@ -131,7 +134,7 @@ impl Stage {
             found
         };
         let mut found = Differences::default();
-        wait::perhaps(SETTLED, || {
+        wait::perhaps(if self.errs { SETTLED } else { LATE }, || {
             found = look();
             // The last window's frame may be on its way at the kill; raw samples are through.
             let raw = oracle.passed(&self.arrivals);

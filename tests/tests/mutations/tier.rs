@@ -48,7 +48,7 @@ pub(crate) fn run(mistake: Option<Mutation>) -> Differences {
     interrupt(&mut tier, (0, 1), (1, "adopt"), TAKER_AWAY_MS);
     interrupt(&mut tier, (1, 2), (1, "handed"), GIVER_AWAY_MS);
     pass(2_000);
-    judge(load, &backend)
+    judge(load, &backend, mistake)
 }
 
 /// Runs a tier that makes this mistake and is told again what it has been told, long after.
@@ -63,17 +63,18 @@ pub(crate) fn run_repeated(mistake: Option<Mutation>) -> Differences {
     assert!(again.iter().all(|&count| count > 3), "{again:?} requests");
     // What is carried joins windows from here on; they end before the last that is compared.
     pass(2 * RULES.long_s * 1_000);
-    judge(load, &backend)
+    judge(load, &backend, mistake)
 }
 
 /// Stops the load and waits for what is to come: what the oracle finds.
-fn judge(load: Load, backend: &Backend) -> Differences {
+fn judge(load: Load, backend: &Backend, mistake: Option<Mutation>) -> Differences {
     let last_tick = wait::now_ms();
     let history = load.stop();
     let through = RULES.window_end(last_tick) - RULES.long_s * 1000;
     let mut found = Differences::default();
-    // A mistake may hold up the windows themselves.
-    wait::perhaps(PERHAPS, || {
+    // A mistake may hold up the windows themselves; without one they only are late.
+    let patience = if mistake.is_none() { 3 * PERHAPS } else { PERHAPS };
+    wait::perhaps(patience, || {
         found = RULES.compare(&history, &backend.samples(), through);
         // A frame may be on its way at a kill.
         found.resent = 0;

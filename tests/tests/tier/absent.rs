@@ -69,7 +69,8 @@ fn windows_do_not_wait_for_ever_and_totals_are_right_in_the_end() {
         senders.into_iter().for_each(|s| history.add(&s.join().expect("a sender ends well")));
     });
     let through = wait::now_ms() / 2_000 * 2_000;
-    tier.wait_frontier(through, SOON);
+    // What it was away for rests for a minute.
+    tier.wait_frontier(through, 3 * SOON);
     let expected = Oracle::read(RULES).expect("rules").expected(&history.in_time(), through);
     let verdict = wait::until("totals are right in the end", MISSING, || {
         let said = said(&backend)?;

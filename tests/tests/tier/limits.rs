@@ -26,9 +26,9 @@ fn of_target(number: usize) -> Sample {
     Sample::new(&labels("requests_total", &pairs), wait::now_ms(), 1.0)
 }
 
-/// Sends without end what the limit is for one second, and gives what was accepted while it counted.
-fn press(to: SocketAddr, first: usize, from: i64, to_ms: i64) -> usize {
-    let mut accepted = 0;
+/// Sends without end what the limit is for one second, and gives what was accepted and offered while it counted.
+fn press(to: SocketAddr, first: usize, from: i64, to_ms: i64) -> (usize, usize) {
+    let (mut accepted, mut offered) = (0, 0);
     while wait::now_ms() < to_ms {
         let samples: Vec<_> = (first..first + IN_ONE_REQUEST).map(of_target).collect();
         let is_accepted = match send_v1(to, &samples).expect("an answer").status {
@@ -36,11 +36,14 @@ fn press(to: SocketAddr, first: usize, from: i64, to_ms: i64) -> usize {
             429 => false,
             status => panic!("{status}"),
         };
-        accepted += if is_accepted && wait::now_ms() >= from { IN_ONE_REQUEST } else { 0 };
+        if wait::now_ms() >= from {
+            offered += IN_ONE_REQUEST;
+            accepted += if is_accepted { IN_ONE_REQUEST } else { 0 };
+        }
         // Four times the limit from all senders together.
         thread::sleep(Duration::from_millis(25));
     }
-    accepted
+    (accepted, offered)
 }
 
 #[test]
@@ -50,18 +53,22 @@ fn a_tenant_that_takes_all_gateways_gets_its_limit_once() {
     tier.wait_members();
     let from = wait::now_ms() + SETTLING_MS;
     let to_ms = from + COUNTED_MS;
-    let accepted: usize = thread::scope(|scope| {
+    let all: Vec<(usize, usize)> = thread::scope(|scope| {
         let places = tier.addresses().into_iter().enumerate();
         let pressing: Vec<_> = places
             .map(|(at, to)| scope.spawn(move || press(to, at * IN_ONE_REQUEST, from, to_ms)))
             .collect();
-        pressing.into_iter().map(|pressing| pressing.join().expect("it presses")).sum()
+        pressing.into_iter().map(|pressing| pressing.join().expect("it presses")).collect()
     });
+    let accepted: usize = all.iter().map(|(accepted, _)| accepted).sum();
+    let offered: usize = all.iter().map(|(_, offered)| offered).sum();
     let seconds = COUNTED_MS as usize / 1000;
     // One second more than was counted may begin in it; three gateways apart would accept 900 each.
     let most = SAMPLES_A_SECOND * (seconds + 1) * 5 / 4;
-    let least = SAMPLES_A_SECOND * (seconds - 1) / 2;
-    assert!((least..=most).contains(&accepted), "{accepted} of {least} to {most} in {seconds} s");
+    // On a slow disk less may be offered than is allowed.
+    let least = (SAMPLES_A_SECOND * (seconds - 1) / 2).min(offered / 2);
+    let said = format!("{accepted} of {offered}, not {least} to {most} in {seconds} s");
+    assert!(accepted > 0 && (least..=most).contains(&accepted), "{said}");
 }
 
 #[test]

@@ -22,7 +22,8 @@ use weir_wire::oracle::{BucketSpan, Count, Histogram, ZeroCount, v2};
 
 use super::{GATEWAYS, MISSING, SOON, say};
 
-const GRACE_MS: i64 = 6_000;
+/// A tick is some forty answers, each after a sync of a disk that others use, too.
+const GRACE_MS: i64 = 30_000;
 const TICKS: i64 = 32;
 const TARGETS: i64 = 6;
 const OTHER_TENANT: &str = "team-b";
@@ -115,8 +116,8 @@ impl Stage {
     fn judge(self, newest: i64) {
         // Two windows more: what is silent ends.
         let through = (newest + 2 * WINDOW_MS) / LONG_MS * LONG_MS + LONG_MS;
-        self.one.wait_frontier(through, SOON);
-        self.three.wait_frontier(through, SOON);
+        self.one.wait_frontier(through, 2 * SOON);
+        self.three.wait_frontier(through, 2 * SOON);
         let compared = wait::until("both say the same", MISSING, || {
             let (one, three) = (said(&self.of_one, through)?, said(&self.of_three, through)?);
             let differ = differences(&one, &three);
