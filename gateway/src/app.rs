@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use weir_http::{Drain, Server, ServerConfig, ServerTls};
 use weir_journal::fs::{DiskFs, Fs};
-use weir_model::Millis;
+use weir_model::{Millis, Timestamp};
 
 use crate::boot::{self, BootError, Shared};
 use crate::checkpoint::Loaded;
@@ -152,6 +152,22 @@ async fn serve(node: &Arc<Node>, router: &Arc<Router>) -> Result<Drain, BootErro
 /// How far back windows may lie in a new data directory: as long as agents keep things.
 const FRESH_REACH: Millis = Millis::from_secs(12 * 3600);
 
+/// Until when every sender could send, before this start: a pause that was not over then goes on.
+///
+/// The process went on at least until its last frontier (`followed`), its last checkpoint, and its last request.
+/// But while virtual shards change hands (since `moving` at the earliest, as others wait no longer), requests of
+/// others say nothing of those who wait for that.
+fn heard_last(
+    followed: Timestamp,
+    heard_until: Option<Timestamp>,
+    replayed: &Replayed,
+    moving: Option<Timestamp>,
+) -> Timestamp {
+    let received = replayed.received.map(|at| at.saturating_sub(replayed.paused_ms));
+    let received = received.into_iter().chain(moving).min();
+    followed.max(received.max(heard_until).unwrap_or(followed))
+}
+
 /// The frontier goes on where the log left it. In a new data directory it stays far back for as long as
 /// grace, and follows agents that bring what another directory had lost; then it follows the clock.
 fn start_frontier(
@@ -170,11 +186,9 @@ fn start_frontier(
         node.custody.pass(frontier);
         // What the log holds from before is no newer.
         node.custody.stamp(wall_ms() + windows.future_max.0);
-        // The process went on at least until its last request, its last frontier, and its last checkpoint. A
-        // pause that was not over then goes on.
-        let received = replayed.received.map(|at| at.saturating_sub(replayed.paused_ms));
-        let ended = received.max(loaded.heard_until).max(Some(frontier + grace));
-        let policy = Policy::new(grace, wait, frontier, ended, monotonic);
+        let moving = cluster::moves::held_at_most(node).map(|most| wall_ms() - most.0);
+        let heard = heard_last(frontier + grace, loaded.heard_until, replayed, moving);
+        let policy = Policy::new(grace, wait, frontier, Some(heard), monotonic);
         // Before the first request: this process may end in the next moment.
         frontier::submit(
             node,
@@ -189,4 +203,31 @@ fn start_frontier(
     };
     let node = Arc::clone(node);
     boot::spawn("frontier".into(), move || frontier::run(&node, policy, origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(received: i64, paused_ms: i64, moving: Option<Timestamp>) -> Timestamp {
+        let replayed = Replayed { received: Some(received), paused_ms, ..Replayed::default() };
+        heard_last(50_000, Some(60_000), &replayed, moving)
+    }
+
+    #[test]
+    fn senders_were_heard_until_the_last_sign_of_life() {
+        assert_eq!(heard(90_000, 0, None), 90_000);
+        assert_eq!(heard(90_000, 20_000, None), 70_000, "a pause was not over");
+        assert_eq!(heard(40_000, 0, None), 60_000, "a checkpoint says more");
+        assert_eq!(heard_last(80_000, None, &Replayed::default(), None), 80_000);
+    }
+
+    /// A taker that was killed while it stood still for a move had taken requests of others: samples of the
+    /// virtual shards that it waited for were late.
+    #[test]
+    fn while_virtual_shards_change_hands_others_requests_say_nothing() {
+        assert_eq!(heard(90_000, 0, Some(45_000)), 60_000);
+        assert_eq!(heard(90_000, 0, Some(75_000)), 75_000, "others wait no longer");
+        assert_eq!(heard(65_000, 0, Some(75_000)), 65_000, "it was away for longer");
+    }
 }

@@ -34,7 +34,7 @@ mod holds;
 mod lots;
 mod serve;
 
-pub use holds::{Holds, hold_again, stands, with_hold};
+pub use holds::{Holds, held_at_most, hold_again, stands, with_hold};
 pub use lots::LOT;
 pub use serve::{adopt, begin, done, handle, prepare};
 

@@ -102,6 +102,13 @@ pub fn with_hold<R>(node: &Node, run: impl FnOnce(bool) -> R) -> R {
     run(is_held)
 }
 
+/// For how long virtual shards that are on their way hold the frontier at most, where there are any.
+pub fn held_at_most(node: &Node) -> Option<Millis> {
+    let most = longest(node.current.load().config.windows.grace);
+    let most = Millis(i64::try_from(most.as_millis()).unwrap_or(i64::MAX));
+    with_hold(node, |is_held| is_held.then_some(most))
+}
+
 /// How many virtual shards are this node's by its log and not by the table: their giver is yet to say so.
 fn owed(node: &Node) -> usize {
     if node.cluster.is_alone() || mutation::is(Mutation::AdoptedTwice) {
