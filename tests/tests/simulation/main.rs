@@ -49,7 +49,7 @@ const MISTAKES: [&str; 10] = [
 ];
 
 /// It has so many seeds for that.
-const SEEDS_FOR_A_MISTAKE: &str = "100";
+const SEEDS_FOR_A_MISTAKE: &str = "400";
 
 /// Names the mistake that is made.
 const MISTAKE: &str = "WEIR_SIMULATED_MISTAKE";

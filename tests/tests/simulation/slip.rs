@@ -28,9 +28,18 @@ pub(crate) enum Slip {
 }
 
 impl Slip {
-    /// Those that a few dozen seeds show; the others are rarer.
-    pub(crate) const NOTICED: [Self; 4] =
-        [Self::AnsweredBeforeSync, Self::NotFenced, Self::AdoptedTwice, Self::GiverNotHeld];
+    /// Those that some hundred seeds show. What is said or told too early is determined again by what comes again,
+    /// and mostly the same.
+    pub(crate) const NOTICED: [Self; 8] = [
+        Self::AnsweredBeforeSync,
+        Self::TakenBeforeSync,
+        Self::NotFenced,
+        Self::ReleaseNotSynced,
+        Self::AdoptedBeforeSync,
+        Self::AdoptedTwice,
+        Self::GiverNotHeld,
+        Self::ReleaseForgotten,
+    ];
 
     const ALL: [Self; 10] = [
         Self::AnsweredBeforeSync,
