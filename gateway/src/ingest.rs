@@ -100,6 +100,8 @@ pub struct Hop {
     is_last: bool,
     /// What the sender says of itself, and of whom it means: what is another member's goes there with it.
     along: HeaderMap,
+    /// The latter.
+    meant: Option<Meant>,
 }
 
 impl Hop {
@@ -109,11 +111,10 @@ impl Hop {
             let value = headers.get(&name)?.clone();
             Some((name, value))
         });
-        Self { is_last, along: along.collect() }
-    }
-
-    fn meant(&self) -> Option<Meant> {
-        Meant::from_text(self.along.get(EPOCH_HEADER)?.to_str().ok()?)
+        let along: HeaderMap = along.collect();
+        let text = along.get(EPOCH_HEADER).and_then(|value| value.to_str().ok());
+        let meant = text.and_then(Meant::from_text);
+        Self { is_last, along, meant }
     }
 
     /// Refuses what is meant for another data directory of this node.
@@ -123,7 +124,7 @@ impl Hop {
             Some(member) => member == cluster.own_name(),
             None => cluster.is_alone(),
         };
-        let meant = self.meant().filter(is_mine);
+        let meant = self.meant.as_ref().filter(|meant| is_mine(meant));
         if meant.is_some_and(|meant| meant.epoch != node.custody.epoch()) {
             node.custody.turn_away();
             return Err(Answer::another_epoch());
@@ -133,7 +134,7 @@ impl Hop {
 
     /// Whether its sender keeps it for another member than this node.
     fn is_kept_for_another(&self, node: &Node) -> bool {
-        let member = self.meant().and_then(|meant| meant.member);
+        let member = self.meant.as_ref().and_then(|meant| meant.member.as_ref());
         member.is_some_and(|member| member != node.cluster.own_name())
     }
 }

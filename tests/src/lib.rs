@@ -17,6 +17,7 @@ pub mod binaries;
 pub mod certificates;
 pub mod counting_target;
 pub mod disk;
+pub mod early;
 pub mod etcd;
 pub mod gateway;
 pub mod load;

@@ -9,14 +9,11 @@ use weir_tests::backend::Backend;
 use weir_tests::gateway::{Gateway, sending_to};
 use weir_tests::samples::{Sample, labels, name};
 use weir_tests::target::Target;
-use weir_tests::{sender, wait};
+use weir_tests::{early, sender, wait};
 
 const SOON: Duration = Duration::from_secs(90);
 const RULES: &str = "- {match: '{__name__=\"load\"}', interval: 5s, by: [job], outputs: [sum_last, count_samples]}\n";
 const OUTPUT: &str = "load:5s_by_job_sum_last";
-/// How long after a window's end its output may leave where nobody has to be waited for.
-const EARLY_MS: i64 = 3_000;
-
 /// An agent's file: one target, scraped every second.
 fn agent_config(gateway: &Gateway, target: &Target, more: &str) -> String {
     format!(
@@ -29,35 +26,12 @@ fn agent_config(gateway: &Gateway, target: &Target, more: &str) -> String {
     )
 }
 
-/// The newest window of which this output has arrived, by its end.
-fn newest(backend: &Backend, output: &str) -> Option<i64> {
-    let samples = backend.samples();
-    samples.iter().filter(|s| name(&s.labels) == output).map(|s| s.timestamp).max()
-}
-
 /// Waits for the output of a window that ends after `after`; how long after its end it arrived.
 fn lag_after(backend: &Backend, output: &str, after: i64) -> (i64, i64) {
     wait::until("the output of the next window", SOON, || {
-        let end = newest(backend, output).filter(|end| *end > after).ok_or("not yet")?;
+        let end = early::newest(backend, output).filter(|end| *end > after).ok_or("not yet")?;
         Ok((end, wait::now_ms() - end))
     })
-}
-
-/// Waits until so many windows have left early. Without promises none does before `grace`; with them one may still be
-/// late on a machine that is busy for a moment.
-fn some_leave_early(backend: &Backend, output: &str, at_least: usize) {
-    let (mut lags_ms, mut last) = (Vec::new(), wait::now_ms());
-    wait::until("windows leave early", wait::stretched(2 * SOON), || {
-        let (end, lag_ms) = lag_after(backend, output, last);
-        last = end;
-        lags_ms.push(lag_ms);
-        let early = lags_ms.iter().filter(|lag_ms| **lag_ms <= EARLY_MS).count();
-        if early >= at_least {
-            Ok(())
-        } else {
-            Err(format!("they left {lags_ms:?} ms after their ends"))
-        }
-    });
 }
 
 #[test]
@@ -71,7 +45,7 @@ fn with_agents_only_windows_close_early_and_with_others_after_grace() {
         Agent::start_named(name, &agent_config(&gateway, &target, ""), folder.path())
     });
     let _agents: Vec<Agent> = agents.collect();
-    some_leave_early(&backend, OUTPUT, 3);
+    early::wait_for(&backend, OUTPUT, 3);
     let promising = gateway.metrics().get("weir_watermarked_agents", &[]);
     assert_eq!(promising, Some(2.0));
 
@@ -103,7 +77,7 @@ fn windows_leave_early_at_default_settings() {
     );
     let folder = tempfile::tempdir().expect("a folder");
     let _agent = Agent::start_named("a", &config, folder.path());
-    some_leave_early(&backend, OUTPUT, 2);
+    early::wait_for(&backend, OUTPUT, 2);
     gateway.assert_audited();
 }
 

@@ -48,17 +48,21 @@ fn windows_are_named_as_delivered_only_before_they_close() {
     assert_eq!(open(&fs).silent_through(), 7_000);
 }
 
-#[test]
-fn a_moment_releases_what_is_older_than_every_open_window() {
-    let custody = open(&FaultyFs::new(3));
-    let moment = |last, position, frontier, queue_done| Moment {
+/// With windows of 10 s.
+fn moment(last: u64, position: u64, frontier: Timestamp, queue_done: u64) -> Moment {
+    Moment {
         durable: last,
         last,
         frontier,
         settled: Settled { position, frontier, queue_end: position },
         complete: frontier - frontier.rem_euclid(10_000),
         queue_done,
-    };
+    }
+}
+
+#[test]
+fn a_moment_releases_what_is_older_than_every_open_window() {
+    let custody = open(&FaultyFs::new(3));
     custody.stamp(14_000);
     assert_eq!(custody.look(&moment(5, 4, 11_000, 4)), (0, 11_000));
     assert_eq!(custody.look(&moment(6, 6, 19_000, 6)), (0, 19_000), "the window ends at 20000");
@@ -75,21 +79,14 @@ fn without_rules_nothing_waits_for_a_window() {
 #[test]
 fn what_was_taken_over_is_out_once_over_restarts() {
     let fs = FaultyFs::new(4);
-    let released_through = |custody: &Custody, position| Moment {
-        durable: position,
-        last: position,
-        frontier: 0,
-        settled: Settled { position: position + 1, frontier: 0, queue_end: position },
-        complete: Timestamp::MAX,
-        queue_done: custody.epoch().max(position),
-    };
     let custody = open(&fs);
     custody.adopt(7).expect("it is stored");
     assert_eq!(custody.awaits_adopted(6), Some(7));
     fs.power_cycle();
     let custody = open(&fs);
     assert_eq!(custody.awaits_adopted(0), Some(7), "it was not out when it stopped");
-    assert_eq!(custody.look(&released_through(&custody, 9)).0, 9);
+    assert_eq!(custody.look(&moment(9, 9, 5_000, 9)).0, 0);
+    assert_eq!(custody.look(&moment(10, 10, 20_000, 10)).0, 9);
     assert_eq!(custody.awaits_adopted(9), None);
     fs.power_cycle();
     let custody = open(&fs);

@@ -1,10 +1,9 @@
 //! Nothing is sent on between gateways any more, moves are followed, an owner that is away is waited for,
 //! and every owner hears the agent's watermark.
 
-use weir_tests::samples::name;
-use weir_tests::{tier, wait};
+use weir_tests::{early, tier};
 
-use crate::stage::{GATEWAYS, SOON, Stage};
+use crate::stage::{GATEWAYS, Stage};
 
 #[test]
 fn an_agent_goes_to_owners_follows_moves_and_waits_for_one_that_is_away() {
@@ -43,24 +42,9 @@ fn an_agent_that_may_not_goes_where_it_is_told() {
 
 #[test]
 fn every_owner_hears_the_watermark_and_outputs_leave_early() {
-    const EARLY_MS: i64 = 3_000;
     let rules = "- {match: ticks_total, interval: 5s, by: [job], outputs: [count_samples]}\n";
     let stage = Stage::start(rules, "");
-    let newest = || {
-        let all = stage.backend.samples();
-        let output = "ticks_total:5s_by_job_count_samples";
-        all.iter().filter(|s| name(&s.labels) == output).map(|s| s.timestamp).max()
-    };
-    // Without promises none leaves before `grace`; with them one may be late on a machine that is busy.
-    let (mut early, mut last, mut lags_ms) = (0, wait::now_ms(), Vec::new());
-    wait::until("three windows leave early", wait::stretched(2 * SOON), || {
-        if let Some(end) = newest().filter(|end| *end > last) {
-            last = end;
-            lags_ms.push(wait::now_ms() - end);
-            early = lags_ms.iter().filter(|lag_ms| **lag_ms <= EARLY_MS).count();
-        }
-        if early >= 3 { Ok(()) } else { Err(format!("they left {lags_ms:?} ms after their ends")) }
-    });
+    early::wait_for(&stage.backend, "ticks_total:5s_by_job_count_samples", 3);
     for page in stage.tier.metrics() {
         assert_eq!(page.get("weir_watermarked_agents", &[]), Some(1.0));
     }

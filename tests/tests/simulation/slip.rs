@@ -28,20 +28,7 @@ pub(crate) enum Slip {
 }
 
 impl Slip {
-    /// Those that some hundred seeds show. What is said or told too early is determined again by what comes again,
-    /// and mostly the same.
-    pub(crate) const NOTICED: [Self; 8] = [
-        Self::AnsweredBeforeSync,
-        Self::TakenBeforeSync,
-        Self::NotFenced,
-        Self::ReleaseNotSynced,
-        Self::AdoptedBeforeSync,
-        Self::AdoptedTwice,
-        Self::GiverNotHeld,
-        Self::ReleaseForgotten,
-    ];
-
-    const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::AnsweredBeforeSync,
         Self::TakenBeforeSync,
         Self::SaidBeforeSync,
@@ -53,6 +40,12 @@ impl Slip {
         Self::GiverNotHeld,
         Self::ReleaseForgotten,
     ];
+
+    /// Whether some hundred seeds show it. What is said or told too early is determined again by what comes again,
+    /// and mostly the same.
+    pub(crate) fn is_noticed(&self) -> bool {
+        !matches!(self, Self::SaidBeforeSync | Self::ToldBeforeSync)
+    }
 
     /// By its name.
     pub(crate) fn find(name: &str) -> Option<Self> {
