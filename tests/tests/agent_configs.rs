@@ -85,7 +85,7 @@ const JOBS: &[(&str, &str)] = &[
     ("gone", "enable_http2: false"),
     (
         "plain",
-        "{metrics_path: /metrics, scheme: http, scrape_interval: 500ms, scrape_timeout: 400ms",
+        "{metrics_path: /metrics, scheme: http, scrape_interval: 2s, scrape_timeout: 1900ms",
     ),
     ("labels_kept", "{metrics_path: /metrics, honor_labels: true"),
     ("body", "{metrics_path: /metrics, body_size_limit: 100B"),
@@ -108,7 +108,7 @@ const JOBS: &[(&str, &str)] = &[
          {source_labels: [job], action: hashmod, modulus: 97, target_label: part}, \
          {regex: '__(scrape)_(.*)__', action: labelmap, replacement: 'seen_${1}_$2'}, \
          {source_labels: [job], regex: none, action: drop}, \
-         {target_label: __scrape_timeout__, replacement: 700ms}], \
+         {target_label: __scrape_timeout__, replacement: 2700ms}], \
          metric_relabel_configs: [\
          {source_labels: [sensor], regex: none, action: drop}, \
          {regex: 'a_rather.*', action: labeldrop}, \
@@ -143,7 +143,7 @@ const OTHERS: &str = r#"
 "#;
 
 fn scrape_config(address: SocketAddr, folder: &Path) -> String {
-    let mut text = "global: {scrape_interval: 1s, scrape_timeout: 900ms, \
+    let mut text = "global: {scrape_interval: 3s, scrape_timeout: 2900ms, \
          external_labels: {region: r1}}\nscrape_configs:\n"
         .to_owned();
     for (name, keys) in JOBS {

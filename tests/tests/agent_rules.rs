@@ -34,7 +34,7 @@ fn cores_are_summed_before_they_leave_the_host() {
     let rules = folder.path().join("rules.yml");
     std::fs::write(&rules, RULES).expect("rules are written");
     let config = format!(
-        "global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}\nscrape_configs:\n  \
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  \
          - {{job_name: host, static_configs: [{{targets: ['{}']}}]}}\nremote_write:\n  \
          - {{url: '{}', queue_config: {{batch_send_deadline: 100ms}}}}\n",
         target.address(),

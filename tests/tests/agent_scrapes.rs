@@ -42,8 +42,8 @@ fn scrape_config(targets: &[String], honor_labels: bool) -> String {
     let targets = targets.join("', '");
     format!(
         r#"global:
-  scrape_interval: 1s
-  scrape_timeout: 900ms
+  scrape_interval: 2s
+  scrape_timeout: 2s
   external_labels: {{region: r1, job: external}}
 scrape_configs:
   - job_name: app
@@ -236,7 +236,7 @@ fn targets_are_shown_as_prometheus_shows_them() {
     assert_eq!(data["discoveredLabels"]["__address__"], address.as_str());
     assert_eq!(data["scrapePool"], "app");
     assert_eq!(data["scrapeUrl"], format!("http://{address}/metrics?module=m").as_str());
-    assert_eq!((&data["scrapeInterval"], &data["scrapeTimeout"]), (&"1s".into(), &"900ms".into()));
+    assert_eq!((&data["scrapeInterval"], &data["scrapeTimeout"]), (&"2s".into(), &"2s".into()));
     let page = http::get(agent.address(), "/targets").unwrap();
     assert!(page.status == 200 && page.text().contains(&address), "{}", page.text());
 }
