@@ -88,6 +88,7 @@ impl App {
             cluster::usage::keep_asking(&node);
             cluster::moves::resume(&node);
         }
+        cluster::follow::leave::keep_ready_to_leave(&node, &outlets);
         tracing::info!(took_ms = origin.elapsed().as_millis() as u64, "ready");
         let give_up = shared.stopping;
         let machine = engine.machine.threads;

@@ -46,6 +46,7 @@ pub async fn shut_down(app: App) {
     tracing::info!("shutting down: last sends");
     outlets.stop(left()).await;
     node.follow.hosted_ended(left()).await;
+    crate::cluster::follow::leave::leave(&node, &outlets, left() / 2).await;
     node.readiness.closing.store(true, Ordering::Release);
     node.follow.end(left() / 2).await;
     let exchange = node.exchange.iter().map(|journal| ("exchange", journal));

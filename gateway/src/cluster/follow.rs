@@ -3,7 +3,7 @@
 //!
 //! [`leader`] is the member's side: it finds a follower, ships, and acknowledges nothing that is not in
 //! the twin. [`twins`] is the follower's, [`keeper`] sees who is gone and takes over, [`hosts`] runs who
-//! was taken over, as a process of its own. Invariant: etcd's [`record`] says who may go on: it is
+//! was taken over, as a process of its own, [`leave`] ends who is needed no more. Invariant: etcd's [`record`] says who may go on: it is
 //! changed by compare-and-swap, and before a follower does so it takes nothing more from the member. What
 //! the files mean is the journals' affair, see [`crate::twin`]. Design:
 //! `docs/decisions/0012-a-twin-of-the-data-directory.md`.
@@ -30,6 +30,7 @@ mod claim;
 mod hosts;
 mod keeper;
 mod leader;
+pub mod leave;
 pub mod metrics;
 pub(super) mod record;
 pub mod serve;
@@ -116,13 +117,18 @@ pub fn end_with_host() {
         let mut pipe = std::io::stdin().lock();
         drop(std::io::copy(&mut pipe, &mut std::io::sink()));
         tracing::info!("whoever has started this process ends, or wants it to end");
-        let this = rustix::process::getpid();
-        if rustix::process::kill_process(this, rustix::process::Signal::TERM).is_err() {
-            std::process::exit(1);
-        }
+        end_in_order();
     };
     if let Err(why) = crate::boot::spawn("host".into(), body) {
         tracing::warn!(%why, "this process does not end with its host");
+    }
+}
+
+/// As SIGTERM does.
+fn end_in_order() {
+    let this = rustix::process::getpid();
+    if rustix::process::kill_process(this, rustix::process::Signal::TERM).is_err() {
+        std::process::exit(1);
     }
 }
 

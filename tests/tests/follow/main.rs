@@ -6,6 +6,7 @@
 
 mod fenced;
 mod followers;
+mod leaving;
 mod model;
 mod stage;
 mod takeover;

@@ -4,13 +4,16 @@ use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use weir_loadgen::ports::lasting_address;
 use weir_tests::backend::Backend;
 use weir_tests::etcd::Etcd;
-use weir_tests::gateway::{Gateway, sending_to};
+use weir_tests::gateway::{Gateway, binary, sending_to};
 use weir_tests::load::{Load, Rules};
 use weir_tests::metrics::Page;
 use weir_tests::{http, wait};
@@ -30,7 +33,7 @@ pub(crate) struct Stage {
     load: Load,
     backend: Backend,
     // Ends last.
-    _etcd: Etcd,
+    etcd: Etcd,
 }
 
 /// The name of a gateway.
@@ -70,7 +73,7 @@ impl Stage {
         gateways.iter_mut().for_each(Gateway::wait_started);
         let addresses: Vec<SocketAddr> = gateways.iter().map(Gateway::address).collect();
         let load = Load::spread(&addresses, 4, 200);
-        let stage = Self { gateways, load, backend, _etcd: etcd };
+        let stage = Self { gateways, load, backend, etcd };
         stage.wait_all_followed();
         stage.wait_samples(1_000);
         stage
@@ -124,6 +127,26 @@ impl Stage {
                 && member["up"] == true;
             is_done.then_some(address).ok_or(format!("{member} {}", ready.text()))
         })
+    }
+
+    /// Gives all that a member owns to the others, and waits until it owns nothing.
+    pub(crate) fn drain(&self, number: usize) {
+        let other = &self.gateways[(number + 1) % GATEWAYS];
+        let mut command = Command::new(binary());
+        command.args(["admin", "drain", &name(number), "--address"]);
+        let done = command.arg(format!("http://{}", other.address())).output().expect("it runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        wait::until(&format!("{} owns nothing", name(number)), SOON, || {
+            let member = self.member(number);
+            (member["vshards"] == 0).then_some(()).ok_or(member.to_string())
+        });
+    }
+
+    /// Whether etcd has a record of a member: then it is expected back, or taken over.
+    pub(crate) fn has_record(&self, number: usize) -> bool {
+        let key = BASE64.encode(format!("/weir/followers/{}", name(number)));
+        let found = self.etcd.ask("/v3/kv/range", &format!("{{\"key\":\"{key}\"}}"));
+        found.contains(&key)
     }
 
     /// Where a follower keeps a member's files.

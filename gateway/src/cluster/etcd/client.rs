@@ -152,6 +152,24 @@ impl Client {
         Ok(answer.succeeded.then_some(answer.header.revision))
     }
 
+    /// Removes keys, if all of `unchanged` are still as of these revisions; says whether.
+    pub(super) async fn remove(
+        &self,
+        unchanged: &[(String, u64)],
+        gone: &[String],
+    ) -> Result<bool, EtcdError> {
+        let compare = |(key, at): &(String, u64)| {
+            json!({ "key": encode(key), "target": "MOD", "result": "EQUAL",
+                    "mod_revision": at.to_string() })
+        };
+        let remove = |key: &String| json!({ "request_delete_range": { "key": encode(key) } });
+        let compares: Vec<Value> = unchanged.iter().map(compare).collect();
+        let removals: Vec<Value> = gone.iter().map(remove).collect();
+        let transaction = json!({ "compare": compares, "success": removals });
+        let answer: SwapAnswer = self.ask("/v3/kv/txn", &transaction).await?;
+        Ok(answer.succeeded)
+    }
+
     /// A lease that ends after `ttl` without [`Client::keep_alive`].
     pub(super) async fn grant(&self, ttl: Duration) -> Result<i64, EtcdError> {
         let answer: LeaseAnswer = self

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::Etcd;
 use super::answers::Pair;
 use super::client::Swap;
-use super::keys::{Contents, Session, record_key};
+use super::keys::{Contents, Session, chunk_key, member_key, record_key};
 use crate::cluster::follow::record::{Present, Record, Standing};
 
 impl Etcd {
@@ -40,6 +40,28 @@ impl Etcd {
         let value = serde_json::to_vec(record).map_err(|why| why.to_string())?;
         let swap = Swap { key: record_key(&self.prefix, name), expected, value, lease: 0 };
         self.records.swap_at(&[swap]).await.map_err(|why| why.to_string())
+    }
+
+    /// Removes this node's session and record, if it is the one that runs under its name and owns nothing,
+    /// with nothing of that changed in between. Says whether it did.
+    pub(in crate::cluster) async fn leave(&self) -> Result<bool, String> {
+        let read = self.records.list(&self.prefix).await;
+        let (revision, pairs) = read.map_err(|why| why.to_string())?;
+        let contents = Contents::read(&self.prefix, revision, &pairs)?;
+        let host = self.session.host.as_ref().unwrap_or(&self.name);
+        let record = contents.records.get(&self.name).filter(|(record, _)| record.host == *host);
+        let (Some((_, at)), Some(slots)) = (record, &contents.slots) else {
+            return Ok(false);
+        };
+        if slots.iter().any(|(owner, _)| *owner == self.name) {
+            return Ok(false);
+        }
+        let record = record_key(&self.prefix, &self.name);
+        let table = contents.revisions.iter().enumerate();
+        let table = table.map(|(chunk, &at)| (chunk_key(&self.prefix, chunk), at));
+        let unchanged: Vec<(String, u64)> = table.chain([(record.clone(), *at)]).collect();
+        let gone = [record, member_key(&self.prefix, &self.name)];
+        self.records.remove(&unchanged, &gone).await.map_err(|why| why.to_string())
     }
 
     /// Who runs the member of this node's name, if it is not this node.
