@@ -83,10 +83,7 @@ const JOBS: &[(&str, &str)] = &[
     ("timestamps_ignored", "{metrics_path: /timestamps, honor_timestamps: false"),
     ("probe", "params: {module: [http_2xx], target: ['a b', 'c&d']}"),
     ("gone", "enable_http2: false"),
-    (
-        "plain",
-        "{metrics_path: /metrics, scheme: http, scrape_interval: 2s, scrape_timeout: 1900ms",
-    ),
+    ("plain", "{metrics_path: /metrics, scheme: http, scrape_interval: 2s, scrape_timeout: 1900ms"),
     ("labels_kept", "{metrics_path: /metrics, honor_labels: true"),
     ("body", "{metrics_path: /metrics, body_size_limit: 100B"),
     ("body_enough", "{metrics_path: /metrics, body_size_limit: 100KB"),
