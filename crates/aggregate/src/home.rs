@@ -394,8 +394,14 @@ impl Home {
         let mut ends: BTreeSet<(Timestamp, u16)> = self.pending.keys().copied().collect();
         ends.retain(|&(end, _)| end <= to);
         for (at, (active, rule)) in self.config.rules.iter().zip(&self.rules).enumerate() {
-            let end = next_end(from, active.rule.interval().0);
-            if end <= to && rule.speaks() {
+            let interval_ms = active.rule.interval().0;
+            if next_end(from, interval_ms) > to {
+                continue;
+            }
+            // A node that took groups over may have closed nothing yet: `from` is the beginning of time.
+            let Some(spoken) = rule.speaks_past() else { continue };
+            let end = next_end(from.max(spoken), interval_ms);
+            if end <= to {
                 ends.insert((end, at as u16));
             }
         }

@@ -9,7 +9,7 @@
 //! oracle computes from the logs what must have come out, and every acknowledged request must stand in them.
 //!
 //! A failing seed is the bug report: `WEIR_SEED=7 cargo test --workspace --test simulation`.
-//! `WEIR_SEEDS` says how many are tried, `WEIR_WEATHER` which of `moves,pairs,waives` may happen, by default all.
+//! `WEIR_SEEDS` says how many are tried, `WEIR_FIRST_SEED` from which on, `WEIR_WEATHER` which of `moves,pairs,waives` may happen, by default all.
 //! Not here: members that come and go, native histograms.
 
 mod agent;
@@ -24,10 +24,14 @@ mod slip;
 mod target;
 mod world;
 
+use std::collections::HashMap;
+use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use weir_model::mutation;
 
@@ -65,16 +69,42 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
+/// A seed takes a fifth of a second; one that takes so much longer hangs.
+const SEED_MAX: Duration = Duration::from_secs(120);
+
+/// What each thread is at, and since when.
+type AtWork = Mutex<HashMap<ThreadId, (u64, Instant)>>;
+
+/// Ends the process if a seed does not come to its end, for nothing else can; says which one it is.
+fn watch(at_work: &AtWork, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Acquire) {
+        std::thread::park_timeout(Duration::from_millis(200));
+        let hangs = |(seed, since): &(u64, Instant)| (since.elapsed() > SEED_MAX).then_some(*seed);
+        let hanging = at_work.lock().expect("no thread panics here").values().find_map(hangs);
+        if let Some(seed) = hanging {
+            let said =
+                format!("\n1 seeds are wrong (WEIR_SEED=n repeats one):\nseed {seed}: it hangs\n");
+            drop(std::io::stdout().write_all(said.as_bytes()));
+            std::process::exit(101);
+        }
+    }
+}
+
 /// Runs seeds on two threads; all of them, or until one is wrong.
 fn run(seeds: std::ops::Range<u64>, may: Weather, slip: Option<Slip>, all: bool) -> Verdict {
     let (next, verdict) = (AtomicU64::new(seeds.start), Verdict::default());
+    let (at_work, is_over) = (AtWork::default(), AtomicBool::new(false));
     let work = || {
+        let this = std::thread::current().id();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             let is_wrong = || !verdict.wrong.lock().expect("no thread panics here").is_empty();
             if seed >= seeds.end || (!all && is_wrong()) {
+                at_work.lock().expect("no thread panics here").remove(&this);
                 return;
             }
+            let begun = (seed, Instant::now());
+            at_work.lock().expect("no thread panics here").insert(this, begun);
             let mut world = World::new(seed, may, slip);
             // What panics in the core is a seed's as well.
             let ended = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
@@ -86,9 +116,13 @@ fn run(seeds: std::ops::Range<u64>, may: Weather, slip: Option<Slip>, all: bool)
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(work);
+        let working = [scope.spawn(&work), scope.spawn(&work)];
+        let watching = scope.spawn(|| watch(&at_work, &is_over));
+        for thread in working {
+            thread.join().expect("no thread panics here");
         }
+        is_over.store(true, Ordering::Release);
+        watching.thread().unpark();
     });
     verdict
 }
@@ -103,7 +137,10 @@ fn whatever_happens_the_outputs_are_what_they_must_be() {
     }
     let seeds = match number("WEIR_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("WEIR_SEEDS").unwrap_or(500),
+        None => {
+            let first = number("WEIR_FIRST_SEED").unwrap_or(0);
+            first..first + number("WEIR_SEEDS").unwrap_or(500)
+        }
     };
     let may = std::env::var("WEIR_WEATHER").map_or(Weather::ALL, |names| Weather::read(&names));
     let many = seeds.end - seeds.start > 100 && may.moves;

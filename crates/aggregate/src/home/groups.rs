@@ -61,10 +61,11 @@ impl Member {
 }
 
 impl HomeRule {
-    /// Whether some output series has had no marker since its last value.
-    pub(super) fn speaks(&self) -> bool {
-        let mut groups = self.groups.iter().flatten();
-        groups.any(|g| !g.speaking.is_empty())
+    /// Where some output series has had no marker since its last value: no group with one says anything of
+    /// windows that end by then.
+    pub(super) fn speaks_past(&self) -> Option<Timestamp> {
+        let speaking = self.groups.iter().flatten().filter(|group| !group.speaking.is_empty());
+        speaking.map(|group| group.spoken_through).min()
     }
 
     /// How many groups there are, overflow groups included.

@@ -398,6 +398,33 @@ fn what_is_taken_back_after_its_windows_joins_the_next() {
     assert_eq!(last[1], (now + 20_000, Some(15.0)));
 }
 
+/// A member that had waited for another one since it began, and had closed nothing yet, took a group over that
+/// had spoken. From then on it went through the windows since the beginning of time, one by one.
+#[test]
+fn what_is_taken_over_before_any_window_was_closed_goes_on_with_its_next() {
+    let now = 1_000_000_000;
+    let text = "- {match: a, interval: 10s, by: [zone], outputs: [total]}\n";
+    let gate = || Gate::new(Decisions::new(1, rules(text)), 1);
+    let at = |ms: i64, value: f64| [series("a instance=i job=j zone=z", &[(now + ms, value)])];
+    let (mut giver, mut taker) = (gate(), gate());
+    giver.send("t", &at(1_000, 10.0));
+    giver.send("t", &at(2_000, 14.0));
+    giver.advance(now + 10_000);
+    let labels = [Label::new("instance", "i"), Label::new("job", "j")];
+    let vshard = giver.config.shard_key.vshard("t", &labels);
+    let state = giver.give_away(vshard).expect("a series");
+    let groups = giver.home.give_away(&|_| true, "0", &|_| Arc::from("t"));
+    let tenant = taker.tenant("t");
+    let moved = Epochs::from(&[2][..]);
+    taker.home.take_over(&groups, ("0", "1"), &moved, &mut |_| tenant).expect("it is whole");
+    taker.take_over(vshard, &state, &mut |_| tenant);
+    taker.send("t", &at(11_000, 15.0));
+    taker.frontier = Timestamp::MIN / 2;
+    taker.advance(now + 20_000);
+    let total = taker.values(r#"a:10s_by_zone_total{zone="z"}"#);
+    assert_eq!(total, [(now + 20_000, Some(5.0))]);
+}
+
 static HANDED_OVER: AtomicU32 = AtomicU32::new(0);
 
 #[test]
