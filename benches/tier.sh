@@ -4,8 +4,9 @@
 #   benches/tier.sh [GATEWAYS [weir-loadgen's options]]     (3 gateways; --mixed cuts every request,
 #                                     --spread owners --series-per-target 2000 has them go to their owners)
 #   ETCD=/path/of/etcd benches/tier.sh 3                    the same with a follower for each gateway
+#   SERIES=1000000 INTERVAL=1s benches/tier.sh 3            a million samples a second
 #
-# 100,000 samples a second of 200,000 series, whatever the number of gateways.
+# 100,000 samples a second of 200,000 series, whatever the number of gateways; SERIES and INTERVAL change that.
 # Release builds of the gateway and the load generator must be there. All is on loopback, in a temporary
 # folder; counted is what lies between two looks, so that starting and meeting new series is left out.
 set -euo pipefail
@@ -70,7 +71,7 @@ look() {
         END { print cpu, samples, forwarded + 0, told + 0, shipped + 0 }'
 }
 
-"$programs/weir-loadgen" run "${targets[@]}" --preset kubernetes --series 200000 --interval 2s \
+"$programs/weir-loadgen" run "${targets[@]}" --preset kubernetes --series "${SERIES:-200000}" --interval "${INTERVAL:-2s}" \
     --duration 60s "$@" >"$folder/run.log" 2>&1 &
 run=$!
 sleep 25
