@@ -116,7 +116,7 @@ fn run(seeds: std::ops::Range<u64>, may: Weather, slip: Option<Slip>, all: bool)
         }
     };
     std::thread::scope(|scope| {
-        let working = [scope.spawn(&work), scope.spawn(&work)];
+        let working = [scope.spawn(work), scope.spawn(work)];
         let watching = scope.spawn(|| watch(&at_work, &is_over));
         for thread in working {
             thread.join().expect("no thread panics here");
