@@ -61,7 +61,8 @@ const MISTAKE: &str = "WEIR_SIMULATED_MISTAKE";
 /// What seeds came to.
 #[derive(Default)]
 struct Verdict {
-    wrong: Mutex<Vec<String>>,
+    /// Seeds, with what is wrong.
+    wrong: Mutex<Vec<(u64, String)>>,
     moves: AtomicUsize,
 }
 
@@ -110,7 +111,7 @@ fn run(seeds: std::ops::Range<u64>, may: Weather, slip: Option<Slip>, all: bool)
             let ended = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
             if let Err(why) = ended.unwrap_or_else(|_| Err("it panics".to_owned())) {
                 let mut wrong = verdict.wrong.lock().expect("no thread panics here");
-                wrong.push(format!("seed {seed}: {why}"));
+                wrong.push((seed, why));
             }
             verdict.moves.fetch_add(world.moves, Ordering::Relaxed);
         }
@@ -146,10 +147,12 @@ fn whatever_happens_the_outputs_are_what_they_must_be() {
     let many = seeds.end - seeds.start > 100 && may.moves;
     let Verdict { wrong, moves } = run(seeds, may, slip, all);
     let wrong = wrong.into_inner().expect("no thread panics here");
-    let shown = wrong.iter().take(3).cloned().collect::<Vec<_>>().join("\n");
+    let shown = wrong.iter().take(3).map(|(seed, why)| format!("seed {seed}: {why}"));
+    let shown = shown.collect::<Vec<_>>().join("\n");
+    let which: Vec<u64> = wrong.iter().map(|(seed, _)| *seed).collect();
     assert!(
         wrong.is_empty(),
-        "{} seeds are wrong (WEIR_SEED=n repeats one):\n{shown}",
+        "{} seeds are wrong (WEIR_SEED=n repeats one): {which:?}\n{shown}",
         wrong.len()
     );
     let moves = moves.into_inner();
