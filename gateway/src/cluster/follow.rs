@@ -3,8 +3,8 @@
 //!
 //! [`leader`] is the member's side: it finds a follower, ships, and acknowledges nothing that is not in
 //! the twin. [`twins`] is the follower's, [`keeper`] sees who is gone and takes over, [`hosts`] runs who
-//! was taken over, as a process of its own, [`leave`] ends who is needed no more. Invariant: etcd's [`record`] says who may go on: it is
-//! changed by compare-and-swap, and before a follower does so it takes nothing more from the member. What
+//! was taken over, as a process of its own, [`leave`] ends who is needed no more. Invariant: etcd's
+//! [`record`] says who may go on: it is changed by compare-and-swap, and before a follower does so it takes nothing more from the member. What
 //! the files mean is the journals' affair, see [`crate::twin`]. Design:
 //! `docs/decisions/0012-a-twin-of-the-data-directory.md`.
 

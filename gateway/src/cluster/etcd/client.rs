@@ -134,22 +134,13 @@ impl Client {
 
     /// The same; gives the revision that the written keys have then.
     pub(super) async fn swap_at(&self, swaps: &[Swap]) -> Result<Option<u64>, EtcdError> {
-        let compare = |swap: &Swap| match swap.expected {
-            0 => json!({ "key": encode(&swap.key), "target": "CREATE", "result": "EQUAL",
-                         "create_revision": "0" }),
-            at => json!({ "key": encode(&swap.key), "target": "MOD", "result": "EQUAL",
-                          "mod_revision": at.to_string() }),
-        };
         let put = |swap: &Swap| {
             let value = BASE64.encode(&swap.value);
             let lease = swap.lease.to_string();
             json!({ "request_put": { "key": encode(&swap.key), "value": value, "lease": lease } })
         };
-        let compares: Vec<Value> = swaps.iter().map(compare).collect();
-        let puts: Vec<Value> = swaps.iter().map(put).collect();
-        let transaction = json!({ "compare": compares, "success": puts });
-        let answer: SwapAnswer = self.ask("/v3/kv/txn", &transaction).await?;
-        Ok(answer.succeeded.then_some(answer.header.revision))
+        let compares = swaps.iter().map(|swap| is_at(&swap.key, swap.expected));
+        self.commit(compares.collect(), swaps.iter().map(put).collect()).await
     }
 
     /// Removes keys, if all of `unchanged` are still as of these revisions; says whether.
@@ -158,16 +149,21 @@ impl Client {
         unchanged: &[(String, u64)],
         gone: &[String],
     ) -> Result<bool, EtcdError> {
-        let compare = |(key, at): &(String, u64)| {
-            json!({ "key": encode(key), "target": "MOD", "result": "EQUAL",
-                    "mod_revision": at.to_string() })
-        };
         let remove = |key: &String| json!({ "request_delete_range": { "key": encode(key) } });
-        let compares: Vec<Value> = unchanged.iter().map(compare).collect();
-        let removals: Vec<Value> = gone.iter().map(remove).collect();
-        let transaction = json!({ "compare": compares, "success": removals });
+        let compares = unchanged.iter().map(|(key, at)| is_at(key, *at));
+        let done = self.commit(compares.collect(), gone.iter().map(remove).collect()).await?;
+        Ok(done.is_some())
+    }
+
+    /// Does all, where all of `compares` holds; gives the revision of that.
+    async fn commit(
+        &self,
+        compares: Vec<Value>,
+        success: Vec<Value>,
+    ) -> Result<Option<u64>, EtcdError> {
+        let transaction = json!({ "compare": compares, "success": success });
         let answer: SwapAnswer = self.ask("/v3/kv/txn", &transaction).await?;
-        Ok(answer.succeeded)
+        Ok(answer.succeeded.then_some(answer.header.revision))
     }
 
     /// A lease that ends after `ttl` without [`Client::keep_alive`].
@@ -334,6 +330,16 @@ impl Client {
         let base = self.endpoints.get(at).map_or("", String::as_str);
         let url = format!("{base}{path}");
         url.parse().map_err(|why| ClientError::Url(format!("{url}: {why}")).into())
+    }
+}
+
+/// That a key is as of this revision; 0: that it does not exist.
+fn is_at(key: &str, revision: u64) -> Value {
+    match revision {
+        0 => json!({ "key": encode(key), "target": "CREATE", "result": "EQUAL",
+                     "create_revision": "0" }),
+        at => json!({ "key": encode(key), "target": "MOD", "result": "EQUAL",
+                      "mod_revision": at.to_string() }),
     }
 }
 
